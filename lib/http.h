@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * http - a JSON-over-HTTP server on a listening unix socket (libmicrohttpd,
+ * external epoll in our loop), and the client (libcurl).
+ *
+ * Every request is gathered whole (limits below), handed to one handler and
+ * stays suspended until http_reply() answers it, at once or later.  Requests
+ * with both Content-Length and Transfer-Encoding are refused with 400.
+ */
+#ifndef HTTP_H
+#define HTTP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "lib/err.h"
+#include "lib/json.h"
+#include "lib/loop.h"
+
+#define HTTP_HEADER_MAX (64 * 1024)		/* bytes a request's head may have; 431 past it */
+#define HTTP_BODY_MAX (17 * 1024 * 1024)	/* 16 MiB lab file and room; 413 past it */
+#define HTTP_CONN_MAX 4096
+
+struct http_server;
+struct http_req;
+
+typedef void (*http_fn)(struct http_req *r, void *arg);
+typedef void (*http_gone_fn)(struct http_req *r, void *arg);
+
+/* "listen_fd" is taken; NULL: out of memory or MHD refused */
+struct http_server *http_server_new(struct loop *l, int listen_fd, http_fn fn, void *arg);
+struct http_server *http_server_free(struct http_server *s);
+
+/* of a request; strings borrow, valid until http_reply() */
+const char *http_method(const struct http_req *r);
+const char *http_path(const struct http_req *r);		/* decoded, without query */
+const char *http_query(const struct http_req *r, const char *name);	/* NULL: absent */
+const char *http_header(const struct http_req *r, const char *name);	/* NULL: absent */
+const void *http_body(const struct http_req *r, size_t *ret_size);
+int http_peer(const struct http_req *r, pid_t *ret_pid, uid_t *ret_uid); /* SO_PEERCRED */
+/* told when the client's connection goes while the request waits for its answer
+ * (EPOLLRDHUP); the request must still be answered (nothing is sent) */
+void http_on_gone(struct http_req *r, http_gone_fn fn, void *arg);
+/* one segment of the path: http_segment("/v1/labs/x", 2) copies "x"; -ENOENT past the end */
+int http_segment(const struct http_req *r, unsigned idx, char *ret, size_t size);
+
+/* answers; each frees the request */
+void http_add_header(struct http_req *r, const char *name, const char *value); /* before the answer */
+void http_reply(struct http_req *r, int status, const char *content_type,
+		const void *body, size_t size);			/* copies */
+void http_reply_json(struct http_req *r, int status, cJSON *v);	/* takes v */
+void http_reply_err(struct http_req *r, const struct err *e);	/* {"code","message","path"} */
+
+/* ---- client ---- */
+struct httpc_answer {
+	int status;			/* HTTP status; 0: transport failed, see error */
+	char error[200];
+	char *headers;			/* owns: raw header lines */
+	char *body;			/* owns; NUL-terminated */
+	size_t size;
+};
+void httpc_answer_done(struct httpc_answer *a);
+/* copies one header's value; -ENOENT */
+int httpc_header(const struct httpc_answer *a, const char *name, char *ret, size_t size);
+
+/* blocking, for the command line.  "sock": path of the unix socket (any
+ * length: connected through /proc/self/fd); "headers": NULL or NULL-terminated
+ * "Name: value" list; "timeout_ms" 0: none.  0 or -errno (-ECONNREFUSED,
+ * -ENOENT: no daemon; -ETIMEDOUT; -EPERM) */
+int httpc_call(const char *sock, const char *method, const char *path,
+	       const char *const *headers, const void *body, size_t size,
+	       int64_t timeout_ms, struct httpc_answer *ret);
+
+/* the same on the loop (curl_multi_socket_action); "fn" gets an answer that it
+ * may steal from; never called from inside httpc_start() */
+typedef void (*httpc_fn)(struct httpc_answer *a, void *arg);
+struct httpc;
+struct httpc *httpc_new(struct loop *l);
+struct httpc *httpc_free(struct httpc *c);
+int httpc_start(struct httpc *c, const char *sock, const char *method, const char *path,
+		const char *const *headers, const void *body, size_t size,
+		int64_t timeout_ms, httpc_fn fn, void *arg);
+
+#endif

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * nft - nf_tables through libnftnl and libmnl: one namespace's nft steps become
+ * one atomic transaction with a stamp.
+ *
+ * Rule grammar (a subset of nft(8); a rule is one line, statements in a row):
+ *   match:   FIELD [. FIELD]* [!=] VALUE|@SET|{ V, V }     FIELD [& MASK] ...
+ *            ranges "a-b", prefixes for addresses, ifname wildcards "eni-*"
+ *   FIELD:   iifname oifname mark | meta mark | meta l4proto | meta pkttype | ip saddr | ip daddr |
+ *            th sport | th dport | tcp dport | udp dport | tcp flags | icmp type | icmp code |
+ *            ip protocol | ct state | ct direction | ct status | fib daddr . mark oif | fib daddr . mark oifname |
+ *            fib daddr type | arp operation | arp saddr ip | ip frag-off
+ *   maps:    FIELD vmap @MAP;  "meta mark & 0xffff0000 vmap @MAP"
+ *   actions: accept drop return, jump C, goto C, counter, meta mark set N, meta mark set FIELD map @MAP,
+ *            ct zone set N, ct mark set N, snat to A[:P-P], snat to FIELD map @MAP, dnat to FIELD map @MAP,
+ *            reject with tcp reset, reject with icmp type X (NAT namespace only), ip saddr set A (rewrite, checksums fixed),
+ *            limit rate over N/second burst M packets,
+ *            add|update @SET { KEY [timeout Ns] [counter] [limit rate over N/second burst M packets]
+ *                              [ct count over N] },
+ *            comment "text" (kept as the rule's user data)
+ *   dynamic KEY fields may also be constants: "mark 0x12" is written "0x12" (4 bytes, host order).
+ *   "th ports": the 4 bytes of both ports as one field of type mark (network order as loaded).
+ * What the grammar doesn't know is -EINVAL with the place: a rule is never sent
+ * without one of its parts.
+ */
+#ifndef NFT_H
+#define NFT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/err.h"
+#include "lib/program.h"
+
+struct nft;
+int nft_open(int ns_fd, struct nft **ret, struct err *e);
+struct nft *nft_close(struct nft *s);
+
+/*
+ * nft_commit() - all "steps" (kinds table, set, chain, elem of this namespace)
+ * in one transaction, with NFNL_BATCH_GENID and the stamp: set "stamp" of the
+ * table "ip vpclab" gets one element, "hash" (32 hex) and the generation that
+ * the commit makes.  A changed chain is flushed and filled again; a changed set
+ * is deleted and made (its users' chains are refilled by the caller's steps).
+ * "all": the namespace's whole new nft items, for building references (set
+ * types); borrowed.  -ESTALE: someone else committed in between (nothing done).
+ */
+int nft_commit(struct nft *s, const struct step *steps, size_t n,
+	       const struct program *all, const char *ns, const char *hash,
+	       struct err *e);
+/* replaces every table of ours (those in "all", and "ip vpclab") by "all", whatever
+ * is there, deletes tables of others, in one transaction */
+int nft_replace(struct nft *s, const struct program *all, const char *ns,
+		const char *hash, struct err *e);
+/* 1: the stamp is there, equals "hash" and the generation is the kernel's; 0: not; -errno */
+int nft_adoptable(struct nft *s, const char *hash);
+
+/* readers of dynamic sets: "fn" per element, key bytes as in the kernel (each
+ * field padded to 4), packets/bytes of its counter (0 without) */
+typedef void (*nft_elem_fn)(const void *key, size_t size, uint64_t packets,
+			    uint64_t bytes, void *arg);
+int nft_each_elem(struct nft *s, const char *family_table, const char *set,
+		  nft_elem_fn fn, void *arg);
+
+/* hears commits in the namespace; nft_monitor_read(): 1 foreign, 0 ours, -errno
+ * (ENOBUFS counts as foreign) */
+int nft_monitor_open(int ns_fd);
+int nft_monitor_read(int fd);
+
+/* pure, for tests and goldens: what a rule becomes, one expression a line */
+int nft_explain_rule(const char *rule, const struct program *all, const char *ns,
+		     const char *family_table, struct buf *b, struct err *e);
+
+/* connection tracking of a namespace (libnetfilter_conntrack) */
+struct nft_flow {
+	uint8_t proto;			/* IPPROTO_* */
+	uint32_t saddr, daddr;		/* host order */
+	uint16_t sport, dport;		/* host order */
+};
+/* the flow's translation there: "ret" is what leaves (source/destination after
+ * NAT).  zone is searched 0 then 1; -ENOENT if not tracked */
+int ct_translate(int ns_fd, const struct nft_flow *in, struct nft_flow *ret);
+/* deletes every entry that has "addr" as an address of either tuple */
+int ct_forget(int ns_fd, uint32_t addr);
+
+#endif
