@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * loop - the one event loop of a process (libevent_core): descriptors, timers,
- * signals, children by pidfd.  Handlers may free any event, their own too.
+ * signals, children by pidfd.  Handlers may free any event, their own too; an
+ * event is freed before its descriptor is closed; loop_free() frees what is left.
  */
 #ifndef LOOP_H
 #define LOOP_H
@@ -16,9 +17,10 @@ struct loop_event;
 typedef void (*loop_fd_fn)(int fd, unsigned what, void *arg);
 typedef void (*loop_timer_fn)(void *arg);
 typedef void (*loop_signal_fn)(int sig, void *arg);
-/* "status" as of waitpid() */
+/* "status" as of waitpid(); -1: not a child of ours, so nobody can know */
 typedef void (*loop_child_fn)(pid_t pid, int status, void *arg);
 
+/* LOOP_HUP: the peer closed or shut down its end; told once */
 enum { LOOP_READ = 1, LOOP_WRITE = 2, LOOP_HUP = 4 };
 
 struct loop *loop_new(void);			/* NULL: out of memory */
@@ -35,7 +37,8 @@ int loop_fd_set(struct loop_event *e, unsigned what);	/* change what is awaited;
 struct loop_event *loop_timer(struct loop *l, int64_t ms, loop_timer_fn fn, void *arg); /* once */
 struct loop_event *loop_every(struct loop *l, int64_t ms, loop_timer_fn fn, void *arg);
 struct loop_event *loop_signal(struct loop *l, int sig, loop_signal_fn fn, void *arg);
-/* watches "pidfd" (takes it), reaps with waitid(P_PIDFD) and frees itself after "fn" */
+/* watches "pidfd" (takes it unless NULL is returned), reaps with waitid(P_PIDFD)
+ * and frees itself after "fn" */
 struct loop_event *loop_child(struct loop *l, pid_t pid, int pidfd, loop_child_fn fn, void *arg);
 struct loop_event *loop_event_free(struct loop_event *e);
 
