@@ -23,13 +23,14 @@ int sock_peer(int sock, pid_t *ret_pid, uid_t *ret_uid);
 
 /*
  * rundir - of one instance of the product.
- * rundir_open() makes the directories, takes RUN/PROGRAM.lock (flock) and writes
+ * rundir_open() makes the directories, takes RUN/PROGRAM.lock and writes
  * RUN/PROGRAM.pid.  A second daemon gets ERR_BUSY naming the pid that holds it;
  * an unwritable directory ERR_DENIED or ERR_STATE with its name.
  */
 struct rundir {
 	char *run;	/* owns; absolute */
 	char *state;	/* owns; absolute */
+	char *pid_file;	/* owns */
 	int lock_fd;
 };
 int rundir_open(const char *run, const char *state, const char *program,
