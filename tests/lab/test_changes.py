@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: MIT
+"""
+A changed lab touches only what differs, whole or not at all; a restart adopts; drift is repaired.
+"""
+import json
+import os
+import signal
+import socket
+import subprocess
+
+import pytest
+
+from product import having, in_netns, wait_until, without
+
+
+def lab():
+    return {
+        "version": 1, "lab": "changes",
+        "vpcs": {"main": {
+            "cidr_block": "10.0.0.0/16",
+            "subnets": {"one": {"cidr_block": "10.0.1.0/24"}},
+            "security_groups": {"g": {"ingress": [
+                {"protocol": "tcp", "from_port": 80, "cidr_blocks": ["10.0.0.0/16"]}]}},
+            "instances": {"a": {"subnet": "one", "security_groups": ["g"], "serve": ["tcp/80"]},
+                          "b": {"subnet": "one", "security_groups": ["g"], "serve": ["tcp/80"]}},
+        }},
+    }
+
+
+G = ("vpcs", "main", "security_groups", "g")
+
+
+def nsenter(path, *argv):
+    return subprocess.run(["nsenter", "--net=" + path, *argv], capture_output=True, text=True, check=True).stdout
+
+
+def kernel_state(product, name):
+    """An independent dump of every namespace of a lab, without counters, handles and dynamic sets."""
+    top = "/proc/%d/root%s/ns/%s" % (product.pid("netd"), product.run, name)
+    got = {}
+    if not os.path.isdir(top):
+        return got
+    for ns in sorted(os.listdir(top)):
+        path = os.path.join(top, ns)
+        one = {}
+        for what in (["link"], ["addr"], ["route", "show", "table", "all"], ["rule"], ["neigh", "show", "nud", "permanent"]):
+            rows = json.loads(nsenter(path, "ip", "-j", "-4", *what) or "[]")
+            for row in rows:
+                for key in ("stats", "stats64", "operstate", "flags", "link_index"):
+                    row.pop(key, None)
+            one[what[0]] = sorted(json.dumps(r, sort_keys=True) for r in rows)
+        rules = json.loads(nsenter(path, "nft", "-j", "list", "ruleset"))["nftables"]
+        kept = []
+        for entry in rules:
+            (kind, body), = entry.items()
+            if kind == "metainfo" or body.get("name") in ("stamp",):
+                continue
+            body.pop("handle", None)
+            if kind in ("set", "map") and "dynamic" in body.get("flags", []):
+                body.pop("elem", None)
+            text = json.dumps({kind: body}, sort_keys=True)
+            kept.append(text)
+        one["nft"] = sorted(kept)
+        got[ns] = one
+    return got
+
+
+@pytest.mark.asan
+def test_the_same_file_changes_nothing(product):
+    assert product.up(lab())["changed"] is True
+    again = product.up(lab())
+    assert again["changed"] is False and again["changes"] == []
+    assert product.vpclab("plan", "--exit-code", product.file(lab())).rc == 0
+
+
+@pytest.mark.asan
+def test_a_change_touches_only_what_differs(product):
+    """A connection that the change doesn't concern lives on; interfaces keep their ids and links."""
+    product.up(lab())
+    held = in_netns(product.netns("changes", "a"), lambda: socket.create_connection(
+        (product_ip(product, "b"), 80), 5))
+    held.settimeout(5)
+    held.recv(200)
+    before = product.show("changes", "network_interfaces")
+    state = kernel_state(product, "changes")
+    doc = having(lab(), {"ingress": [], "egress": []}, "vpcs", "main", "security_groups", "new")
+    doc["vpcs"]["main"]["instances"]["c"] = {"subnet": "one", "security_groups": ["new"]}
+    changes = {(c["action"], c["kind"], c["name"]) for c in product.up(doc)["changes"]}
+    assert ("create", "instance", "c") in changes and ("create", "security_group", "main/new") in changes
+    assert not [c for c in changes if c[2] in ("a", "b")], changes
+    held.sendall(b"still\n")
+    assert b"still" in held.recv(200)
+    held.close()
+    after = product.show("changes", "network_interfaces")
+    assert {k: v["router_interface"] for k, v in before.items()}.items() <= \
+        {k: v["router_interface"] for k, v in after.items()}.items()
+    product.up(lab())
+    assert kernel_state(product, "changes") == state
+
+
+def product_ip(product, node):
+    return product.show("changes", "instances/" + node)["private_ip"]
+
+
+def test_plan_says_what_up_does(product):
+    product.up(lab())
+    doc = having(lab(), [], *G, "ingress")
+    planned = product.json("plan", product.file(doc))
+    r = product.vpclab("plan", "--exit-code", product.file(doc))
+    assert r.rc == 1 and planned["changed"]
+    done = product.up(doc)
+    strip = [{k: c[k] for k in ("action", "kind", "name")} for c in planned["changes"]]
+    assert strip == [{k: c[k] for k in ("action", "kind", "name")} for c in done["changes"]]
+    assert strip == [{"action": "update", "kind": "security_group", "name": "main/g"}]
+
+
+@pytest.mark.asan
+def test_revoking_spares_tracked_connections(product):
+    product.up(lab())
+    held = in_netns(product.netns("changes", "a"), lambda: socket.create_connection(
+        (product_ip(product, "b"), 80), 5))
+    held.settimeout(5)
+    held.recv(200)
+    product.up(having(lab(), [], *G, "ingress"))
+    held.sendall(b"more\n")
+    assert b"more" in held.recv(200)
+    held.close()
+    assert product.probe("changes", "a", "b", "tcp/80")["result"] == "timeout"
+
+
+@pytest.mark.asan
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_a_restart_adopts(product, how):
+    """Nothing is made again: the kernel's state is the same, and connections live on."""
+    product.up(lab())
+    held = in_netns(product.netns("changes", "a"), lambda: socket.create_connection(
+        (product_ip(product, "b"), 80), 5))
+    held.settimeout(5)
+    held.recv(200)
+    state = kernel_state(product, "changes")
+    shown = product.show("changes", "instances")
+    for program in ("netd", "sandboxd"):
+        product.kill(program, how)
+    held.sendall(b"alone\n")
+    assert b"alone" in held.recv(200)
+    product.start()
+    assert kernel_state(product, "changes") == state
+    again = product.show("changes", "instances")
+    assert {k: v["id"] for k, v in again.items()} == {k: v["id"] for k, v in shown.items()}
+    held.sendall(b"adopted\n")
+    assert b"adopted" in held.recv(200)
+    held.close()
+    assert product.probe("changes", "a", "b", "tcp/80")["result"] == "open"
+    assert product.up(lab())["changed"] is False
+
+
+DRIFT = {
+    "route": ["ip", "route", "flush", "table", "50"],
+    "rule": ["ip", "rule", "del", "pref", "30001"],
+    "address": ["ip", "addr", "flush", "dev", "lo"],
+    "nft": ["nft", "flush", "ruleset"],
+    "chain": ["nft", "add", "rule", "ip", "vpc", "sg_ingress", "accept"],
+}
+
+
+@pytest.mark.asan
+@pytest.mark.parametrize("what", sorted(DRIFT))
+def test_drift_is_repaired_within_a_second(product, what):
+    product.up(lab())
+    state = kernel_state(product, "changes")
+    path = product.named_netns("changes", "router.main")
+    seq = last_seq(product)
+    nsenter(path, *DRIFT[what])
+    wait_until(lambda: kernel_state(product, "changes") == state, "the router is as before", 1.0 + 1.0)
+    wait_until(lambda: {"drift", "repaired"} <= {e["event"] for e in events(product, seq)}, "the events are there")
+    assert product.probe("changes", "a", "b", "tcp/80")["result"] == "open"
+
+
+def events(product, after=0):
+    import http.client
+
+    class Unix(http.client.HTTPConnection):
+        def connect(self):
+            self.sock = socket.socket(socket.AF_UNIX)
+            self.sock.connect(os.path.join(product.run, "netd.sock"))
+    c = Unix("localhost", timeout=10)
+    c.request("GET", "/v1/events?after=%d&wait=0" % after)
+    body = c.getresponse().read().decode()
+    c.close()
+    return [json.loads(line) for line in body.splitlines() if line]
+
+
+def last_seq(product):
+    got = events(product)
+    return got[-1]["seq"] if got else 0
+
+
+def test_replaced_instance_is_another_one(product):
+    product.up(lab())
+    old = product.show("changes", "instances/a")
+    doc = having(lab(), {"cidr_block": "10.0.2.0/24"}, "vpcs", "main", "subnets", "two")
+    doc = having(doc, "two", "vpcs", "main", "instances", "a", "subnet")
+    actions = {(c["action"], c["kind"], c["name"]) for c in product.up(doc)["changes"]}
+    assert ("replace", "instance", "a") in actions
+    new = product.show("changes", "instances/a")
+    assert new["id"] != old["id"] and new["private_ip"].startswith("10.0.2.")
+    assert product.probe("changes", "a", "b", "tcp/80")["result"] == "open"
+
+
+def test_addresses_are_kept_for_life(product):
+    product.up(lab())
+    b = product_ip(product, "b")
+    product.up(without(lab(), "vpcs", "main", "instances", "a"))
+    assert product_ip(product, "b") == b
+    product.up(lab())
+    assert product_ip(product, "b") == b

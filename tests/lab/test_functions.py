@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: MIT
+"""
+How functions hang on the network: shared interfaces, one way only, TCP and UDP only.
+
+    private 10.0.1.0/24 (NAT)   public 10.0.9.0/24   sealed 10.0.3.0/24      api 198.51.100.10
+"""
+import pytest
+
+from product import having, in_netns, prove_deny, without
+
+ALL = {"protocol": "-1", "cidr_blocks": ["0.0.0.0/0"]}
+
+
+def function(subnet, group="fn", **more):
+    return {"runtime": "exec", "command": ["cat"], "role": "fn",
+            "vpc_config": {"subnets": [subnet] if isinstance(subnet, str) else subnet,
+                           "security_groups": [group]}, **more}
+
+
+def lab():
+    return {
+        "version": 1, "lab": "functions",
+        "internet": {"hosts": {"api": {"ip": "198.51.100.10", "serve": ["tcp/443", "udp/53", "tcp/80"]}}},
+        "roles": {"fn": {"managed_policies": ["AWSLambdaVPCAccessExecutionRole"]}},
+        "vpcs": {"main": {
+            "cidr_block": "10.0.0.0/16", "internet_gateway": True,
+            "subnets": {"public": {"cidr_block": "10.0.9.0/24", "route_table": "public"},
+                        "private": {"cidr_block": "10.0.1.0/24", "route_table": "private"},
+                        "sealed": {"cidr_block": "10.0.3.0/24"}},
+            "nat_gateways": {"nat": {"subnet": "public", "elastic_ip": "203.0.113.10"}},
+            "route_tables": {"public": {"routes": {"0.0.0.0/0": "internet_gateway"}},
+                             "private": {"routes": {"0.0.0.0/0": "nat_gateway:nat"}}},
+            "security_groups": {
+                "fn": {"ingress": [dict(ALL)]}, "fn2": {"egress": [dict(ALL)]},
+                "db": {"ingress": [{"protocol": "tcp", "from_port": 5432, "security_groups": ["fn"]}]},
+                "open": {"ingress": [dict(ALL)]}},
+            "instances": {"db": {"subnet": "sealed", "security_groups": ["db"], "serve": ["tcp/5432"]},
+                          "host": {"subnet": "private", "security_groups": ["open"],
+                                   "serve": ["tcp/80", "udp/80"]}},
+        }},
+        "functions": {"plain": {"runtime": "exec", "command": ["cat"]},
+                      "a": function("private"), "b": function("private"), "c": function("private", "fn2"),
+                      "misplaced": function("public"), "sealed": function("sealed")},
+    }
+
+
+def lambda_interfaces(product):
+    return {k: v for k, v in product.show("functions", "network_interfaces").items()
+            if v["interface_type"] == "lambda"}
+
+
+@pytest.mark.ids("LN-8", "LN-10", "M-4", "M-8")
+def test_one_interface_a_subnet_and_group_set(product):
+    product.up(lab())
+    enis = lambda_interfaces(product)
+    assert len(enis) == 4, enis   # (private, fn), (private, fn2), (public, fn), (sealed, fn)
+    functions = product.show("functions", "functions")
+    assert functions["a"]["network_interfaces"] == functions["b"]["network_interfaces"]
+    assert functions["a"]["network_interfaces"] != functions["c"]["network_interfaces"]
+    assert functions["plain"]["network_interfaces"] == []
+    seen = {f: product.probe("functions", f, "host", "tcp/80")["seen_as"] for f in "abc"}
+    assert seen["a"] == seen["b"] != seen["c"]
+    assert seen["a"] == enis[functions["a"]["network_interfaces"][0]]["private_ip"]
+
+
+@pytest.mark.asan
+@pytest.mark.ids("LN-12", "M-5")
+@pytest.mark.mutant("references")
+def test_database_lets_in_the_functions_group(product):
+    outsider = having(lab(), ["fn2"], "functions", "sealed", "vpc_config", "security_groups")
+    prove_deny(product, lab(), outsider, "sealed", "db", "tcp/5432", "ENI_SG_RULES_MISMATCH", src_node=False)
+
+
+@pytest.mark.ids("LN-12", "M-5")
+@pytest.mark.mutant("egress-gate")
+def test_groups_of_a_function_filter_what_it_sends(product):
+    closed = having(lab(), {"ingress": [dict(ALL)], "egress": []}, "vpcs", "main", "security_groups", "fn")
+    prove_deny(product, lab(), closed, "a", "host", "tcp/80", "SG_HAS_NO_RULES", src_node=False)
+
+
+@pytest.mark.ids("LN-3", "M-1")
+@pytest.mark.mutant("gateway-map")
+def test_public_subnet_is_no_way_out(product):
+    product.up(lab())
+    for port in ("tcp/443", "udp/53"):
+        got = product.probe("functions", "misplaced", "api", port)
+        assert (got["result"], got["dropped"]["code"]) == ("timeout", "IGW_PUBLIC_IP_ASSOCIATION_FOR_EGRESS")
+    moved = having(lab(), ["private"], "functions", "misplaced", "vpc_config", "subnets")
+    product.up(moved)
+    assert product.probe("functions", "misplaced", "api", "tcp/443")["seen_as"] == "203.0.113.10"
+
+
+@pytest.mark.ids("LN-1", "M-2", "M-3")
+def test_default_mode(product):
+    product.up(lab())
+    got = product.probe("functions", "plain", "api", "tcp/443")
+    assert (got["result"], got["seen_as"]) == ("open", "192.0.2.10")
+    got = product.probe("functions", "plain", "db", "tcp/5432")
+    assert (got["result"], got["dropped"]["code"]) == ("timeout", "UNKNOWN_DESTINATION")
+
+
+@pytest.mark.asan
+@pytest.mark.ids("LN-5", "M-6")
+@pytest.mark.mutant("functions-inbound")
+@pytest.mark.parametrize("source,target", [("host", "a"), ("api", "plain")])
+@pytest.mark.parametrize("port", ["tcp/80", "udp/80", "icmp"])
+def test_nobody_opens_a_connection_to_a_function(product, source, target, port):
+    """Though its group allows everything in."""
+    product.up(lab())
+    got = product.probe("functions", source, target, port)
+    assert (got["result"], got["dropped"]["code"]) == ("timeout", "NO_POSSIBLE_DESTINATION")
+
+
+@pytest.mark.ids("LN-6")
+def test_only_tcp_and_udp(product):
+    product.up(lab())
+    for f in ("a", "plain"):
+        got = product.probe("functions", f, "api", "icmp")
+        assert (got["result"], got["dropped"]["code"]) == ("timeout", "PROTOCOL_RESTRICTION"), f
+    assert product.probe("functions", "a", "api", "udp/53")["result"] == "open"
+
+
+@pytest.mark.asan
+@pytest.mark.ids("LN-15", "M-7")
+def test_sealed_function_is_invoked_and_logs(product):
+    """No route, no egress rule: invocation, answer and log never use a VPC path."""
+    doc = having(lab(), {"egress": []}, "vpcs", "main", "security_groups", "fn")
+    doc["functions"]["sealed"]["command"] = ["sh", "-c", "echo heard >&2; cat"]
+    product.up(doc)
+    before = product.dropped("functions")
+    r = product.vpclab("invoke", "functions", "sealed", "--payload", '{"a": 1}', check=0)
+    assert r.out == '{"a": 1}'
+    assert "heard" in product.vpclab("logs", "functions", "sealed", check=0).out
+    assert product.dropped("functions") == before
+    assert product.probe("functions", "sealed", "api", "tcp/443")["result"] == "timeout"
+
+
+@pytest.mark.ids("LN-9")
+def test_a_function_with_two_subnets_has_two_paths(product):
+    doc = having(lab(), ["private", "sealed"], "functions", "a", "vpc_config", "subnets")
+    product.up(doc)
+    assert len(product.show("functions", "functions/a")["network_interfaces"]) == 2
+    assert product.probe("functions", "a@private", "api", "tcp/443")["result"] == "open"
+    assert product.probe("functions", "a@sealed", "api", "tcp/443")["result"] == "timeout"
+
+
+@pytest.mark.ids("LN-10")
+def test_functions_share_an_interface_without_colliding(product):
+    """Two places that use the same local port at once reach one server, seen with two ports."""
+    product.up(lab())
+    script = ("import socket; s = socket.socket(); s.bind(('', 5555)); s.settimeout(5); "
+              "s.connect(('%s', 80)); print(s.recv(200).decode(), flush=True); input()")
+    address = product.show("functions", "instances/host")["private_ip"]
+    import json
+    import subprocess
+    runs = [subprocess.Popen([product.build + "/vpclab", "--run-dir", product.run, "exec", "functions", f, "--",
+                              "/usr/bin/python3", "-c", script % address], stdin=subprocess.PIPE,
+                             stdout=subprocess.PIPE, text=True) for f in "ab"]
+    lines = [json.loads(r.stdout.readline()) for r in runs]
+    for r in runs:
+        r.communicate("\n", timeout=10)
+    assert lines[0]["from"] == lines[1]["from"] and lines[0]["port"] != lines[1]["port"], lines
+
+
+@pytest.mark.ids("LN-21")
+def test_the_interfaces_address_is_not_seen_inside(product):
+    product.up(lab())
+    eni = lambda_interfaces(product)[product.show("functions", "functions/a")["network_interfaces"][0]]
+    inside = product.vpclab("exec", "functions", "a", "--", "ip", "-4", "-o", "addr", check=0).out
+    assert eni["private_ip"] not in inside and "169.254." in inside
+
+
+@pytest.mark.ids("LN-33", "LN-35")
+def test_a_role_that_may_not_make_interfaces(product):
+    r = product.vpclab("check", product.file(without(lab(), "functions", "a", "role")))
+    assert r.rc == 2 and "CreateNetworkInterface" in r.out + r.err

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: MIT
+"""
+Route tables: main and custom, longest prefix, blackhole, and silence for what has no route.
+
+    one 10.0.1.0/24: a        mid 10.0.2.0/24: box (source/dest check off, forwards)
+    far 10.0.3.0/24: b        api 198.51.100.10, web 198.51.100.20 on the internet
+"""
+import pytest
+
+from product import having, prove_deny, without
+
+VPC = ("vpcs", "main")
+
+
+def lab():
+    return {
+        "version": 1, "lab": "routes",
+        "internet": {"hosts": {"api": {"ip": "198.51.100.10", "serve": ["tcp/443", "udp/53"]},
+                               "web": {"ip": "198.51.100.20", "serve": ["tcp/443"]}}},
+        "vpcs": {"main": {
+            "cidr_block": "10.0.0.0/16", "internet_gateway": True, "main_route_table": "public",
+            "subnets": {"one": {"cidr_block": "10.0.1.0/24"},
+                        "mid": {"cidr_block": "10.0.2.0/24", "route_table": "local"},
+                        "far": {"cidr_block": "10.0.3.0/24", "route_table": "local"}},
+            "route_tables": {"public": {"routes": {"0.0.0.0/0": "internet_gateway"}},
+                             "local": {"routes": {}}},
+            "security_groups": {"open": {"ingress": [{"protocol": "-1", "cidr_blocks": ["0.0.0.0/0"]}]}},
+            "instances": {
+                "a": {"subnet": "one", "security_groups": ["open"], "elastic_ip": "203.0.113.5", "serve": ["tcp/80"]},
+                "box": {"subnet": "mid", "security_groups": ["open"], "source_dest_check": False,
+                        "forward": True, "serve": ["tcp/80"]},
+                "b": {"subnet": "far", "security_groups": ["open"], "serve": ["tcp/80"]},
+            },
+        }},
+    }
+
+
+def table(doc, routes, name="public"):
+    return having(doc, routes, *VPC, "route_tables", name, "routes")
+
+
+@pytest.mark.asan
+@pytest.mark.ids("RT-9")
+def test_no_route_is_silence(product):
+    prove_deny(product, lab(), table(lab(), {}), "a", "api", "tcp/443", "NO_ROUTE_TO_DESTINATION")
+
+
+@pytest.mark.asan
+@pytest.mark.ids("RT-7", "RT-8")
+@pytest.mark.mutant("blackhole")
+def test_blackhole_takes_part_in_longest_prefix(product):
+    """A blackhole /24 drops, and a shorter default does not win; its neighbours still pass."""
+    hole = table(lab(), {"0.0.0.0/0": "internet_gateway", "198.51.100.0/28": "blackhole"})
+    prove_deny(product, lab(), hole, "a", "api", "tcp/443", "BAD_STATE_ROUTE")
+    product.up(hole)
+    assert product.probe("routes", "a", "web", "tcp/443")["result"] == "open"
+    states = {r["destination"]: r["state"]
+              for r in product.show("routes", "route_tables/main/public")["routes"]}
+    assert states["198.51.100.0/28"] == "blackhole" and states["0.0.0.0/0"] == "active"
+
+
+@pytest.mark.ids("RT-3")
+def test_longest_prefix_wins(product):
+    narrow = table(lab(), {"0.0.0.0/0": "blackhole", "198.51.100.10/32": "internet_gateway"})
+    product.up(narrow)
+    assert product.probe("routes", "a", "api", "tcp/443")["result"] == "open"
+    got = product.probe("routes", "a", "web", "tcp/443")
+    assert (got["result"], got["dropped"]["code"]) == ("timeout", "BAD_STATE_ROUTE")
+
+
+@pytest.mark.ids("RT-1", "RT-2")
+def test_main_table_serves_subnets_without_one(product):
+    """Another table made main: the subnet follows at once, untouched itself."""
+    doc = lab()
+    product.up(doc)
+    assert product.probe("routes", "a", "api", "tcp/443")["result"] == "open"
+    changed = product.up(having(doc, "local", *VPC, "main_route_table"))
+    assert all(c["kind"] not in ("instance", "network_interface") for c in changed["changes"]), changed
+    got = product.probe("routes", "a", "api", "tcp/443")
+    assert (got["result"], got["dropped"]["code"]) == ("timeout", "NO_ROUTE_TO_DESTINATION")
+
+
+@pytest.mark.ids("RT-12")
+def test_an_address_that_nobody_has(product):
+    product.up(lab())
+    for address in ("10.0.3.77", "10.0.9.9", "10.0.1.77"):
+        got = product.probe("routes", "a", address, "tcp/80")
+        assert (got["result"], got["dropped"]["code"]) == ("timeout", "UNKNOWN_DESTINATION"), address
+
+
+@pytest.mark.asan
+@pytest.mark.ids("RT-3", "ENI-9")
+@pytest.mark.mutant("source-dest-check")
+def test_route_to_an_appliance_and_its_check(product):
+    """A whole subnet's route leads through an instance: only with its source/dest check off."""
+    through = table(lab(), {"10.0.3.0/24": "instance:box"})
+    checked = having(through, True, *VPC, "instances", "box", "source_dest_check")
+    product.up(through)
+    box = product.capture(product.netns("routes", "box"))
+    assert product.probe("routes", "a", "b", "tcp/80")["result"] == "open"
+    assert [p for p in box.packets() if p.dport == 80 and not p.outgoing], "not through the appliance"
+    box.close()
+    prove_deny(product, through, checked, "a", "b", "tcp/80", "ENI_SOURCE_DEST_CHECK_RESTRICTION")
+
+
+@pytest.mark.ids("RT-10")
+def test_tables_do_not_concern_neighbours(product):
+    """A route more specific than local decides over a throw, and local comes back without it."""
+    hole = table(lab(), {"10.0.3.0/24": "blackhole", "0.0.0.0/0": "internet_gateway"})
+    product.up(hole)
+    got = product.probe("routes", "a", "b", "tcp/80")
+    assert (got["result"], got["dropped"]["code"]) == ("timeout", "BAD_STATE_ROUTE")
+    product.up(lab())
+    assert product.probe("routes", "a", "b", "tcp/80")["result"] == "open"
+
+
+@pytest.mark.ids("RT-7")
+def test_target_that_goes_leaves_a_blackhole_not_a_shorter_route(product):
+    doc = table(lab(), {"10.0.3.0/24": "instance:box", "0.0.0.0/0": "internet_gateway"})
+    product.up(doc)
+    gone = without(table(doc, {"10.0.3.0/24": "blackhole", "0.0.0.0/0": "internet_gateway"}),
+                   *VPC, "instances", "box")
+    product.up(gone)
+    got = product.probe("routes", "a", "b", "tcp/80")
+    assert (got["result"], got["dropped"]["code"]) == ("timeout", "BAD_STATE_ROUTE")
+    assert product.probe("routes", "a", "api", "tcp/443")["result"] == "open"
