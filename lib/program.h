@@ -75,7 +75,14 @@ const struct item *program_find(const struct program *p, const char *ns,
 /* half-open range of a namespace's items (of one kind; ITEM_N_KINDS: all) */
 void program_range(const struct program *p, const char *ns, enum item_kind kind,
 		   size_t *ret_from, size_t *ret_to);
-/* actual state: set (adds or replaces; keeps sorted) and remove one item */
+/*
+ * actual state: set (adds or replaces) and remove one item.  Both only write a
+ * log, which the next reader merges (cost: one pass, however many there are), so
+ * whoever looks at "items" himself calls program_sync() first.  Removing takes
+ * along what the kernel takes along: a table its sets, chains and elements, a
+ * set its elements, a link what hangs on its two ends.
+ */
+int program_sync(struct program *p);	/* 0, -ENOMEM */
 int program_set(struct program *p, const struct item *it);
 void program_unset(struct program *p, const char *ns, enum item_kind kind, const char *key);
 /* drops every item of a namespace (it is gone) and links of others whose peer was in it, with what hangs on them */
@@ -94,20 +101,25 @@ int item_arg(const char *val, const char *name, char *ret, size_t size);
 
 /*
  * Steps from one program to another, in the order in which they must be taken:
- *  1 ns add
+ *  1 ns add; replace: sysctls differ, they are written again
  *  2 nft (all of a namespace's nft steps are one transaction, adds and deletes)
- *  3 link add, addr add, neigh add/replace, rule add, route add/replace
+ *  3 link del of what is in a new link's way, link add (of all namespaces);
+ *    then a namespace at a time: addr add, neigh add/replace, rule add, route add/replace
  *  4 sock add
- *  5 sock del, route del, rule del, neigh del, addr del, link del
+ *  5 sock del; route del, rule del, neigh del, addr del; link del
  *  6 ns del
  * A link whose value differs is deleted and made again with all that hangs on it.
+ * What goes by itself has no step: contents of a namespace that goes (but for
+ * sockets), links into it, contents of a table or set that goes.  A set whose
+ * definition differs is "replace" (deleted and made); its elements and the chains
+ * that use it follow.  "replace" of a rule or socket: the old one off, the new one on.
  */
 enum step_op { STEP_ADD, STEP_REPLACE, STEP_DEL };
 struct step {
 	enum step_op op;
 	unsigned phase;			/* 1..6 */
-	const struct item *old;		/* NULL for ADD; borrows from "from" */
-	const struct item *new;		/* NULL for DEL; borrows from "to" */
+	const struct item *old;		/* NULL for ADD; part of "ret", text borrows from "from" */
+	const struct item *new;		/* NULL for DEL; part of "ret", text borrows from "to" */
 };
 /* pure; both sealed; "ret" is allocated (free), ordered by phase, then namespace */
 int program_diff(const struct program *from, const struct program *to,

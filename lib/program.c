@@ -1,0 +1,1038 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * program - see program.h.  Three things live here: the sorted set of items with
+ * its string arena, its text form, and the bookkeeping of what a kernel has
+ * acknowledged (set and unset, collected in a log and merged when someone looks,
+ * so that ten thousand acknowledgements cost one merge).  program_diff() is in
+ * program_diff.c.
+ */
+#include "lib/program.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/util.h"
+
+#define CHUNK_SIZE (64 * 1024)
+
+static const char *const kind_names[ITEM_N_KINDS] = {
+	"ns", "link", "addr", "route", "rule", "neigh",
+	"table", "set", "chain", "elem", "sock",
+};
+
+const char *item_kind_name(enum item_kind k)
+{
+	return (unsigned)k < ITEM_N_KINDS ? kind_names[k] : "?";
+}
+
+/* ---- arena ---- */
+
+struct chunk {
+	struct chunk *next;
+	size_t used, cap;
+	char data[];
+};
+
+/* one entry of the log: it.val == NULL removes */
+struct change {
+	struct item it;
+	size_t seq;		/* 1.. ; what was there before the log has 0 */
+};
+
+struct arena {
+	struct chunk *chunks;
+	const char *last_ns;	/* neighbours mostly share their namespace's name */
+	struct change *log;
+	size_t n_log, cap_log;
+};
+
+static struct arena *arena_get(struct program *p)
+{
+	if (!p->arena) {
+		p->arena = calloc(1, sizeof(struct arena));
+		if (!p->arena)
+			p->failed = true;
+	}
+	return p->arena;
+}
+
+static char *arena_alloc(struct program *p, size_t size)
+{
+	struct arena *a = arena_get(p);
+	struct chunk *c;
+	size_t cap;
+
+	if (!a)
+		return NULL;
+	c = a->chunks;
+	if (!c || c->cap - c->used < size) {
+		cap = size > CHUNK_SIZE ? size : CHUNK_SIZE;
+		c = malloc(sizeof(*c) + cap);
+		if (!c) {
+			p->failed = true;
+			return NULL;
+		}
+		c->next = a->chunks;
+		c->used = 0;
+		c->cap = cap;
+		a->chunks = c;
+	}
+	c->used += size;
+	return c->data + c->used - size;
+}
+
+static const char *arena_text(struct program *p, const char *s)
+{
+	size_t size = strlen(s) + 1;
+	char *r;
+
+	if (size == 1)
+		return "";
+	r = arena_alloc(p, size);
+	return r ? memcpy(r, s, size) : "";
+}
+
+static const char *arena_ns(struct program *p, const char *ns)
+{
+	struct arena *a = arena_get(p);
+
+	if (!a)
+		return "";
+	if (!a->last_ns || strcmp(a->last_ns, ns))
+		a->last_ns = arena_text(p, ns);
+	return a->last_ns;
+}
+
+void program_init(struct program *p)
+{
+	*p = (struct program){0};
+}
+
+void program_done(struct program *p)
+{
+	struct arena *a = p->arena;
+
+	if (a) {
+		while (a->chunks) {
+			struct chunk *next = a->chunks->next;
+
+			free(a->chunks);
+			a->chunks = next;
+		}
+		free(a->log);
+		free(a);
+	}
+	free(p->items);
+	program_init(p);
+}
+
+/* ---- building ---- */
+
+static int item_cmp(const struct item *a, const struct item *b)
+{
+	int r = a->ns == b->ns ? 0 : strcmp(a->ns, b->ns);
+
+	if (!r)
+		r = (int)a->kind - (int)b->kind;
+	return r ? r : strcmp(a->key, b->key);
+}
+
+static bool grow(void *pp, size_t *cap, size_t want, size_t size)
+{
+	size_t n = *cap ? *cap * 2 : 64;
+	void *r;
+
+	if (want <= *cap)
+		return true;
+	while (n < want)
+		n *= 2;
+	r = realloc(*(void **)pp, n * size);
+	if (!r)
+		return false;
+	*(void **)pp = r;
+	*cap = n;
+	return true;
+}
+
+static void append(struct program *p, struct item it)
+{
+	if (p->failed)
+		return;
+	if (!grow(&p->items, &p->cap, p->n + 1, sizeof(*p->items))) {
+		p->failed = true;
+		return;
+	}
+	p->items[p->n++] = it;
+}
+
+void program_add(struct program *p, const char *ns, enum item_kind kind,
+		 const char *key, const char *val)
+{
+	struct item it = { .kind = kind };
+
+	it.ns = arena_ns(p, ns);
+	it.key = arena_text(p, key);
+	it.val = arena_text(p, val);
+	append(p, it);
+}
+
+void program_addf(struct program *p, const char *ns, enum item_kind kind,
+		  const char *key, const char *fmt, ...)
+{
+	char small[512], *big;
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(small, sizeof(small), fmt, ap);
+	va_end(ap);
+	if (n < 0) {
+		p->failed = true;
+		return;
+	}
+	if ((size_t)n < sizeof(small)) {
+		program_add(p, ns, kind, key, small);
+		return;
+	}
+	big = malloc((size_t)n + 1);
+	if (!big) {
+		p->failed = true;
+		return;
+	}
+	va_start(ap, fmt);
+	(void)vsnprintf(big, (size_t)n + 1, fmt, ap);
+	va_end(ap);
+	program_add(p, ns, kind, key, big);
+	free(big);
+}
+
+static int item_cmp_qsort(const void *a, const void *b)
+{
+	return item_cmp(a, b);
+}
+
+int program_seal(struct program *p, struct err *e)
+{
+	size_t i, n = 0;
+
+	if (p->failed)
+		return err_set(e, ERR_INTERNAL, ENOMEM, "program: out of memory");
+	if (p->n)
+		qsort(p->items, p->n, sizeof(*p->items), item_cmp_qsort);
+	for (i = 0; i < p->n; i++) {
+		struct item *it = &p->items[i];
+
+		if (n && !item_cmp(&p->items[n - 1], it)) {
+			if (!strcmp(p->items[n - 1].val, it->val))
+				continue;
+			return err_set(e, ERR_INTERNAL, EEXIST,
+				       "program: %s %s %s is both '%s' and '%s'",
+				       it->ns, item_kind_name(it->kind), it->key,
+				       p->items[n - 1].val, it->val);
+		}
+		p->items[n++] = *it;
+	}
+	p->n = n;
+	return 0;
+}
+
+/* ---- the log: what the kernel acknowledged ---- */
+
+static void log_change(struct program *p, const char *ns, enum item_kind kind,
+		       const char *key, const char *val)
+{
+	struct arena *a = arena_get(p);
+	struct change *c;
+
+	if (!a || p->failed)
+		return;
+	if (!grow(&a->log, &a->cap_log, a->n_log + 1, sizeof(*a->log))) {
+		p->failed = true;
+		return;
+	}
+	c = &a->log[a->n_log];
+	*c = (struct change){ .it.kind = kind, .seq = a->n_log + 1 };
+	c->it.ns = arena_ns(p, ns);
+	c->it.key = arena_text(p, key);
+	c->it.val = val ? arena_text(p, val) : NULL;
+	if (!p->failed)
+		a->n_log++;
+}
+
+int program_set(struct program *p, const struct item *it)
+{
+	log_change(p, it->ns, it->kind, it->key, it->val);
+	return p->failed ? -ENOMEM : 0;
+}
+
+void program_unset(struct program *p, const char *ns, enum item_kind kind, const char *key)
+{
+	log_change(p, ns, kind, key, NULL);
+}
+
+void program_unset_ns(struct program *p, const char *ns)
+{
+	log_change(p, ns, ITEM_NS, "", NULL);
+}
+
+/*
+ * What a removal takes with it: a table its sets, chains and elements; a set its
+ * elements; a link the addresses, routes and neighbours at both ends; a namespace
+ * all it holds, and links into it.  Each is a grave: (what, ns, name) and the
+ * moment; whatever is older than a grave that covers it is dead.
+ */
+enum grave_kind { GRAVE_ITEM, GRAVE_NS = ITEM_N_KINDS, GRAVE_TABLE, GRAVE_SET, GRAVE_DEV,
+	GRAVE_N };
+
+struct grave {
+	int what;
+	const char *ns, *name;	/* pieces of longer texts */
+	size_t ns_len, len;
+	size_t seq;		/* 0: free slot */
+};
+
+struct graves {
+	struct grave *slot;
+	size_t n, cap;		/* cap: a power of two */
+	bool any[GRAVE_N];
+	bool failed;
+};
+
+static uint64_t hash_bytes(uint64_t h, const char *s, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		h = (h ^ (unsigned char)s[i]) * 0x100000001b3u;
+	return h;
+}
+
+static bool same_text(const char *a, size_t a_len, const char *b, size_t b_len)
+{
+	return a_len == b_len && !memcmp(a, b, a_len);
+}
+
+static struct grave *grave_slot(const struct graves *g, const struct grave *key)
+{
+	uint64_t h = 0xcbf29ce484222325u + (unsigned)key->what;
+	size_t i;
+
+	h = hash_bytes(h, key->ns, key->ns_len);
+	h = hash_bytes(h, key->name, key->len);
+	for (i = (h ^ h >> 29) & (g->cap - 1);; i = (i + 1) & (g->cap - 1)) {
+		struct grave *s = &g->slot[i];
+
+		if (!s->seq)
+			return s;
+		if (s->what == key->what && same_text(s->ns, s->ns_len, key->ns, key->ns_len) &&
+		    same_text(s->name, s->len, key->name, key->len))
+			return s;
+	}
+}
+
+static bool graves_rehash(struct graves *g)
+{
+	struct graves r = { .cap = g->cap ? g->cap * 2 : 64 };
+	size_t i;
+
+	r.slot = calloc(r.cap, sizeof(*r.slot));
+	if (!r.slot)
+		return false;
+	for (i = 0; i < g->cap; i++)
+		if (g->slot[i].seq)
+			*grave_slot(&r, &g->slot[i]) = g->slot[i];
+	free(g->slot);
+	g->slot = r.slot;
+	g->cap = r.cap;
+	return true;
+}
+
+static void grave_dig(struct graves *g, struct grave key)
+{
+	struct grave *s;
+
+	if (g->failed || ((g->n + 1) * 2 > g->cap && !graves_rehash(g))) {
+		g->failed = true;
+		return;
+	}
+	s = grave_slot(g, &key);
+	if (!s->seq) {
+		*s = key;
+		g->n++;
+	} else if (key.seq > s->seq) {
+		s->seq = key.seq;
+	}
+	g->any[key.what] = true;
+}
+
+static struct grave grave(int what, const char *ns, const char *name, size_t len, size_t seq)
+{
+	return (struct grave){ .what = what, .ns = ns, .ns_len = strlen(ns),
+			       .name = name, .len = len, .seq = seq };
+}
+
+/* the moment of the grave, 0 if there is none */
+static size_t grave_seq(const struct graves *g, int what, const char *ns,
+			const char *name, size_t len)
+{
+	struct grave key;
+
+	if (!g->any[what])
+		return 0;
+	key = grave(what, ns, name, len, 0);
+	return grave_slot(g, &key)->seq;
+}
+
+static size_t max_seq(size_t a, size_t b)
+{
+	return a > b ? a : b;
+}
+
+/* length of the first "n" words of "s" */
+static size_t words_len(const char *s, int n)
+{
+	size_t len = 0;
+
+	for (;;) {
+		len += strcspn(s + len, " ");
+		if (!--n || !s[len])
+			return len;
+		len++;
+	}
+}
+
+/* finds the word after "name"; NULL if there is none */
+static const char *arg_find(const char *val, const char *name, size_t *ret_len)
+{
+	size_t n = strlen(name);
+	const char *s = val;
+
+	while (*s) {
+		size_t len = strcspn(s, " \n");
+		const char *next = s + len;
+
+		while (*next == ' ' || *next == '\n')
+			next++;
+		if (len == n && !memcmp(s, name, n) && *next) {
+			*ret_len = strcspn(next, " \n");
+			return next;
+		}
+		s = next;
+	}
+	return NULL;
+}
+
+int item_arg(const char *val, const char *name, char *ret, size_t size)
+{
+	size_t len;
+	const char *s = arg_find(val, name, &len);
+
+	if (!s)
+		return -ENOENT;
+	if (len >= size)
+		return -ERANGE;
+	memcpy(ret, s, len);
+	ret[len] = '\0';
+	return 0;
+}
+
+/* the device that an address, a route or a neighbour hangs on; NULL if none */
+static const char *item_dev(const struct item *it, size_t *ret_len)
+{
+	if (it->kind == ITEM_ADDR || it->kind == ITEM_NEIGH) {
+		*ret_len = words_len(it->key, 1);
+		return it->key;
+	}
+	return it->kind == ITEM_ROUTE ? arg_find(it->val, "dev", ret_len) : NULL;
+}
+
+/* the graves of the two devices of a veth pair */
+static void dig_ends(struct graves *g, const struct item *link, size_t seq)
+{
+	struct grave far = { .what = GRAVE_DEV, .seq = seq };
+
+	grave_dig(g, grave(GRAVE_DEV, link->ns, link->key, strlen(link->key), seq));
+	far.name = arg_find(link->val, "peer", &far.len);
+	far.ns = arg_find(link->val, "peer-ns", &far.ns_len);
+	if (far.name && far.ns)
+		grave_dig(g, far);
+}
+
+static const struct item *base_find(const struct program *p, const struct item *it)
+{
+	return p->n ? bsearch(it, p->items, p->n, sizeof(*p->items), item_cmp_qsort) : NULL;
+}
+
+/* the link as it was when the log removed it: set before in the log, or older */
+static const struct item *link_before(const struct program *p, size_t before)
+{
+	const struct arena *a = p->arena;
+	const struct item *it = &a->log[before].it;
+	size_t i;
+
+	for (i = before; i-- > 0;)
+		if (a->log[i].it.val && !item_cmp(&a->log[i].it, it))
+			return &a->log[i].it;
+	return base_find(p, it);
+}
+
+static void dig_change(struct graves *g, const struct program *p, size_t i)
+{
+	const struct arena *a = p->arena;
+	const struct change *c = &a->log[i];
+	const struct item *it = &c->it;
+	size_t len = strlen(it->key);
+
+	if (it->kind == ITEM_NS) {
+		grave_dig(g, grave(GRAVE_NS, it->ns, "", 0, c->seq));
+		return;
+	}
+	grave_dig(g, grave((int)it->kind, it->ns, it->key, len, c->seq));
+	if (it->kind == ITEM_TABLE) {
+		grave_dig(g, grave(GRAVE_TABLE, it->ns, it->key, len, c->seq));
+	} else if (it->kind == ITEM_SET) {
+		grave_dig(g, grave(GRAVE_SET, it->ns, it->key, len, c->seq));
+	} else if (it->kind == ITEM_LINK) {
+		const struct item *link = link_before(p, i);
+
+		if (link)
+			dig_ends(g, link, c->seq);
+	}
+}
+
+/* when the namespace at either end of a link went */
+static size_t link_ns_seq(const struct graves *g, const struct item *link)
+{
+	struct grave far = { .what = GRAVE_NS, .name = "" };
+	size_t seq = grave_seq(g, GRAVE_NS, link->ns, "", 0);
+
+	far.ns = g->any[GRAVE_NS] ? arg_find(link->val, "peer-ns", &far.ns_len) : NULL;
+	return far.ns ? max_seq(seq, grave_slot(g, &far)->seq) : seq;
+}
+
+static void dig_link_of_gone_ns(struct graves *g, const struct item *it, size_t born)
+{
+	size_t seq;
+
+	if (it->kind != ITEM_LINK || !it->val)
+		return;
+	seq = link_ns_seq(g, it);
+	if (seq > born)
+		dig_ends(g, it, seq);
+}
+
+static void dig_all(struct graves *g, const struct program *p)
+{
+	const struct arena *a = p->arena;
+	size_t i;
+
+	for (i = 0; i < a->n_log; i++)
+		if (!a->log[i].it.val)
+			dig_change(g, p, i);
+	if (!g->any[GRAVE_NS])
+		return;
+	for (i = 0; i < p->n; i++)
+		dig_link_of_gone_ns(g, &p->items[i], 0);
+	for (i = 0; i < a->n_log; i++)
+		dig_link_of_gone_ns(g, &a->log[i].it, a->log[i].seq);
+}
+
+static bool alive(const struct graves *g, const struct item *it, size_t born)
+{
+	size_t seq, len;
+	const char *dev;
+
+	if (!g->n)
+		return true;
+	seq = grave_seq(g, GRAVE_NS, it->ns, "", 0);
+	seq = max_seq(seq, grave_seq(g, (int)it->kind, it->ns, it->key, strlen(it->key)));
+	if (it->kind == ITEM_LINK)
+		seq = max_seq(seq, link_ns_seq(g, it));
+	if (it->kind == ITEM_SET || it->kind == ITEM_CHAIN || it->kind == ITEM_ELEM)
+		seq = max_seq(seq, grave_seq(g, GRAVE_TABLE, it->ns, it->key,
+					     words_len(it->key, 2)));
+	if (it->kind == ITEM_ELEM)
+		seq = max_seq(seq, grave_seq(g, GRAVE_SET, it->ns, it->key,
+					     strcspn(it->key, "\t")));
+	if (g->any[GRAVE_DEV]) {
+		dev = item_dev(it, &len);
+		if (dev)
+			seq = max_seq(seq, grave_seq(g, GRAVE_DEV, it->ns, dev, len));
+	}
+	return seq <= born;
+}
+
+static int change_cmp(const void *a, const void *b)
+{
+	const struct change *x = a, *y = b;
+	int r = item_cmp(&x->it, &y->it);
+
+	return r ? r : (x->seq > y->seq) - (x->seq < y->seq);
+}
+
+/* merges what is alive of the base and of the sorted sets into "out" */
+static size_t merge_log(const struct program *p, const struct graves *g,
+			const struct change *sets, size_t n_sets, struct item *out)
+{
+	size_t i = 0, k = 0, n = 0;
+
+	while (i < p->n || k < n_sets) {
+		int c = i == p->n ? 1 : k == n_sets ? -1 : item_cmp(&p->items[i], &sets[k].it);
+
+		if (c < 0) {
+			if (alive(g, &p->items[i], 0))
+				out[n++] = p->items[i];
+			i++;
+			continue;
+		}
+		if (!c)
+			i++;
+		/* of one key the last counts */
+		while (k + 1 < n_sets && !item_cmp(&sets[k].it, &sets[k + 1].it))
+			k++;
+		if (alive(g, &sets[k].it, sets[k].seq))
+			out[n++] = sets[k].it;
+		k++;
+	}
+	return n;
+}
+
+int program_sync(struct program *p)
+{
+	struct arena *a = p->arena;
+	struct graves g = {0};
+	auto_free struct change *sets = NULL;
+	struct item *out;
+	size_t i, n = 0;
+
+	if (p->failed)
+		return -ENOMEM;
+	if (!a || !a->n_log)
+		return 0;
+	sets = malloc(a->n_log * sizeof(*sets));
+	out = malloc((p->n + a->n_log) * sizeof(*out));
+	dig_all(&g, p);
+	if (!sets || !out || g.failed) {
+		free(g.slot);
+		free(out);
+		p->failed = true;
+		return -ENOMEM;
+	}
+	for (i = 0; i < a->n_log; i++)
+		if (a->log[i].it.val)
+			sets[n++] = a->log[i];
+	qsort(sets, n, sizeof(*sets), change_cmp);
+	p->cap = p->n + a->n_log;
+	p->n = merge_log(p, &g, sets, n, out);
+	free(p->items);
+	p->items = out;
+	a->n_log = 0;
+	free(g.slot);
+	return 0;
+}
+
+/* readers see the log merged; it is a cache of writes, so "const" holds for
+ * what a reader can tell */
+static const struct program *synced(const struct program *p)
+{
+	(void)program_sync((struct program *)(uintptr_t)p);
+	return p;
+}
+
+/* ---- reading ---- */
+
+const struct item *program_find(const struct program *p, const char *ns,
+				enum item_kind kind, const char *key)
+{
+	struct item it = { .kind = kind, .ns = ns, .key = key };
+
+	return base_find(synced(p), &it);
+}
+
+/* first item that isn't before (ns, kind) */
+static size_t lower_bound(const struct program *p, const char *ns, int kind)
+{
+	size_t lo = 0, hi = p->n;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+		const struct item *it = &p->items[mid];
+		int c = strcmp(it->ns, ns);
+
+		if (!c)
+			c = (int)it->kind - kind;
+		if (c < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+void program_range(const struct program *p, const char *ns, enum item_kind kind,
+		   size_t *ret_from, size_t *ret_to)
+{
+	synced(p);
+	if (kind == ITEM_N_KINDS) {
+		*ret_from = lower_bound(p, ns, 0);
+		*ret_to = lower_bound(p, ns, ITEM_N_KINDS);
+	} else {
+		*ret_from = lower_bound(p, ns, (int)kind);
+		*ret_to = lower_bound(p, ns, (int)kind + 1);
+	}
+}
+
+int program_copy(const struct program *from, struct program *ret)
+{
+	struct program r;
+	size_t i;
+
+	program_init(&r);
+	synced(from);
+	for (i = 0; i < from->n; i++) {
+		const struct item *it = &from->items[i];
+
+		program_add(&r, it->ns, it->kind, it->key, it->val);
+	}
+	if (r.failed || from->failed) {
+		program_done(&r);
+		return -ENOMEM;
+	}
+	*ret = r;
+	return 0;
+}
+
+/* ---- text ---- */
+
+/* keys and values keep to a line: newline, tab and backslash are escaped */
+static void print_escaped(struct buf *b, const char *s)
+{
+	for (; *s; s++) {
+		size_t n = strcspn(s, "\n\t\\");
+
+		buf_add(b, s, n);
+		s += n;
+		if (!*s)
+			return;
+		buf_adds(b, *s == '\n' ? "\\n" : *s == '\t' ? "\\t" : "\\\\");
+	}
+}
+
+/* a value of several lines is printed as an indented block, which reads better */
+static void print_block(struct buf *b, const char *val)
+{
+	while (*val) {
+		size_t n = strcspn(val, "\n");
+
+		buf_adds(b, "\t\t");
+		buf_add(b, val, n);
+		buf_adds(b, "\n");
+		val += n + (val[n] == '\n');
+	}
+}
+
+static bool is_block(const char *val)
+{
+	const char *nl = strchr(val, '\n');
+
+	/* a block can hold neither empty lines nor a final newline */
+	return nl && *val != '\n' && !strstr(val, "\n\n") && val[strlen(val) - 1] != '\n';
+}
+
+void program_print(const struct program *p, struct buf *b)
+{
+	const char *ns = NULL;
+	size_t i;
+
+	synced(p);
+	for (i = 0; i < p->n; i++) {
+		const struct item *it = &p->items[i];
+
+		if (!ns || strcmp(ns, it->ns)) {
+			buf_printf(b, "%sns %s {\n", ns ? "}\n" : "", it->ns);
+			ns = it->ns;
+		}
+		buf_printf(b, "\t%s ", item_kind_name(it->kind));
+		print_escaped(b, it->key);
+		if (is_block(it->val)) {
+			buf_adds(b, ":|\n");
+			print_block(b, it->val);
+			continue;
+		}
+		buf_adds(b, *it->val ? ": " : ":");
+		print_escaped(b, it->val);
+		buf_adds(b, "\n");
+	}
+	if (ns)
+		buf_adds(b, "}\n");
+}
+
+static int unescape(const char *s, size_t len, struct buf *b)
+{
+	size_t i;
+
+	buf_clear(b);
+	for (i = 0; i < len; i++) {
+		char c = s[i];
+
+		if (c == '\\') {
+			if (++i == len)
+				return -EINVAL;
+			c = s[i] == 'n' ? '\n' : s[i] == 't' ? '\t' : s[i];
+			if (s[i] != 'n' && s[i] != 't' && s[i] != '\\')
+				return -EINVAL;
+		}
+		buf_add(b, &c, 1);
+	}
+	return buf_error(b);
+}
+
+static int kind_parse(const char *s, size_t len)
+{
+	int k;
+
+	for (k = 0; k < ITEM_N_KINDS; k++)
+		if (same_text(kind_names[k], strlen(kind_names[k]), s, len))
+			return k;
+	return -1;
+}
+
+struct parser {
+	const char *at;		/* start of the next line */
+	unsigned line;
+	struct buf ns, key, val;
+};
+
+static const char *next_line(struct parser *ps, size_t *ret_len)
+{
+	const char *s = ps->at;
+
+	if (!*s)
+		return NULL;
+	*ret_len = strcspn(s, "\n");
+	ps->at = s + *ret_len + (s[*ret_len] == '\n');
+	ps->line++;
+	return s;
+}
+
+static void parse_block(struct parser *ps)
+{
+	buf_clear(&ps->val);
+	while (!strncmp(ps->at, "\t\t", 2)) {
+		size_t len = 0;
+		const char *s = next_line(ps, &len);
+
+		if (ps->val.len)
+			buf_adds(&ps->val, "\n");
+		buf_add(&ps->val, s + 2, len - 2);
+	}
+}
+
+/* the colon that ends a key: of ":", ": val" and ":|" the first that is followed
+ * by the end, a space or "|" and the end (addresses of hardware have colons too) */
+static const char *key_end(const char *s, const char *end)
+{
+	for (; s < end; s++)
+		if (*s == ':' && (s + 1 == end || s[1] == ' ' || (s[1] == '|' && s + 2 == end)))
+			return s;
+	return NULL;
+}
+
+static int parse_item(struct parser *ps, const char *s, size_t len, struct program *p)
+{
+	const char *end = s + len, *key, *colon;
+	size_t word = strcspn(s + 1, " \n");
+	int kind = kind_parse(s + 1, word);
+
+	key = s + 1 + word + 1;
+	if (kind < 0 || key > end || !ps->ns.len)
+		return -EINVAL;
+	colon = key_end(key, end);
+	if (!colon || unescape(key, (size_t)(colon - key), &ps->key))
+		return -EINVAL;
+	if (colon + 1 < end && colon[1] == '|')
+		parse_block(ps);
+	else if (unescape(colon + 1 == end ? end : colon + 2,
+			  colon + 1 == end ? 0 : (size_t)(end - colon - 2), &ps->val))
+		return -EINVAL;
+	program_add(p, buf_str(&ps->ns), (enum item_kind)kind, buf_str(&ps->key),
+		    buf_str(&ps->val));
+	return 0;
+}
+
+static int parse_line(struct parser *ps, const char *s, size_t len, struct program *p)
+{
+	if (len > 5 && !memcmp(s, "ns ", 3) && !memcmp(s + len - 2, " {", 2)) {
+		buf_clear(&ps->ns);
+		buf_add(&ps->ns, s + 3, len - 5);
+		return 0;
+	}
+	if (len == 1 && *s == '}') {
+		buf_clear(&ps->ns);
+		return 0;
+	}
+	return *s == '\t' ? parse_item(ps, s, len, p) : -EINVAL;
+}
+
+int program_parse(const char *text, struct program *ret, struct err *e)
+{
+	struct parser ps = { .at = text };
+	struct program p;
+	const char *s;
+	size_t len = 0;
+	int r = 0;
+
+	program_init(&p);
+	while (!r && (s = next_line(&ps, &len)))
+		r = len ? parse_line(&ps, s, len, &p) : 0;
+	if (r)
+		r = err_set(e, ERR_STATE, EINVAL, "program: line %u isn't an item", ps.line);
+	else if (buf_error(&ps.ns) || buf_error(&ps.key) || buf_error(&ps.val))
+		r = err_set(e, ERR_INTERNAL, ENOMEM, "program: out of memory");
+	else
+		r = program_seal(&p, e);
+	buf_done(&ps.ns);
+	buf_done(&ps.key);
+	buf_done(&ps.val);
+	if (r) {
+		program_done(&p);
+		return r;
+	}
+	*ret = p;
+	return 0;
+}
+
+/* ---- nft ---- */
+
+/* what nft(8) says otherwise than the grammar of lib/nft.h */
+static void print_rule(struct buf *b, const char *rule, size_t len)
+{
+	static const char ports[] = "th ports";
+	size_t i;
+
+	for (i = 0; i < len; i++) {
+		if (len - i >= sizeof(ports) - 1 && !memcmp(rule + i, ports, sizeof(ports) - 1)) {
+			buf_adds(b, "@th,0,32");
+			i += sizeof(ports) - 2;
+		} else {
+			buf_add(b, rule + i, 1);
+		}
+	}
+}
+
+static void print_nft_chain(struct buf *b, const struct item *it, const char *name)
+{
+	const char *s = it->val;
+
+	buf_printf(b, "\tchain %s {\n", name);
+	while (*s) {
+		size_t n = strcspn(s, "\n");
+
+		buf_adds(b, "\t\t");
+		print_rule(b, s, n);
+		buf_adds(b, "\n");
+		s += n + (s[n] == '\n');
+	}
+	buf_adds(b, "\t}\n");
+}
+
+static void print_nft_elems(struct buf *b, const struct program *p, const struct item *set,
+			    size_t from, size_t to)
+{
+	size_t len = strlen(set->key), n = 0;
+
+	for (; from < to; from++) {
+		const struct item *it = &p->items[from];
+
+		if (strncmp(it->key, set->key, len) || it->key[len] != '\t')
+			continue;
+		buf_printf(b, "%s%s", n++ ? ", " : "\t\telements = { ", it->key + len + 1);
+		if (*it->val)
+			buf_printf(b, " : %s", it->val);
+	}
+	if (n)
+		buf_adds(b, " }\n");
+}
+
+static void print_nft_set(struct buf *b, const struct program *p, const struct item *it,
+			  const char *name, size_t from, size_t to)
+{
+	bool map = strstr(it->val, " : ") != NULL;
+	const char *s = it->val;
+
+	buf_printf(b, "\t%s %s {\n", map ? "map" : "set", name);
+	while (*s) {
+		size_t n = strcspn(s, ";");
+
+		buf_adds(b, "\t\t");
+		buf_add(b, s, n);
+		buf_adds(b, "\n");
+		s += n;
+		s += strspn(s, "; ");
+	}
+	print_nft_elems(b, p, it, from, to);
+	buf_adds(b, "\t}\n");
+}
+
+static const char *name_in_table(const struct item *it, const struct item *table)
+{
+	size_t len = strlen(table->key);
+
+	return !strncmp(it->key, table->key, len) && it->key[len] == ' ' ?
+		it->key + len + 1 : NULL;
+}
+
+static void print_nft_table(struct buf *b, const struct program *p, const char *ns,
+			    const struct item *table)
+{
+	size_t from, to, elem_from, elem_to;
+	const char *name;
+
+	buf_printf(b, "table %s {\n", table->key);
+	program_range(p, ns, ITEM_ELEM, &elem_from, &elem_to);
+	program_range(p, ns, ITEM_SET, &from, &to);
+	for (; from < to; from++) {
+		name = name_in_table(&p->items[from], table);
+		if (name)
+			print_nft_set(b, p, &p->items[from], name, elem_from, elem_to);
+	}
+	program_range(p, ns, ITEM_CHAIN, &from, &to);
+	for (; from < to; from++) {
+		name = name_in_table(&p->items[from], table);
+		if (name)
+			print_nft_chain(b, &p->items[from], name);
+	}
+	buf_adds(b, "}\n");
+}
+
+void program_print_nft(const struct program *p, const char *ns, struct buf *b)
+{
+	size_t from, to;
+
+	program_range(p, ns, ITEM_TABLE, &from, &to);
+	for (; from < to; from++)
+		print_nft_table(b, p, ns, &p->items[from]);
+}
+
+void program_nft_hash(const struct program *p, const char *ns, char ret[33])
+{
+	auto_buf struct buf b = BUF_INIT;
+	char hex[65];
+	size_t from, to;
+
+	program_range(p, ns, ITEM_N_KINDS, &from, &to);
+	for (; from < to; from++) {
+		const struct item *it = &p->items[from];
+
+		if (it->kind < ITEM_TABLE || it->kind > ITEM_ELEM)
+			continue;
+		buf_printf(&b, "%s\n%s\n%s\n", item_kind_name(it->kind), it->key, it->val);
+	}
+	sha256_hex(buf_str(&b), b.len, hex);
+	memcpy(ret, hex, 32);
+	ret[32] = '\0';
+}
