@@ -74,7 +74,8 @@ int httpc_call(const char *sock, const char *method, const char *path,
 	       int64_t timeout_ms, struct httpc_answer *ret);
 
 /* the same on the loop (curl_multi_socket_action); "fn" gets an answer that it
- * may steal from; never called from inside httpc_start() */
+ * may steal from; never called from inside httpc_start(), nor for what is still
+ * under way at httpc_free() */
 typedef void (*httpc_fn)(struct httpc_answer *a, void *arg);
 struct httpc;
 struct httpc *httpc_new(struct loop *l);
