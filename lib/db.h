@@ -20,7 +20,7 @@ int db_open(const char *path, const char *const *migrations, size_t n,
 struct db *db_close(struct db *d);
 int db_exec(struct db *d, const char *sql, struct err *e);
 /*
- * db_query() - "types" has a letter a parameter: s (const char *, NULL: null),
+ * db_run() - "types" has a letter a parameter: s (const char *, NULL: null),
  * i (int64_t), b (const void *, size_t).  For a statement without rows.
  */
 int db_run(struct db *d, struct err *e, const char *sql, const char *types, ...);
