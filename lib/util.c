@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * util - time, digests, numbers, whole files; see util.h.
+ */
+#include "lib/util.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <openssl/sha.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+struct mono mono_now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (struct mono){ (int64_t)t.tv_sec * 1000000000 + t.tv_nsec };
+}
+
+double mono_ms_since(struct mono start)
+{
+	return (double)(mono_now().ns - start.ns) / 1e6;
+}
+
+int64_t wall_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+int parse_u64(const char *s, uint64_t min, uint64_t max, uint64_t *ret)
+{
+	uint64_t v = 0;
+
+	if (!*s)
+		return -EINVAL;
+	for (; *s; s++) {
+		if (!isdigit((unsigned char)*s))
+			return -EINVAL;
+		if (__builtin_mul_overflow(v, 10, &v) ||
+		    __builtin_add_overflow(v, (uint64_t)(*s - '0'), &v))
+			return -ERANGE;
+	}
+	if (v < min || v > max)
+		return -ERANGE;
+	*ret = v;
+	return 0;
+}
+
+void sha256(const void *data, size_t size, uint8_t ret[32])
+{
+	SHA256(data, size, ret);
+}
+
+void sha256_hex(const void *data, size_t size, char ret[65])
+{
+	uint8_t d[32];
+
+	sha256(data, size, d);
+	for (size_t i = 0; i < 32; i++)
+		snprintf(ret + 2 * i, 3, "%02x", d[i]);
+}
+
+void hash_hex(char *ret, size_t n, const char *fmt, ...)
+{
+	char text[1024], hex[65], *big = NULL;
+	va_list ap, again;
+	int len;
+
+	va_start(ap, fmt);
+	va_copy(again, ap);
+	len = vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	if (len >= (int)sizeof(text)) {
+		big = malloc((size_t)len + 1);
+		if (big)
+			vsnprintf(big, (size_t)len + 1, fmt, again);
+		else
+			len = sizeof(text) - 1;
+	}
+	va_end(again);
+	sha256_hex(big ? big : text, len < 0 ? 0 : (size_t)len, hex);
+	free(big);
+	memcpy(ret, hex, n);
+	ret[n] = 0;
+}
+
+int read_fd(int fd, size_t max, char **ret, size_t *ret_size)
+{
+	auto_free char *s = NULL;
+	size_t len = 0, cap = 0;
+
+	for (;;) {
+		ssize_t n;
+
+		if (len + 1 >= cap) {
+			char *more;
+
+			cap = cap ? cap * 2 : 4096;
+			more = realloc(s, cap);
+			if (!more)
+				return -ENOMEM;
+			s = more;
+		}
+		n = read(fd, s + len, cap - len - 1);
+		if (n < 0) {
+			if (errno == EINTR)
+				continue;
+			return -errno;
+		}
+		if (!n)
+			break;
+		len += (size_t)n;
+		if (len > max)
+			return -EFBIG;
+	}
+	s[len] = 0;
+	*ret = steal_ptr(&s);
+	if (ret_size)
+		*ret_size = len;
+	return 0;
+}
+
+int read_file(const char *path, size_t max, char **ret, size_t *ret_size)
+{
+	auto_free char *s = NULL;
+	auto_close int fd = -1;
+	struct stat before, after;
+	size_t size = 0;
+	int r;
+
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	if (fd < 0 || fstat(fd, &before) < 0)
+		return -errno;
+	if (S_ISDIR(before.st_mode))
+		return -EISDIR;
+	r = read_fd(fd, max, &s, &size);
+	if (r < 0)
+		return r;
+	if (fstat(fd, &after) < 0)
+		return -errno;
+	if (S_ISREG(before.st_mode) &&
+	    (before.st_size != after.st_size || (size_t)after.st_size != size ||
+	     before.st_mtim.tv_sec != after.st_mtim.tv_sec ||
+	     before.st_mtim.tv_nsec != after.st_mtim.tv_nsec) &&
+	    after.st_size + before.st_size > 0)
+		return -EAGAIN;
+	*ret = steal_ptr(&s);
+	if (ret_size)
+		*ret_size = size;
+	return 0;
+}
+
+int write_all(int fd, const void *data, size_t size)
+{
+	const char *p = data;
+
+	while (size) {
+		ssize_t n = write(fd, p, size);
+
+		if (n < 0) {
+			if (errno == EINTR)
+				continue;
+			return -errno;
+		}
+		p += n;
+		size -= (size_t)n;
+	}
+	return 0;
+}
+
+int write_file_atomic(const char *path, const void *data, size_t size, int mode)
+{
+	auto_free char *part = NULL;
+	auto_close int fd = -1;
+	int r;
+
+	if (asprintf(&part, "%s.part", path) < 0) {
+		part = NULL;
+		return -ENOMEM;
+	}
+	fd = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
+	if (fd < 0)
+		return -errno;
+	r = write_all(fd, data, size);
+	if (r == 0 && (fchmod(fd, (mode_t)mode) < 0 || fsync(fd) < 0 || rename(part, path) < 0))
+		r = -errno;
+	if (r < 0)
+		unlink(part);
+	return r;
+}
+
+int mkdir_p(const char *path, int mode)
+{
+	auto_free char *copy = strdup(path);
+
+	if (!copy)
+		return -ENOMEM;
+	for (char *p = copy + 1; *p; p++) {
+		if (*p != '/')
+			continue;
+		*p = 0;
+		if (mkdir(copy, (mode_t)mode) < 0 && errno != EEXIST)
+			return -errno;
+		*p = '/';
+	}
+	if (mkdir(copy, (mode_t)mode) < 0 && errno != EEXIST)
+		return -errno;
+	return 0;
+}
+
+static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *ftw)
+{
+	(void)st;
+	(void)ftw;
+	if ((kind == FTW_DP ? rmdir(path) : unlink(path)) < 0 && errno != ENOENT)
+		return errno;
+	return 0;
+}
+
+int rm_rf(const char *path)
+{
+	int r = nftw(path, remove_one, 32, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+
+	if (r < 0)
+		return errno == ENOENT ? 0 : -errno;
+	return -r;
+}
