@@ -71,8 +71,133 @@ $(eval $(call program,responder,netd/responder_main,$(B)/netd.a $(B)/topology.a 
 $(eval $(call program,sandboxd,sandbox/main,$(B)/sandbox.a $(B)/topology.a $(B)/lib.a))
 $(eval $(call program,vpclab,cli/main,$(B)/cli.a $(B)/topology.a $(B)/lib.a))
 
+# the init of sandboxes: static, for roots that hold no libraries of ours; never under sanitizers
+ifeq ($(MODE),asan)
+$(B)/vpclab-init: FORCE
+	@mkdir -p $(@D)
+	$(Q)$(MAKE) --no-print-directory MODE=release build/release/vpclab-init
+	$(Q)ln -f build/release/vpclab-init $@
+else
+$(B)/vpclab-init: $(B)/sandbox/init_main.o $(B)/sandbox.a $(B)/lib.a
+	$(Q)$(if $(filter 0,$(V)),echo "  LD      $@";) $(CC) -static $(LDFLAGS) -o $@ $^ -lhttp_parser -lseccomp -lcap-ng -lcrypto
+endif
+.PHONY: FORCE
+FORCE:
+
 build/%: build/release/%
 	$(Q)ln -f $< $@
+
+# ---- tests
+LINK = $(ALL_LDFLAGS) -Wl,--start-group $(ARCHIVES) -Wl,--end-group $(LIBS)
+$(B)/tests/%: tests/unit/%.c $(ARCHIVES)
+	@mkdir -p $(@D)
+	$(Q)$(if $(filter 0,$(V)),echo "  CC      $@";) $(CC) $(ALL_CFLAGS) -MMD -MP -o $@ $< $(LINK) -lcmocka
+$(B)/tests/%: tests/kernel/%.c $(ARCHIVES)
+	@mkdir -p $(@D)
+	$(Q)$(if $(filter 0,$(V)),echo "  CC      $@";) $(CC) $(ALL_CFLAGS) -MMD -MP -o $@ $< $(LINK) -lcmocka
+$(B)/tests/bench_%: tests/bench/%.c $(ARCHIVES)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $< $(LINK)
+.PHONY: tests unit kernel
+tests: unit kernel
+unit: $(UNIT)
+kernel: $(KERNEL)
+
+# one process for every mode: a sub-make a mode
+.PHONY: testing mutants-build
+testing:
+	$(Q)$(MAKE) --no-print-directory TESTING=1 all
+mutants-build:
+	$(Q)$(MAKE) --no-print-directory MUTANTS=1 all unit
+
+.PHONY: check check-root test demo bench check-asan mutants mutants-full faults fuzz
+check: all unit
+	@tests/run_unit $(B)/tests
+check-root: all kernel testing
+	@tests/run_lab
+test:
+	@$(MAKE) --no-print-directory deps
+	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory check
+	@$(MAKE) --no-print-directory check-root
+demo:
+	@$(MAKE) --no-print-directory deps
+	@$(MAKE) --no-print-directory all
+	@scripts/demo
+bench: all build/release/tests/bench_floor
+	@tests/bench/run_bench
+check-asan:
+	@$(MAKE) --no-print-directory MODE=asan all unit
+	@tests/run_unit build/asan/tests
+	@VPCLAB_BUILD=$(CURDIR)/build/asan tests/run_lab --asan-subset
+mutants: mutants-build
+	@tests/run_mutants
+mutants-full: mutants-build
+	@tests/run_mutants --full
+faults: testing
+	@VPCLAB_FAULTS=all tests/run_lab test_faults.py
+FUZZERS := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_FLAGS := -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined
+build/fuzz/%: tests/fuzz/%.c $(wildcard lib/*.c topology/*.c netd/*.c nat/*.c sandbox/*.c)
+	@mkdir -p build/fuzz
+	$(Q)echo "  FUZZ    $@"; clang $(BASE) -O1 -g $(FUZZ_FLAGS) -DVPCLAB_FUZZ $(PKG_CFLAGS) -o $@ $< \
+		$(filter-out $(MAINS),$(wildcard lib/*.c topology/*.c nat/*.c netd/*.c sandbox/*.c)) $(LIBS)
+fuzz: $(FUZZERS)
+	@tests/run_fuzz $(FUZZ_TIME)
+
+# ---- tools
+.PHONY: deps lint format format-check
+deps:
+	@scripts/deps
+lint:
+	@tests/lint
+C_FILES := $(wildcard lib/*.[ch] topology/*.[ch] nat/*.[ch] netd/*.[ch] sandbox/*.[ch] cli/*.[ch] tests/*/*.[ch])
+format:
+	clang-format -i $(C_FILES)
+format-check:
+	@clang-format --dry-run -Werror $(C_FILES)
+
+# ---- install
+LIBDIR := $(DESTDIR)$(PREFIX)/lib/vpclab
+MANDIR := $(DESTDIR)$(PREFIX)/share/man
+.PHONY: install uninstall
+install: all
+	install -d $(LIBDIR) $(DESTDIR)$(PREFIX)/bin $(MANDIR)/man1 $(MANDIR)/man5 $(MANDIR)/man8 \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/lib/systemd/system \
+		$(DESTDIR)$(PREFIX)/share/vpclab/examples
+	install -m 755 $(addprefix build/,netd sandboxd responder vpclab-init) $(LIBDIR)
+	install -m 755 build/vpclab $(DESTDIR)$(PREFIX)/bin
+	install -m 644 man/*.1 $(MANDIR)/man1
+	install -m 644 man/*.5 $(MANDIR)/man5
+	install -m 644 man/*.8 $(MANDIR)/man8
+	install -m 644 dist/vpclab.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/vpclab
+	sed 's,@LIBDIR@,$(PREFIX)/lib/vpclab,' dist/vpclab-netd.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/vpclab-netd.service
+	sed 's,@LIBDIR@,$(PREFIX)/lib/vpclab,' dist/vpclab-sandboxd.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/vpclab-sandboxd.service
+	install -m 644 topology/schema.json topology/examples/*.json $(DESTDIR)$(PREFIX)/share/vpclab/examples
+uninstall:
+	rm -rf $(LIBDIR) $(DESTDIR)$(PREFIX)/share/vpclab
+	rm -f $(DESTDIR)$(PREFIX)/bin/vpclab $(MANDIR)/man1/vpclab.1 $(MANDIR)/man5/vpclab-lab.5 $(MANDIR)/man8/netd.8 \
+		$(MANDIR)/man8/sandboxd.8 $(DESTDIR)$(PREFIX)/share/bash-completion/completions/vpclab \
+		$(DESTDIR)$(PREFIX)/lib/systemd/system/vpclab-netd.service \
+		$(DESTDIR)$(PREFIX)/lib/systemd/system/vpclab-sandboxd.service
+.PHONY: clean help
+clean:
+	rm -rf build
+
+# ---- help
+help:
+	@echo 'all          the programs, in build/'
+	@echo 'demo         installs packages, builds, runs the three-modes lab and prints its expectations (root)'
+	@echo 'test         deps, all, check and check-root (root)'
+	@echo 'check        unit tests; needs no root'
+	@echo 'check-root   kernel and lab tests (root)'
+	@echo 'check-asan   unit tests and a third of the lab tests under sanitizers (root)'
+	@echo 'mutants      each mutant against the tests meant to catch it; mutants-full: against all (root)'
+	@echo 'faults       every kernel request of three-modes fails once (root)'
+	@echo 'fuzz         each fuzz target for FUZZ_TIME seconds ($(FUZZ_TIME))'
+	@echo 'bench        the figures (root)'
+	@echo 'lint format format-check deps install uninstall clean'
+	@echo 'variables: MODE=release|debug|asan V=1 WERROR=1 CFLAGS LDFLAGS PREFIX DESTDIR'
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 
