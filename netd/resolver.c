@@ -412,6 +412,7 @@ size_t resolver_answer(const struct zone *z, const uint8_t *query, size_t size, 
 	memcpy(ret + a.at, query + a.at, q.question_size);
 	a.at += q.question_size;
 	a.names[0] = ret;
+	a.names[1] = ret + NS_HFIXEDSZ;	/* the question: what follows points there */
 	bad_version = q.edns && q.edns_version != 0;
 	if (rcode == ns_r_noerror && !bad_version)
 		rcode = z ? answer_records(&a, z, &q) : ns_r_servfail;

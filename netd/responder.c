@@ -23,10 +23,6 @@
 #include "lib/sock.h"
 #include "lib/util.h"
 
-#ifndef VPCLAB_VERSION
-#define VPCLAB_VERSION "0"
-#endif
-
 struct client {
 	LIST_ENTRY(client) link;
 	struct responder *of;
@@ -260,7 +256,8 @@ static const char *op_view(struct responder *r, const cJSON *m, struct fds *f)
 
 	if (!lab || !name || f->n != 1)
 		return "view needs lab, view and the zone's text as a descriptor";
-	if (read_fd(f->v[0], RESPONDER_ZONE_MAX, &text, &size) < 0)
+	if (lseek(f->v[0], 0, SEEK_SET) < 0 ||
+	    read_fd(f->v[0], RESPONDER_ZONE_MAX, &text, &size) < 0)
 		return "the zone's text can't be read";
 	z = zone_parse(text, size);
 	if (!z)
@@ -317,7 +314,7 @@ static bool client_answer(struct client *c, const char *why, int fd)
 		buf_adds(&b, "}");
 	} else {
 		buf_printf(&b, "{\"ok\":true,\"pid\":%d,\"version\":\"%s\"}", (int)getpid(),
-			   VPCLAB_VERSION);
+			   VERSION);
 	}
 	if (!buf_error(&b))
 		n = sock_send_fds(c->fd, b.s, b.len, &fd, fd >= 0 ? 1 : 0);

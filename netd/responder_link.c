@@ -36,10 +36,6 @@
 #include "lib/util.h"
 #include "netd/responder.h"
 
-#ifndef VPCLAB_VERSION
-#define VPCLAB_VERSION "0"
-#endif
-
 #define ANSWER_MS 5000		/* past it, it is taken for dead */
 #define BACKLOG 1024
 #define RESTART_MS 200		/* between attempts to start one */
@@ -81,7 +77,7 @@ static int link_call(struct responder_link *k, const char *text, const int *fds,
 			       strerror(n ? (int)-n : EPIPE));
 	}
 	answer = json_parse(buf, (size_t)n, NULL);
-	k->same_version = strcmp(json_str(answer, "version", ""), VPCLAB_VERSION) == 0;
+	k->same_version = strcmp(json_str(answer, "version", ""), VERSION) == 0;
 	if (!json_bool(answer, "ok", false))
 		return err_set(e, ERR_UNAVAILABLE, EPROTO, "responder: %s",
 			       json_str(answer, "error", "an answer that is none"));
@@ -314,7 +310,8 @@ int responder_link_list(struct responder_link *k, cJSON **ret, struct err *e)
 	r = link_call(k, "{\"op\":\"list\"}", NULL, 0, &fd, e);
 	if (r < 0)
 		return r;
-	r = fd < 0 ? -EBADMSG : read_fd(fd, RESPONDER_ZONE_MAX, &text, &size);
+	r = fd < 0 || lseek(fd, 0, SEEK_SET) < 0 ? -EBADMSG :
+	    read_fd(fd, RESPONDER_ZONE_MAX, &text, &size);
 	if (r < 0)
 		return err_set(e, ERR_UNAVAILABLE, -r, "responder: list: %s", strerror(-r));
 	*ret = json_parse(text, size, NULL);
@@ -549,7 +546,7 @@ static void link_again(void *arg)
 	struct responder_link *k = arg;
 	struct err e = { .code = ERR_NONE };
 
-	k->retry = NULL;
+	k->retry = loop_event_free(k->retry);
 	if (link_up(k, &e) < 0) {
 		log_warn("%s; trying again", e.msg);
 		k->retry = loop_timer(k->loop, RESTART_MS, link_again, k);
