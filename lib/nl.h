@@ -18,7 +18,12 @@
 
 struct nl;	/* one namespace's request socket and its map of link name -> index */
 int nl_open(int ns_fd, struct nl **ret, struct err *e);
-struct nl *nl_close(struct nl *s);
+struct nl *nl_free(struct nl *s);	/* (libnl has an nl_close() of its own) */
+/* tells the index of a link that someone else made (a peer, say); later addresses,
+ * routes and neighbours on "name" need no dump.  0 or -ENOMEM */
+int nl_learn(struct nl *s, const char *name, int index);
+/* deletes the stock rules 32766 and 32767 ("rules none" of an ns item) */
+int nl_rules_none(struct nl *s, struct err *e);
 
 /* gives the fd of a namespace by its program name, for a link's peer; borrowed */
 typedef int (*nl_ns_fd_fn)(const char *ns, void *arg);
