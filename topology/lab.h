@@ -357,6 +357,8 @@ void issues_done(struct issues *i);
 /* exit status for the errors: 2 if any is invalid, else 4 if any is
  * unsupported, else 0 */
 int issues_exit(const struct issues *i);
+/* "FILE:LINE:COLUMN: PATH: what is wrong"; caller frees, NULL without memory */
+char *issue_line(const struct issue *i);
 /* {"valid","errors":[...],"warnings":[...]} (interface.md 4, check); caller owns */
 cJSON *issues_json(const struct issues *i);
 

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * check - rules between objects: names that nodes share, addresses that only
+ * one may have; and the warnings about what is legal but can't do what it seems
+ * meant for.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "topology/fill.h"
+
+/* ---- names of nodes ---- */
+
+static bool comes_before(const struct where *a, const struct where *b)
+{
+	return a->pos.line != b->pos.line ? a->pos.line < b->pos.line :
+	       a->pos.column < b->pos.column;
+}
+
+void check_node_names(struct fill *f)
+{
+	const struct index *ix = &f->r->nodes;
+
+	for (size_t i = 1; i < ix->n; i++) {
+		const struct node_ref *a = ix->v[i - 1].object, *b = ix->v[i].object;
+
+		if (strcmp(a->name, b->name) != 0)
+			continue;
+		if (comes_before(b->at, a->at)) {
+			b = a;
+			a = ix->v[i].object;
+		}
+		fault_at(f->r, FAMILY_DUPLICATE, b->at->pos, b->at->path, "InvalidParameterValue",
+			 "the name %s is taken by %s (names of nodes are unique in the lab)",
+			 b->name, a->at->path);
+	}
+}
+
+/* ---- addresses ---- */
+
+static int claim_cmp(const void *a, const void *b)
+{
+	const struct claim *x = a, *y = b;
+	int r;
+
+	if (x->vpc != y->vpc)
+		return x->vpc < y->vpc ? -1 : 1;
+	r = addr_cmp(&x->addr, &y->addr);
+	if (r)
+		return r;
+	return comes_before(&x->at, &y->at) ? -1 : comes_before(&y->at, &x->at);
+}
+
+void check_claims(struct fill *f)
+{
+	if (f->n_claims)
+		qsort(f->claims, f->n_claims, sizeof(*f->claims), claim_cmp);
+	for (size_t i = 1; i < f->n_claims; i++) {
+		const struct claim *a = &f->claims[i - 1], *b = &f->claims[i];
+
+		if (a->vpc == b->vpc && addr_equal(&a->addr, &b->addr))
+			fault_at(f->r, FAMILY_OVERLAP, b->at.pos, b->at.path, b->code,
+				 "Address %s is in use (%s)", addr_str(&b->addr), a->at.path);
+	}
+}
+
+/* ---- warnings ---- */
+
+static bool leads_to_gateway(const struct route_table *t)
+{
+	for (size_t i = 0; t && i < t->n_routes; i++)
+		if (t->routes[i].target == TARGET_INTERNET_GATEWAY)
+			return true;
+	return false;
+}
+
+static void warn_nat(struct fill *f, const struct place *p, const struct vpc *v,
+		     const struct nat_gateway *g)
+{
+	if (g->private_connectivity)
+		return;
+	if (!v->internet_gateway)
+		warn(f->r, p, "nat-without-igw",
+		     "Network %s has no Internet gateway attached: the NAT gateway will be failed "
+		     "(Gateway.NotAttached)", v->name);
+	else if (g->subnet && !leads_to_gateway(g->subnet->route_table))
+		warn(f->r, p, "nat-in-private-subnet",
+		     "subnet %s has no route to the internet gateway: nothing gets out through the "
+		     "NAT gateway", g->subnet->name);
+}
+
+static void warn_vpcs(struct fill *f, const struct place *top)
+{
+	struct place vpcs = place_member(top, "vpcs");
+	size_t i = 0;
+
+	PLACE_EACH(p, &vpcs) {
+		struct place nats = place_member(&p, "nat_gateways");
+		const struct vpc *v;
+		size_t j = 0;
+
+		if (i == f->lab->n_vpcs)
+			break;
+		v = &f->lab->vpcs[i++];
+		PLACE_EACH(nat, &nats)
+			if (j < v->n_nat_gateways) {
+				warn_nat(f, &nat, v, &v->nat_gateways[j]);
+				j++;
+			}
+	}
+}
+
+static const struct route *find_route(const struct route_table *t, const struct prefix *d)
+{
+	for (size_t i = 0; i < t->n_routes; i++)
+		if (prefix_equal(&t->routes[i].destination, d))
+			return &t->routes[i];
+	return NULL;
+}
+
+/* NAT gateways of two zones do the same, so only the kind of target counts */
+static bool routes_differ(const struct route_table *a, const struct route_table *b)
+{
+	if (a == b || !a || !b)
+		return false;
+	if (a->n_routes != b->n_routes)
+		return true;
+	for (size_t i = 0; i < a->n_routes; i++) {
+		const struct route *o = find_route(b, &a->routes[i].destination);
+
+		if (!o || o->target != a->routes[i].target)
+			return true;
+	}
+	return false;
+}
+
+static void warn_function(struct fill *f, const struct place *p, const struct function *fn)
+{
+	struct place config = place_member(p, "vpc_config");
+	struct place subnets = place_member(&config, "subnets");
+	size_t i = 0;
+
+	PLACE_EACH(s, &subnets) {
+		const struct subnet *subnet;
+
+		if (i == fn->n_subnets)
+			break;
+		subnet = fn->subnets[i++];
+		if (leads_to_gateway(subnet->route_table))
+			warn(f->r, &s, "lambda-public-subnet",
+			     "%s is a public subnet: a function's interface never has a public "
+			     "address, so nothing it sends reaches the internet (LN-3)",
+			     subnet->name);
+		if (i > 1 && routes_differ(fn->subnets[0]->route_table, subnet->route_table))
+			warn(f->r, &s, "function-subnets-differ",
+			     "%s and %s lead to different places, and an environment is in either",
+			     fn->subnets[0]->name, subnet->name);
+	}
+}
+
+void check_warnings(struct fill *f, const struct place *top)
+{
+	struct place functions = place_member(top, "functions");
+	size_t i = 0;
+
+	warn_vpcs(f, top);
+	PLACE_EACH(p, &functions)
+		if (i < f->lab->n_functions) {
+			warn_function(f, &p, &f->lab->functions[i]);
+			i++;
+		}
+}

@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * lab - reads a lab file: the order of the passes (read.h, fill.h), the lab's
+ * life, and look-ups in it.
+ */
+#include "topology/lab.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "topology/fill.h"
+#include "topology/format.h"
+#include "topology/unsupported.h"
+
+/* there is no memory to tell it in */
+static struct issue no_memory = {
+	.file = "", .pos = { 1, 1 }, .path = "", .msg = "out of memory", .code = "InternalError",
+	.exit = 2
+};
+
+static void json_issue(struct json_pos pos, const char *path, const char *code, const char *msg,
+		       void *arg)
+{
+	bool duplicate = strcmp(code, "duplicate-key") == 0;
+
+	fault_at(arg, duplicate ? FAMILY_DUPLICATE : FAMILY_FILE, pos, path, code, "%s", msg);
+}
+
+/* ---- of members with one key, the first stays ---- */
+
+struct keyed {
+	cJSON *item;
+	size_t idx;
+};
+
+static int keyed_cmp(const void *a, const void *b)
+{
+	const struct keyed *x = a, *y = b;
+	int r = strcmp(x->item->string, y->item->string);
+
+	return r ? r : x->idx < y->idx ? -1 : 1;
+}
+
+static void drop_duplicates(struct reader *r, cJSON *item)
+{
+	struct keyed *v;
+	size_t n = 0;
+
+	for (cJSON *c = item->child; c; c = c->next) {
+		drop_duplicates(r, c);
+		n++;
+	}
+	if (!cJSON_IsObject(item) || n < 2)
+		return;
+	v = NEW(r, n, struct keyed);
+	n = 0;
+	for (cJSON *c = item->child; c; c = c->next) {
+		v[n] = (struct keyed){ c, n };
+		n++;
+	}
+	qsort(v, n, sizeof(*v), keyed_cmp);
+	for (size_t i = 1; i < n; i++) {
+		if (strcmp(v[i - 1].item->string, v[i].item->string) != 0)
+			continue;
+		cJSON_Delete(cJSON_DetachItemViaPointer(item, v[i].item));
+		v[i] = v[i - 1];
+	}
+}
+
+/* false: there is nothing to look at */
+static bool read_document(struct reader *r, const char *text, size_t size)
+{
+	int err;
+
+	if (size > LAB_SIZE_MAX) {
+		fault_at(r, FAMILY_FILE, (struct json_pos){ 1, 1 }, "", "file-too-large",
+			 "the file is larger than %d MiB (%zu bytes)", LAB_SIZE_MAX >> 20, size);
+		return false;
+	}
+	err = json_doc_parse(text, size, LAB_DEPTH_MAX, json_issue, r, &r->lab->doc);
+	if (err == -ENOMEM)
+		longjmp(r->no_memory, 1);
+	if (err == -EBADMSG && r->lab->doc.root)
+		drop_duplicates(r, r->lab->doc.root);
+	return r->lab->doc.root != NULL;
+}
+
+/* a name given by the caller replaces the file's, and may be longer: copies have
+ * a tail of their own */
+static const char *lab_name(struct fill *f, const struct place *top)
+{
+	const char *own = read_str(top, "lab"), *given = f->r->name;
+	struct place p = place_member(top, "lab");
+
+	if (!given)
+		return own ? own : "";
+	if (!format_lab.match(TEXT(f->r, "%.31s", given)) ||
+	    strspn(given, "abcdefghijklmnopqrstuvwxyz0123456789-") != strlen(given))
+		fault(f->r, FAMILY_NAME, &p, "ValidationException",
+		      "\"%s\" has the wrong form (allowed: %s)", given, format_lab.title);
+	return TEXT(f->r, "%s", given);
+}
+
+static void fill_lab(struct fill *f, const struct place *top)
+{
+	struct lab *l = f->lab;
+	const char *region = read_str(top, "region");
+
+	l->name = lab_name(f, top);
+	l->description = read_str(top, "description");
+	l->region = region;
+	l->time_scale = read_num(top, "time_scale");
+	l->concurrent_executions = (unsigned)read_num(top, "concurrent_executions");
+	l->eni_linger = read_num(top, "eni_linger");
+	declare_lab(f, top);
+	arena_set_nodes(f->r->arena, &f->r->nodes);
+	fill_internet(f, top);
+	fill_roles(f, top);
+	fill_peerings(f, top);
+	fill_vpcs(f, top);
+	check_peerings(f, top);
+	fill_functions(f, top);
+	fill_expects(f, top);
+	check_node_names(f);
+	check_claims(f);
+	check_warnings(f, top);
+	unsupported_check(f->r, top);
+}
+
+/* everything that may jump on want of memory; -ENOMEM then */
+static int run(struct reader *r, const char *text, size_t size)
+{
+	struct fill f = { .r = r, .lab = r->lab };
+	struct place top;
+
+	if (setjmp(r->no_memory))
+		return -ENOMEM;
+	r->file = arena_printf(r, r->issue_arena, "%s", r->file);
+	if (!read_document(r, text, size))
+		return 0;
+	top = place_top(r->lab->doc.root);
+	shape_check(r, &top);
+	if (cJSON_IsObject(top.item))
+		fill_lab(&f, &top);
+	if (r->issues->n_errors >= LAB_ISSUES_MAX)
+		r->issues->errors[LAB_ISSUES_MAX - 1].msg = "and more faults, which aren't listed";
+	return 0;
+}
+
+struct lab *lab_parse(const char *text, size_t size, const char *file, const char *name,
+		      struct issues *ret_issues)
+{
+	struct reader r = { .file = file, .name = name, .issues = ret_issues };
+	int err = -ENOMEM;
+
+	*ret_issues = (struct issues){ 0 };
+	r.issue_arena = arena_new();
+	r.arena = arena_new();
+	r.lab = calloc(1, sizeof(*r.lab));
+	if (r.lab)
+		r.lab->arena = r.arena;
+	ret_issues->arena = r.issue_arena;
+	if (r.issue_arena && r.arena && r.lab)
+		err = run(&r, text, size);
+	else if (!r.lab)
+		r.arena = arena_free(r.arena);
+	if (err) {
+		issues_done(ret_issues);
+		ret_issues->errors = &no_memory;
+		ret_issues->n_errors = 1;
+	}
+	issues_sort(ret_issues);
+	return ret_issues->n_errors ? lab_free(r.lab) : r.lab;
+}
+
+struct lab *lab_free(struct lab *lab)
+{
+	if (!lab)
+		return NULL;
+	json_doc_done(&lab->doc);
+	(void)arena_free(lab->arena);
+	free(lab);
+	return NULL;
+}
+
+/* ---- look-ups ---- */
+
+#define FIND(v, n, key) do { \
+	for (size_t i = 0; i < (n); i++) \
+		if (strcmp((v)[i].name, (key)) == 0) \
+			return &(v)[i]; \
+	return NULL; \
+} while (0)
+
+/* nodes can be many, so they are looked up by the index that parsing made */
+static const void *find_node(const struct lab *l, const char *name, enum node_kind kind)
+{
+	const struct node_ref *n = index_find(arena_nodes(l->arena), name);
+
+	return n && n->kind == kind ? n->object : NULL;
+}
+
+const struct host *lab_host(const struct lab *l, const char *name)
+{
+	return find_node(l, name, NODE_HOST);
+}
+
+const struct instance *lab_instance(const struct lab *l, const char *name)
+{
+	return find_node(l, name, NODE_INSTANCE);
+}
+
+const struct function *lab_function(const struct lab *l, const char *name)
+{
+	return find_node(l, name, NODE_FUNCTION);
+}
+
+const struct vpc *lab_vpc(const struct lab *l, const char *name)
+{
+	FIND(l->vpcs, l->n_vpcs, name);
+}
+
+const struct subnet *vpc_subnet(const struct vpc *v, const char *name)
+{
+	FIND(v->subnets, v->n_subnets, name);
+}
+
+const struct security_group *vpc_security_group(const struct vpc *v, const char *name)
+{
+	FIND(v->security_groups, v->n_security_groups, name);
+}
+
+const struct nat_gateway *vpc_nat_gateway(const struct vpc *v, const char *name)
+{
+	FIND(v->nat_gateways, v->n_nat_gateways, name);
+}
+
+const struct route_table *vpc_route_table(const struct vpc *v, const char *name)
+{
+	FIND(v->route_tables, v->n_route_tables, name);
+}
+
+/* ---- small things about nodes and expectations ---- */
+
+static bool has_port(const struct port *v, size_t n, const struct port *port)
+{
+	for (size_t i = 0; i < n; i++)
+		if (v[i].proto == port->proto && v[i].port == port->port)
+			return true;
+	return false;
+}
+
+bool programs_serve(const struct programs *p, const struct port *port)
+{
+	return has_port(p->serve, p->n_serve, port) || has_port(p->ready, p->n_ready, port);
+}
+
+int port_parse(const char *s, struct port *ret)
+{
+	struct port p = { 0 };
+
+	if (strcmp(s, "icmp") == 0) {
+		*ret = (struct port){ .proto = IPPROTO_ICMP };
+		return 0;
+	}
+	if (!format_serve.match(s))
+		return -EINVAL;
+	p.proto = s[0] == 'u' ? IPPROTO_UDP : IPPROTO_TCP;
+	p.http = s[0] == 'h';
+	p.port = (uint16_t)strtoul(strchr(s, '/') + 1, NULL, 10);
+	*ret = p;
+	return 0;
+}
+
+char *expect_title(const struct expect *x)
+{
+	char *s;
+	int n;
+
+	if (x->name)
+		return strdup(x->name);
+	if (x->invoke)
+		n = asprintf(&s, "invoke %s", x->invoke);
+	else if (x->has_only_from)
+		n = asprintf(&s, "only some reach %s %s", x->to, x->port_text);
+	else
+		n = asprintf(&s, "%s -> %s %s %s", x->from, x->to, x->port_text, x->result);
+	return n < 0 ? NULL : s;
+}

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * unsupported - one table of what this build parses and checks but doesn't
+ * enforce yet, and one of AWS's words that the product doesn't have.  Both end
+ * with exit 4 and a name, never in silence.  A feature that gets enforced loses
+ * its line here, and nothing else has to change.
+ */
+#include "topology/unsupported.h"
+
+#include <fnmatch.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/util.h"
+#include "topology/read.h"
+
+/* ---- AWS's words ---- */
+
+static const struct {
+	const char *pattern;	/* fnmatch(3) on a member's name */
+	const char *what;
+} words[] = {
+	{ "*ipv6*", "IPv6" },
+	{ "private_dns64*", "IPv6" },
+	{ "enable_dns64", "IPv6" },
+	{ "egress_only_*gateway*", "egress-only internet gateways" },
+	{ "*endpoint*", "VPC endpoints" },
+	{ "*transit_gateway*", "transit gateways" },
+	{ "vpn_*", "VPN gateways" },
+	{ "customer_gateway*", "VPN gateways" },
+	{ "propagating_vgws", "VPN gateways" },
+	{ "carrier_gateway*", "carrier gateways" },
+	{ "local_gateway*", "local gateways" },
+	{ "outpost*", "outposts" },
+	{ "*prefix_list*", "prefix lists" },
+	{ "dhcp_options*", "DHCP option sets" },
+	{ "*dhcp_option_set*", "DHCP option sets" },
+	{ "instance_tenancy", "tenancy" },
+	{ "*ipam*", "IPAM" },
+	{ "availability_mode", "regional NAT gateways" },
+	{ "*load_balancer*", "load balancers" },
+	{ "network_firewall*", "network firewalls" },
+	{ "traffic_mirror*", "traffic mirroring" },
+	{ "enable_network_address_usage_metrics", "address usage metrics" },
+	{ "tags", "tags" },
+	{ "tags_all", "tags" },
+	{ "timeouts", "Terraform's timeouts" },
+	{ "depends_on", "Terraform's depends_on" },
+	{ "event_source_mappings", "event source mappings" },
+	{ "snap_start", "SnapStart" },
+	{ "tracing_config", "X-Ray tracing" },
+	{ "file_system_config*", "file systems" },
+	{ "kms_key_arn", "encryption keys" },
+	{ "code_signing_config*", "code signing" },
+	{ "architectures", "architectures" },
+	{ "logging_config", "logging configuration" },
+	{ "function_url*", "function URLs" },
+};
+
+bool unsupported_word(struct reader *r, const struct place *p)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+		if (fnmatch(words[i].pattern, p->key, 0) != 0)
+			continue;
+		refuse(r, p, "%s: %s aren't supported", p->key, words[i].what);
+		return true;
+	}
+	return false;
+}
+
+/* ---- what waits for a later build ---- */
+
+static bool more_than_one(const cJSON *item)
+{
+	return cJSON_IsArray(item) && cJSON_GetArraySize(item) > 1;
+}
+
+static bool is_object(const cJSON *item)
+{
+	return cJSON_IsObject(item);
+}
+
+static bool is_list(const cJSON *item)
+{
+	return cJSON_IsArray(item);
+}
+
+static bool is_true(const cJSON *item)
+{
+	return cJSON_IsTrue(item);
+}
+
+static bool not_zero(const cJSON *item)
+{
+	return cJSON_IsNumber(item) && item->valuedouble != 0;
+}
+
+static bool not_55000(const cJSON *item)
+{
+	return cJSON_IsNumber(item) && item->valuedouble != 55000;
+}
+
+static bool not_350(const cJSON *item)
+{
+	return cJSON_IsNumber(item) && item->valuedouble != 350;
+}
+
+static bool starts_with(const cJSON *item, const char *prefix)
+{
+	return cJSON_IsString(item) && strncmp(item->valuestring, prefix, strlen(prefix)) == 0;
+}
+
+static bool to_peering(const cJSON *item)
+{
+	return starts_with(item, "peering:");
+}
+
+static bool to_interface(const cJSON *item)
+{
+	return starts_with(item, "network_interface:");
+}
+
+static bool across_peering(const cJSON *item)
+{
+	return cJSON_IsString(item) && strchr(item->valuestring, '/');
+}
+
+static bool managed_runtime(const cJSON *item)
+{
+	return cJSON_IsString(item) && strcmp(item->valuestring, "exec") != 0 &&
+	       !starts_with(item, "provided");
+}
+
+static bool selector(const cJSON *item)
+{
+	return starts_with(item, "*") || starts_with(item, "!") || starts_with(item, "vpc:") ||
+	       starts_with(item, "subnet:") || starts_with(item, "security_group:");
+}
+
+static bool is_event(const cJSON *item)
+{
+	return cJSON_IsString(item) && strcmp(item->valuestring, "Event") == 0;
+}
+
+static bool not_latest(const cJSON *item)
+{
+	return cJSON_IsString(item) && strcmp(item->valuestring, "$LATEST") != 0;
+}
+
+/*
+ * "path": members by name, "*" for every entry of a map or list.
+ * "when": refused only if it says so; NULL: always.
+ */
+static const struct {
+	const char *path;
+	bool (*when)(const cJSON *item);
+	const char *what;
+} table[] = {
+	{ "eni_linger", not_zero, "eni_linger other than 0" },
+	{ "peerings/*", NULL, "peerings" },
+	{ "scenarios/*", NULL, "scenarios" },
+
+	{ "vpcs/*/secondary_cidr_blocks/*", NULL, "secondary_cidr_blocks" },
+	{ "vpcs/*/internet_gateway", is_object, "an edge route table (internet_gateway as an object)" },
+	{ "vpcs/*/network_acls/*", NULL, "network_acls" },
+	{ "vpcs/*/network_interfaces/*", NULL, "network_interfaces" },
+	{ "vpcs/*/private_zone/*", NULL, "private_zone" },
+	{ "vpcs/*/flow_logs/*", NULL, "flow_logs" },
+	{ "vpcs/*/route_tables/*/routes/*", to_peering, "a route to a peering" },
+	{ "vpcs/*/route_tables/*/routes/*", to_interface, "a route to a network_interface" },
+	{ "vpcs/*/nat_gateways/*/secondary_elastic_ips/*", NULL, "secondary_elastic_ips" },
+	{ "vpcs/*/nat_gateways/*/max_connections_per_destination", not_55000,
+	  "max_connections_per_destination other than 55000" },
+	{ "vpcs/*/nat_gateways/*/idle_timeout", not_350, "idle_timeout other than 350" },
+	{ "vpcs/*/security_groups/*/ingress/*/security_groups/*", across_peering,
+	  "a group across a peering (P/G)" },
+	{ "vpcs/*/security_groups/*/egress/*/security_groups/*", across_peering,
+	  "a group across a peering (P/G)" },
+	{ "vpcs/*/instances/*/private_ips", more_than_one, "more than one of private_ips" },
+	{ "vpcs/*/instances/*/nat_instance", is_true, "nat_instance" },
+	{ "vpcs/*/instances/*/connection_tracking/*", NULL, "connection_tracking" },
+
+	{ "functions/*/runtime", managed_runtime, "a runtime other than exec and provided*" },
+	{ "functions/*/layers/*", NULL, "layers" },
+	{ "functions/*/image", NULL, "image" },
+	{ "functions/*/image_config", NULL, "image_config" },
+	{ "functions/*/reserved_concurrent_executions", NULL, "reserved_concurrent_executions" },
+	{ "functions/*/provisioned_concurrent_executions", not_zero,
+	  "provisioned_concurrent_executions" },
+	{ "functions/*/publish", is_true, "publish" },
+	{ "functions/*/aliases/*", NULL, "aliases" },
+	{ "functions/*/async", NULL, "async" },
+	{ "functions/*/dead_letter", NULL, "dead_letter" },
+
+	{ "expect/*/from", is_list, "a list in \"from\"" },
+	{ "expect/*/to", is_list, "a list in \"to\"" },
+	{ "expect/*/port", is_list, "a list in \"port\"" },
+	{ "expect/*/from", selector, "a selector" },
+	{ "expect/*/to", selector, "a selector" },
+	{ "expect/*/from/*", selector, "a selector" },
+	{ "expect/*/to/*", selector, "a selector" },
+	{ "expect/*/only_from/*", selector, "a selector" },
+	{ "expect/*/flow", NULL, "flow" },
+	{ "expect/*/type", is_event, "asynchronous invocation (type Event)" },
+	{ "expect/*/qualifier", not_latest, "a qualifier other than $LATEST" },
+};
+
+/* follows "path" from "p" into every value it names */
+static void follow(struct reader *r, const struct place *p, const char *path, size_t row)
+{
+	size_t len = strcspn(path, "/");
+	const char *rest = path[len] ? path + len + 1 : NULL;
+	bool each = len == 1 && path[0] == '*';
+	char key[64];
+
+	(void)snprintf(key, sizeof(key), "%.*s", (int)len, path);	/* our own words */
+	PLACE_EACH(child, p) {
+		if (!each && (!child.key || strcmp(child.key, key) != 0))
+			continue;
+		if (rest)
+			follow(r, &child, rest, row);
+		else if (!table[row].when || table[row].when(child.item))
+			refuse(r, &child, "%s: not supported by this build", table[row].what);
+	}
+}
+
+void unsupported_check(struct reader *r, const struct place *top)
+{
+	for (size_t row = 0; row < ARRAY_SIZE(table); row++)
+		follow(r, top, table[row].path, row);
+}
