@@ -76,6 +76,7 @@ void *arena_alloc(struct reader *r, struct arena *a, size_t n, size_t size)
 	return p;
 }
 
+__attribute__((format(printf, 3, 0)))
 static char *arena_vprintf(struct reader *r, struct arena *a, const char *fmt, va_list ap)
 {
 	va_list again;
@@ -254,6 +255,7 @@ static struct issue *issue_slot(struct reader *r, struct issue **v, size_t *n, s
 	return &(*v)[(*n)++];
 }
 
+__attribute__((format(printf, 7, 0)))
 static void issue_fill(struct reader *r, struct issue *slot, struct json_pos pos,
 		       const char *path, const char *code, int exit_status,
 		       const char *fmt, va_list ap)
@@ -267,6 +269,7 @@ static void issue_fill(struct reader *r, struct issue *slot, struct json_pos pos
 	slot->msg = arena_vprintf(r, a, fmt, ap);
 }
 
+__attribute__((format(printf, 6, 0)))
 static void add_error(struct reader *r, enum family family, struct json_pos pos,
 		      const char *path, const char *code, const char *fmt, va_list ap)
 {
