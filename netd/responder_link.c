@@ -238,25 +238,21 @@ size_t responder_link_add(struct responder_link *k, const char *lab, int ns_fd,
 	return done;
 }
 
-int responder_link_del(struct responder_link *k, const char *lab,
-		       const struct item *const *items, size_t n, struct err *e)
+int responder_link_del_keys(struct responder_link *k, const char *lab, const cJSON *keys,
+			    struct err *e)
 {
-	size_t done = 0;
+	const cJSON *at = keys ? keys->child : NULL;
 
-	while (done < n) {
-		size_t end = n - done < KEYS_PER_MESSAGE ? n : done + KEYS_PER_MESSAGE;
+	while (at) {
 		auto_buf struct buf b = BUF_INIT;
-		const char *sep = "";
-		int r;
+		int n, r;
 
 		buf_adds(&b, "{\"op\":\"del\",");
 		add_quoted(&b, "lab", lab);
 		buf_adds(&b, ",\"keys\":[");
-		for (; done < end; done++, sep = ",") {
-			auto_free char *key = responder_link_key(items[done]);
-
-			buf_adds(&b, sep);
-			buf_json(&b, key);
+		for (n = 0; at && n < KEYS_PER_MESSAGE; at = at->next, n++) {
+			buf_adds(&b, n ? "," : "");
+			buf_json(&b, at->valuestring);
 		}
 		buf_adds(&b, "]}");
 		if (buf_error(&b))
@@ -266,6 +262,23 @@ int responder_link_del(struct responder_link *k, const char *lab,
 			return r;
 	}
 	return 0;
+}
+
+int responder_link_del(struct responder_link *k, const char *lab,
+		       const struct item *const *items, size_t n, struct err *e)
+{
+	auto_json cJSON *keys = cJSON_CreateArray();
+	size_t i;
+
+	for (i = 0; keys && i < n; i++) {
+		auto_free char *key = responder_link_key(items[i]);
+
+		if (!key || !cJSON_AddItemToArray(keys, cJSON_CreateString(key)))
+			return err_set(e, ERR_INTERNAL, ENOMEM, "out of memory");
+	}
+	if (!keys)
+		return err_set(e, ERR_INTERNAL, ENOMEM, "out of memory");
+	return responder_link_del_keys(k, lab, keys, e);
 }
 
 int responder_link_drop_lab(struct responder_link *k, const char *lab, struct err *e)

@@ -46,6 +46,9 @@ size_t responder_link_add(struct responder_link *k, const char *lab, int ns_fd,
 /* closes those items' sockets (of any namespaces of the lab); gone is success */
 int responder_link_del(struct responder_link *k, const char *lab,
 		       const struct item *const *items, size_t n, struct err *e);
+/* the same by their keys there, an array of strings */
+int responder_link_del_keys(struct responder_link *k, const char *lab, const cJSON *keys,
+			    struct err *e);
 int responder_link_drop_lab(struct responder_link *k, const char *lab, struct err *e);
 /* "zone": {NAME:{"a":[],"cname","ptr"}}, borrowed */
 int responder_link_view(struct responder_link *k, const char *lab, const char *view,

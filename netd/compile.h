@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * compile - from the store to the program: all that ought to exist.  Pure.
+ *
+ * A file a kind of namespace: compile_router.c (with compile_sg.c for the groups),
+ * compile_internet.c, compile_node.c; nat/natgw.c, nat/egress.c and nat/igw.c for
+ * what translates addresses.  boxes.c has the arithmetic.
+ */
+#ifndef COMPILE_H
+#define COMPILE_H
+
+#include "lib/err.h"
+#include "lib/program.h"
+#include "topology/store.h"
+
+/*
+ * compile() - the whole lab, sealed.  "ret" is initialised here; the caller
+ * program_done()s it on success.  ERR_UNSUPPORTED names what this build can't
+ * enforce (the parser refuses it first; this is the second lock).
+ */
+int compile(const struct store *s, struct program *ret, struct err *e);
+
+/*
+ * compile_place() - only the items of one place: its namespace, its link and
+ * what its egress namespace holds for it.  They are a part of compile()'s, so
+ * that attaching one place needn't compile a lab: diff from nothing to these
+ * adds it, from these to nothing removes it.
+ */
+int compile_place(const struct s_egress *g, const struct s_place *pl, struct program *ret,
+		  struct err *e);
+
+/* parts, for compile.c and tests */
+void compile_router(const struct s_vpc *v, struct program *p);
+void compile_groups(const struct s_vpc *v, struct program *p);
+void compile_internet(const struct store *s, struct program *p);
+void compile_nodes(const struct store *s, struct program *p);
+
+#endif
