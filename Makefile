@@ -22,7 +22,8 @@ PKGS := libevent_core libmicrohttpd libnl-3.0 libnl-route-3.0 libmnl libnftnl li
 PKG_CONFIG ?= pkg-config
 PKG_CFLAGS = $(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS = $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null)
-WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wmissing-declarations -Wpointer-arith \
+# cut messages are meant to be cut: no warning about snprintf's truncation
+WARN := -Wall -Wextra -Wno-format-truncation -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wmissing-declarations -Wpointer-arith \
 	-Wwrite-strings -Wformat=2 -Wvla -Wundef $(if $(WERROR),-Werror)
 BASE := -std=gnu17 -D_GNU_SOURCE -DVERSION=\"$(VERSION)\" -I. -fPIE -pthread
 HARDEN := -D_FORTIFY_SOURCE=2 -fstack-protector-strong
@@ -200,9 +201,3 @@ help:
 	@echo 'variables: MODE=release|debug|asan V=1 WERROR=1 CFLAGS LDFLAGS PREFIX DESTDIR'
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
-
-
-# ---- tests
-$(B)/tests/%: tests/unit/%.c $(ARCHIVES)
-	@mkdir -p $(@D)
-	$(Q)$(if $(filter 0,$(V)),echo "  CC      $@";) $(CC) $(ALL_CFLAGS) -o $@ $< $(ALL_LDFLAGS) -Wl,--start-group $(ARCHIVES) -Wl,--end-group $(LIBS) -lcmocka

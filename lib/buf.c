@@ -70,26 +70,60 @@ void buf_printf(struct buf *b, const char *fmt, ...)
 	va_end(again);
 }
 
+size_t utf8_len(const void *s, size_t size)
+{
+	static const unsigned min[] = { 0, 0, 0x80, 0x800, 0x10000 };
+	const unsigned char *p = s;
+	size_t n;
+	unsigned v;
+
+	if (!size)
+		return 0;
+	n = *p < 0x80 ? 1 : (*p & 0xe0) == 0xc0 ? 2 : (*p & 0xf0) == 0xe0 ? 3 :
+	    (*p & 0xf8) == 0xf0 ? 4 : 0;
+	if (n <= 1 || size < n)
+		return n == 1;
+	v = *p & (0x7f >> n);
+	for (size_t i = 1; i < n; i++) {
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+		v = v << 6 | (p[i] & 0x3f);
+	}
+	/* neither longer than needed, nor past Unicode, nor half a surrogate pair */
+	return v < min[n] || v > 0x10ffff || (v >= 0xd800 && v < 0xe000) ? 0 : n;
+}
+
 void buf_json(struct buf *b, const char *s)
 {
+	size_t left = s ? strlen(s) : 0;
+
 	if (!s) {
 		buf_adds(b, "null");
 		return;
 	}
 	buf_adds(b, "\"");
-	for (; *s; s++) {
+	while (left) {
 		unsigned char c = (unsigned char)*s;
+		size_t n = utf8_len(s, left);
 
-		if (c == '"' || c == '\\')
+		if (!n) {
+			buf_adds(b, "\\ufffd");
+			n = 1;
+		} else if (c == '"' || c == '\\') {
 			buf_printf(b, "\\%c", c);
-		else if (c == '\n')
+		} else if (c == '\n') {
 			buf_adds(b, "\\n");
-		else if (c == '\t')
+		} else if (c == '\t') {
 			buf_adds(b, "\\t");
-		else if (c < 0x20 || c == 0x7f)
+		} else if (c < 0x20 || c == 0x7f) {
 			buf_printf(b, "\\u%04x", c);
-		else
-			buf_add(b, s, 1);
+		} else if (n == 2 && c == 0xc2 && (unsigned char)s[1] < 0xa0) {
+			buf_printf(b, "\\u%04x", (unsigned char)s[1]);	/* C1: terminals obey */
+		} else {
+			buf_add(b, s, n);
+		}
+		s += n;
+		left -= n;
 	}
 	buf_adds(b, "\"");
 }

@@ -27,17 +27,26 @@ struct json_at {
 	struct json_pos pos;
 };
 
-/* a member's decoded key, for duplicates: one chain an open object */
+/* the decoded keys of one open object, for duplicates: a hash table that grows,
+ * so that an object of a hundred thousand members stays linear */
 struct key {
-	struct key *next;
+	size_t hash;
 	size_t len;
 	char text[];
+};
+
+struct keys {
+	struct key **slot;		/* owns; NULL: empty; "n_slots" is a power of two */
+	size_t n_slots, n;
 };
 
 struct scan {
 	const unsigned char *s, *end, *p;
 	const unsigned char *line_start;
 	unsigned line;
+	/* where here() stopped counting: a file of one line must not cost its square */
+	const unsigned char *counted;
+	unsigned column;
 	unsigned max_depth;
 	struct json_pos *pos;		/* owns; in pre-order */
 	size_t n_pos, cap_pos;
@@ -50,17 +59,22 @@ struct scan {
 
 char *json_path_member(char *ret, size_t size, const char *path, const char *key)
 {
-	char joined[PATH_MAX_TEXT];
+	auto_buf struct buf joined = BUF_INIT;
 	bool plain = *key != 0;
 
 	for (const char *k = key; *k; k++)
-		if (*k == '.' || *k == '"' || *k == '[' || *k == ']' || *k == '/')
+		if (strchr("./\"[]\\", *k) || (unsigned char)*k <= ' ' || *k == 0x7f)
 			plain = false;
-	if (plain)
-		snprintf(joined, sizeof(joined), "%s%s%s", path, *path ? "." : "", key);
-	else
-		snprintf(joined, sizeof(joined), "%s[\"%s\"]", path, key);
-	snprintf(ret, size, "%s", joined);
+	buf_adds(&joined, path);
+	if (plain) {
+		buf_printf(&joined, "%s%s", *path ? "." : "", key);
+	} else {
+		/* quoted as JSON, so that no control byte of a key reaches a terminal */
+		buf_adds(&joined, "[");
+		buf_json(&joined, key);
+		buf_adds(&joined, "]");
+	}
+	snprintf(ret, size, "%s", buf_str(&joined));
 	return ret;
 }
 
@@ -73,13 +87,15 @@ char *json_path_index(char *ret, size_t size, const char *path, size_t index)
 	return ret;
 }
 
-static struct json_pos here(const struct scan *c)
+static struct json_pos here(struct scan *c)
 {
-	struct json_pos pos = { c->line, 1 };
-
-	for (const unsigned char *p = c->line_start; p < c->p; p++)
-		pos.column += (*p & 0xc0) != 0x80;
-	return pos;
+	if (c->counted < c->line_start || c->counted > c->p) {
+		c->counted = c->line_start;
+		c->column = 1;
+	}
+	for (; c->counted < c->p; c->counted++)
+		c->column += (*c->counted & 0xc0) != 0x80;
+	return (struct json_pos){ c->line, c->column };
 }
 
 static int fault(struct scan *c, const char *code, const char *msg)
@@ -117,25 +133,6 @@ static void skip_space(struct scan *c)
 			return;
 		}
 	}
-}
-
-/* length of the well-formed UTF-8 sequence at "p", 0 if there is none */
-static size_t utf8_len(const unsigned char *p, const unsigned char *end)
-{
-	static const unsigned min[] = { 0, 0, 0x80, 0x800, 0x10000 };
-	size_t n = *p < 0x80 ? 1 : (*p & 0xe0) == 0xc0 ? 2 : (*p & 0xf0) == 0xe0 ? 3 :
-		   (*p & 0xf8) == 0xf0 ? 4 : 0;
-	unsigned v;
-
-	if (n <= 1 || (size_t)(end - p) < n)
-		return n == 1 ? 1 : 0;
-	v = *p & (0x7f >> n);
-	for (size_t i = 1; i < n; i++) {
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-		v = v << 6 | (p[i] & 0x3f);
-	}
-	return v < min[n] || v > 0x10ffff || (v >= 0xd800 && v < 0xe000) ? 0 : n;
 }
 
 static int hex4(const unsigned char *p, const unsigned char *end)
@@ -233,7 +230,7 @@ static int scan_string(struct scan *c, struct buf *out)
 			return fault(c, "json-syntax", *c->p ?
 				     "a control character in a string has to be escaped" :
 				     "a NUL byte in a string");
-		n = utf8_len(c->p, c->end);
+		n = utf8_len(c->p, (size_t)(c->end - c->p));
 		if (!n)
 			return fault(c, "json-utf8", "not UTF-8");
 		buf_add(out, c->p, n);
@@ -292,7 +289,7 @@ static int scan_number(struct scan *c)
 	}
 	memcpy(text, from, len);
 	text[len] = 0;
-	if (!isfinite(strtod(text, NULL)) || (whole && fabs(strtod(text, NULL)) > 9007199254740992.0)) {
+	if (!isfinite(strtod(text, NULL)) || (whole && fabs(strtod(text, NULL)) > 9007199254740991.0)) {
 		c->p = from;
 		return fault(c, "json-number", "the number is out of range");
 	}
@@ -350,45 +347,79 @@ static int scan_array(struct scan *c, unsigned depth)
 	}
 }
 
-/* reports a key that its object has already; the key is kept in "keys" */
-static int note_key(struct scan *c, struct key **keys, const struct buf *name, struct json_pos pos)
+static size_t hash_of(const struct buf *name)
 {
-	struct key *k;
-	char msg[160];
+	uint64_t h = 0xcbf29ce484222325;	/* FNV-1a */
 
-	for (k = keys[0]; k; k = k->next) {
-		if (k->len != name->len || memcmp(k->text, buf_str(name), name->len))
-			continue;
-		c->duplicates = true;
-		snprintf(msg, sizeof(msg), "\"%.100s\" is there twice (each key once)", buf_str(name));
-		if (c->issue)
-			c->issue(pos, c->path, "duplicate-key", msg, c->arg);
+	for (size_t i = 0; i < name->len; i++)
+		h = (h ^ (unsigned char)name->s[i]) * 0x100000001b3;
+	return (size_t)h;
+}
+
+static void keys_done(struct keys *keys)
+{
+	for (size_t i = 0; i < keys->n_slots; i++)
+		free(keys->slot[i]);
+	free(keys->slot);
+}
+
+/* room for one more at a load of at most a half */
+static int keys_grow(struct keys *keys)
+{
+	struct keys more = { .n_slots = keys->n_slots ? keys->n_slots * 2 : 16, .n = keys->n };
+
+	if (keys->n * 2 < keys->n_slots)
 		return 0;
+	more.slot = calloc(more.n_slots, sizeof(*more.slot));
+	if (!more.slot)
+		return -ENOMEM;
+	for (size_t i = 0; i < keys->n_slots; i++) {
+		size_t at;
+
+		if (!keys->slot[i])
+			continue;
+		at = keys->slot[i]->hash & (more.n_slots - 1);
+		while (more.slot[at])
+			at = (at + 1) & (more.n_slots - 1);
+		more.slot[at] = keys->slot[i];
 	}
-	k = malloc(sizeof(*k) + name->len + 1);
-	if (!k)
-		return c->error = -ENOMEM;
-	k->len = name->len;
-	memcpy(k->text, buf_str(name), name->len);
-	k->text[name->len] = 0;
-	k->next = keys[0];
-	keys[0] = k;
+	free(keys->slot);
+	*keys = more;
 	return 0;
 }
 
-/* keys of one object live in buckets: a map of thousands of names stays linear */
-#define N_BUCKETS 64
-
-static unsigned bucket_of(const struct buf *name)
+/* reports a key that its object has already; a new one is kept in "keys" */
+static int note_key(struct scan *c, struct keys *keys, const struct buf *name, struct json_pos pos)
 {
-	unsigned h = 5381;
+	size_t hash = hash_of(name), at;
+	struct key *k;
+	auto_buf struct buf msg = BUF_INIT;
 
-	for (size_t i = 0; i < name->len; i++)
-		h = h * 33 + (unsigned char)name->s[i];
-	return h % N_BUCKETS;
+	if (keys_grow(keys) < 0)
+		return c->error = -ENOMEM;
+	for (at = hash & (keys->n_slots - 1); keys->slot[at]; at = (at + 1) & (keys->n_slots - 1)) {
+		k = keys->slot[at];
+		if (k->hash != hash || k->len != name->len || memcmp(k->text, buf_str(name), name->len))
+			continue;
+		c->duplicates = true;
+		buf_json(&msg, buf_str(name));
+		buf_adds(&msg, " is there twice (each key once)");
+		if (c->issue)
+			c->issue(pos, c->path, "duplicate-key", buf_str(&msg), c->arg);
+		return 0;
+	}
+	k = malloc(sizeof(*k) + name->len);
+	if (!k)
+		return c->error = -ENOMEM;
+	k->hash = hash;
+	k->len = name->len;
+	memcpy(k->text, buf_str(name), name->len);
+	keys->slot[at] = k;
+	keys->n++;
+	return 0;
 }
 
-static int scan_member(struct scan *c, unsigned depth, struct key **keys, size_t base)
+static int scan_member(struct scan *c, unsigned depth, struct keys *keys, size_t base)
 {
 	auto_buf struct buf name = BUF_INIT;
 	struct json_pos pos;
@@ -411,7 +442,7 @@ static int scan_member(struct scan *c, unsigned depth, struct key **keys, size_t
 	skip_space(c);
 	/* a duplicate is pointed at by its value, like every other fault */
 	pos = c->p < c->end ? here(c) : pos;
-	if (note_key(c, &keys[bucket_of(&name)], &name, pos) < 0)
+	if (note_key(c, keys, &name, pos) < 0)
 		return c->error;
 	if (scan_value(c, depth + 1) < 0)
 		return c->error;
@@ -421,7 +452,7 @@ static int scan_member(struct scan *c, unsigned depth, struct key **keys, size_t
 
 static int scan_object(struct scan *c, unsigned depth)
 {
-	struct key *keys[N_BUCKETS] = { NULL };
+	struct keys keys = { 0 };
 	size_t base = strlen(c->path);
 	int r = 0;
 
@@ -432,7 +463,7 @@ static int scan_object(struct scan *c, unsigned depth)
 		return 0;
 	}
 	for (;;) {
-		r = scan_member(c, depth, keys, base);
+		r = scan_member(c, depth, &keys, base);
 		if (r < 0)
 			break;
 		skip_space(c);
@@ -446,14 +477,7 @@ static int scan_object(struct scan *c, unsigned depth)
 			r = fault(c, "json-syntax", "\",\" or \"}\" is missing");
 		break;
 	}
-	for (size_t i = 0; i < N_BUCKETS; i++) {
-		while (keys[i]) {
-			struct key *next = keys[i]->next;
-
-			free(keys[i]);
-			keys[i] = next;
-		}
-	}
+	keys_done(&keys);
 	return r;
 }
 
@@ -526,7 +550,7 @@ int json_doc_parse(const char *text, size_t size, unsigned max_depth,
 {
 	const unsigned char *s = (const unsigned char *)text;
 	struct scan c = { .s = s, .p = s, .end = s + size, .line_start = s, .line = 1,
-			  .max_depth = max_depth, .issue = issue, .arg = arg };
+			  .counted = s, .column = 1, .max_depth = max_depth, .issue = issue, .arg = arg };
 	struct json_doc doc = { 0 };
 	int r;
 

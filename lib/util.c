@@ -5,14 +5,17 @@
 #include "lib/util.h"
 
 #include <ctype.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <openssl/sha.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
+
+#include <linux/openat2.h>
 
 struct mono mono_now(void)
 {
@@ -197,39 +200,147 @@ int write_file_atomic(const char *path, const void *data, size_t size, int mode)
 	return r;
 }
 
+static int make_dir(const char *path, int mode)
+{
+	struct stat st;
+
+	if (mkdir(path, (mode_t)mode) == 0)
+		return 0;
+	if (errno != EEXIST || stat(path, &st) < 0)
+		return -errno;
+	return S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
+}
+
 int mkdir_p(const char *path, int mode)
 {
 	auto_free char *copy = strdup(path);
+	int r;
 
 	if (!copy)
 		return -ENOMEM;
-	for (char *p = copy + 1; *p; p++) {
-		if (*p != '/')
+	for (char *p = copy; *p; p++) {
+		if (*p != '/' || p == copy)
 			continue;
 		*p = 0;
-		if (mkdir(copy, (mode_t)mode) < 0 && errno != EEXIST)
-			return -errno;
+		r = make_dir(copy, mode);
+		if (r < 0)
+			return r;
 		*p = '/';
 	}
-	if (mkdir(copy, (mode_t)mode) < 0 && errno != EEXIST)
-		return -errno;
-	return 0;
+	return make_dir(copy, mode);
 }
 
-static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *ftw)
+/*
+ * rm_rf - what is removed was written by programs that we don't trust: folders
+ * nested deeper than any path is long, links to elsewhere, mounts.  So each step
+ * is relative to a descriptor, never follows a link, never enters a mount, and a
+ * folder RM_DEPTH levels down is first renamed into the top one, whose entries
+ * are gone through until nothing was renamed: depth costs neither descriptors
+ * nor stack.
+ */
+#define RM_DEPTH 32
+
+struct removal {
+	int top;		/* borrowed; the folder that is removed */
+	unsigned n_moved;	/* since the present round began */
+	unsigned serial;	/* names of moved folders */
+};
+
+static int rm_in(struct removal *m, int dir, unsigned depth);
+
+/* opens a folder in "dir" unless it is a link or the root of a mount: -EXDEV */
+static int open_below(int dir, const char *name)
 {
-	(void)st;
-	(void)ftw;
-	if ((kind == FTW_DP ? rmdir(path) : unlink(path)) < 0 && errno != ENOENT)
-		return errno;
-	return 0;
+	struct open_how how = { .flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
+				.resolve = RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH };
+	long fd = syscall(SYS_openat2, dir, name, &how, sizeof(how));
+
+	return fd < 0 ? -errno : (int)fd;
+}
+
+static int rm_move_up(struct removal *m, int dir, const char *name)
+{
+	char to[32];
+
+	do {
+		snprintf(to, sizeof(to), ".rm-%u", m->serial++);
+		if (renameat2(dir, name, m->top, to, RENAME_NOREPLACE) == 0) {
+			m->n_moved++;
+			return 0;
+		}
+	} while (errno == EEXIST);
+	return -errno;
+}
+
+static int rm_entry(struct removal *m, int dir, const char *name, unsigned depth)
+{
+	auto_close int fd = -1;
+	int r;
+
+	if (unlinkat(dir, name, 0) == 0 || errno == ENOENT)
+		return 0;
+	if (errno != EISDIR)
+		return -errno;
+	if (unlinkat(dir, name, AT_REMOVEDIR) == 0 || errno == ENOENT)
+		return 0;
+	if (errno != ENOTEMPTY && errno != EEXIST)
+		return -errno;
+	if (depth >= RM_DEPTH)
+		return rm_move_up(m, dir, name);
+	fd = open_below(dir, name);
+	if (fd < 0)
+		return steal_fd(&fd);
+	r = rm_in(m, fd, depth + 1);
+	if (r < 0)
+		return r;
+	return unlinkat(dir, name, AT_REMOVEDIR) == 0 || errno == ENOENT ? 0 : -errno;
+}
+
+/* removes all entries of "dir"; the first failure is told, the others go on */
+static int rm_in(struct removal *m, int dir, unsigned depth)
+{
+	int copy = fcntl(dir, F_DUPFD_CLOEXEC, 3), first = 0, r;
+	DIR *d = copy < 0 ? NULL : fdopendir(copy);
+	struct dirent *e;
+
+	if (!d) {
+		r = -errno;
+		if (copy >= 0)
+			close(copy);
+		return r;
+	}
+	while ((e = readdir(d))) {
+		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
+			continue;
+		r = rm_entry(m, dir, e->d_name, depth);
+		if (r < 0 && !first)
+			first = r;
+	}
+	closedir(d);
+	return first;
 }
 
 int rm_rf(const char *path)
 {
-	int r = nftw(path, remove_one, 32, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+	struct removal m = { 0 };
+	auto_close int fd = -1;
+	int r;
 
+	if (unlink(path) == 0 || errno == ENOENT)
+		return 0;
+	if (errno != EISDIR)
+		return -errno;
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	m.top = fd;
+	do {
+		m.n_moved = 0;
+		if (lseek(fd, 0, SEEK_SET) < 0)
+			return -errno;
+		r = rm_in(&m, fd, 1);
+	} while (r == 0 && m.n_moved);
 	if (r < 0)
-		return errno == ENOENT ? 0 : -errno;
-	return -r;
+		return r;
+	return rmdir(path) == 0 || errno == ENOENT ? 0 : -errno;
 }

@@ -66,7 +66,7 @@ void sha256_hex(const void *data, size_t size, char ret[65]);
 void hash_hex(char *ret, size_t n, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* reads a whole file (regular, <= "max" bytes); result is NUL-terminated,
+/* reads a whole file (or pipe; <= "max" bytes); result is NUL-terminated,
  * caller frees; -EFBIG past "max", -EAGAIN when it changed while it was read */
 int read_file(const char *path, size_t max, char **ret, size_t *ret_size);
 int read_fd(int fd, size_t max, char **ret, size_t *ret_size);
@@ -74,6 +74,8 @@ int read_fd(int fd, size_t max, char **ret, size_t *ret_size);
 int write_file_atomic(const char *path, const void *data, size_t size, int mode);
 int write_all(int fd, const void *data, size_t size);
 int mkdir_p(const char *path, int mode);
-int rm_rf(const char *path);	/* never crosses a mount, never follows a link */
+/* a file or a tree, gone or not there: 0; never enters a mount, never follows a link, and
+ * no depth of folders is too much for it */
+int rm_rf(const char *path);
 
 #endif
