@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * source - the lab file that a verb was given: read, patched (--merge), renamed
+ * (--lab), checked here before any daemon hears of it.
+ */
+#ifndef CLI_SOURCE_H
+#define CLI_SOURCE_H
+
+#include "cli/cli.h"
+#include "lib/json.h"
+#include "topology/lab.h"
+
+/* the options that go with a file, for a verb's table */
+#define SOURCE_OPTS \
+	{ "lab", 0, "NAME", "takes the place of the file's \"lab\"" }, \
+	{ "merge", 0, "FILE|JSON", "a merge patch over the file; may be repeated" }
+
+struct source {
+	char *file;		/* owns; as given: "-" is standard input */
+	char *text;		/* owns; what a daemon is sent */
+	size_t size;
+	char *base;		/* owns; absolute: what relative paths count from */
+	struct lab *lab;	/* owns; NULL with errors */
+	struct issues issues;	/* owns; file and position are those of the file or patch at fault */
+	struct source_doc *docs;	/* owns; the file and its patches, where there are patches */
+	size_t n_docs;
+};
+
+/* a FILE rather than a LAB: "-", or has a '/', or ends in ".json" */
+bool source_is_file(const char *word);
+/*
+ * source_open() - reads "file", applies --merge and --lab of "a" (may be NULL)
+ * and checks it.  0 also when the file has
+ * faults: they are in "ret"->issues then and ->lab is NULL.  Else the exit
+ * status (it was told).  source_done() in either case.
+ */
+int source_open(const struct cli *c, const char *file, const struct args *a,
+		struct source *ret);
+/* the same, where a fault of the file is told and ends the verb; warnings too with --strict */
+int source_load(const struct cli *c, const char *file, const struct args *a,
+		struct source *ret);
+void source_done(struct source *s);
+/* warnings as JSON; owns; NULL: no memory */
+cJSON *source_warnings(const struct source *s);
+
+/* pure, for tests: where "path" (vpcs.main.routes["0.0.0.0/0"], a[0].b) leads
+ * from "root"; the deepest value that is there, and in "ret_depth" how many
+ * steps that took; "ret_whole": it is all of the path */
+const cJSON *source_find(const cJSON *root, const char *path, size_t *ret_depth,
+			 bool *ret_whole);
+
+#endif

@@ -1,0 +1,506 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test - expectations of lab files, each on a copy of its own, and of labs as
+ * they run.  Every file is read and checked before the first copy comes up.
+ *
+ * A copy goes however the command ends: by itself; on SIGINT, SIGTERM and
+ * SIGHUP, which only set a flag that ends the waiting; and when the process is
+ * killed outright, by the lease that sandboxd holds on it.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+
+#include "cli/api.h"
+#include "cli/changes.h"
+#include "cli/cli.h"
+#include "cli/out.h"
+#include "cli/report.h"
+#include "cli/side.h"
+#include "cli/source.h"
+#include "cli/test.h"
+#include "cli/trial.h"
+#include "lib/loop.h"
+#include "lib/util.h"
+
+#define REPEAT_MAX 10000
+#define JOBS_MAX 64
+
+/* ---- what is to be tested ---- */
+
+static int add_job(const struct cli *c, struct test *t, const char *word, bool is_lab)
+{
+	struct test_job *j = reallocarray(t->jobs, t->n_jobs + 1, sizeof(*j));
+
+	if (!j)
+		return out_no_memory(c);
+	t->jobs = j;
+	t->jobs[t->n_jobs] = (struct test_job){ .word = strdup(word), .is_lab = is_lab };
+	return t->jobs[t->n_jobs++].word ? 0 : out_no_memory(c);
+}
+
+static int only_json(const struct dirent *d)
+{
+	size_t len = strlen(d->d_name);
+
+	return d->d_name[0] != '.' && len > 5 && !strcmp(d->d_name + len - 5, ".json");
+}
+
+static int add_folder(const struct cli *c, struct test *t, const char *folder)
+{
+	struct dirent **names;
+	int n = scandir(folder, &names, only_json, alphasort), i, r = 0;
+
+	if (n < 0)
+		return out_fail(c, ERR_INVALID_LAB, "%s: %s", folder, strerror(errno));
+	for (i = 0; i < n; i++) {
+		auto_free char *path = NULL;
+
+		if (asprintf(&path, "%s%s%s", folder,
+			     folder[strlen(folder) - 1] == '/' ? "" : "/", names[i]->d_name) < 0)
+			path = NULL;
+		if (!r)
+			r = path ? add_job(c, t, path, false) : out_no_memory(c);
+		free(names[i]);
+	}
+	free(names);
+	return r;
+}
+
+static int add_words(const struct cli *c, struct test *t)
+{
+	struct stat st;
+	size_t i;
+	int r = 0;
+
+	for (i = 0; i < t->args->n_words && !r; i++) {
+		const char *word = t->args->words[i];
+
+		if (!source_is_file(word))
+			r = add_job(c, t, word, true);
+		else if (stat(word, &st) == 0 && S_ISDIR(st.st_mode))
+			r = add_folder(c, t, word);
+		else
+			r = add_job(c, t, word, false);
+	}
+	if (!r && args_has(t->args, "lab") && (t->n_jobs != 1 || t->jobs[0].is_lab))
+		r = out_fail_usage(c, "test: --lab goes with a single FILE");
+	if (!r && args_has(t->args, "merge"))
+		for (i = 0; i < t->n_jobs && !r; i++)
+			if (t->jobs[i].is_lab)
+				r = out_fail_usage(c, "test: --merge goes with a FILE");
+	return r;
+}
+
+static int load_lab(struct cli *c, struct test_job *j)
+{
+	auto_free char *path = api_lab_path(j->word, "/document");
+	struct api_request q = {
+		.to = DAEMON_SANDBOXD, .method = "GET", .path = path, .wait_ms = API_WAIT_MS,
+	};
+	struct httpc_answer a = {0};
+	int r = path ? api_send(c, &q, &a) : out_no_memory(c);
+	char what[120];
+
+	if (r)
+		return r;
+	(void)snprintf(what, sizeof(what), "test %s", out_safe(j->word));
+	if (a.status != 200) {
+		auto_json cJSON *body = a.body ? json_parse(a.body, a.size, NULL) : NULL;
+
+		r = out_fail_api(c, what, a.status, body);
+	} else {
+		j->source.file = strdup(j->word);
+		j->source.lab = lab_parse(a.body ? a.body : "", a.size, j->word, j->word,
+					  &j->source.issues);
+		if (!j->source.lab)
+			r = out_fail_issues(c, j->word, &j->source.issues);
+	}
+	httpc_answer_done(&a);
+	return r;
+}
+
+static int load_all(struct cli *c, struct test *t)
+{
+	size_t i;
+	int r = 0;
+
+	for (i = 0; i < t->n_jobs && !r; i++) {
+		struct test_job *j = &t->jobs[i];
+
+		r = j->is_lab ? load_lab(c, j) : source_load(c, j->word, t->args, &j->source);
+	}
+	return r;
+}
+
+static void test_done(struct test *t)
+{
+	size_t i;
+
+	for (i = 0; i < t->n_jobs; i++) {
+		source_done(&t->jobs[i].source);
+		free(t->jobs[i].word);
+		free(t->jobs[i].name);
+	}
+	free(t->jobs);
+	cJSON_Delete(t->labs);
+}
+
+/* ---- one of them ---- */
+
+static int name_copy(struct cli *c, const struct test *t, struct test_job *j)
+{
+	auto_json cJSON *labs = NULL;
+	const cJSON *lab;
+	uint32_t random;
+	bool taken = !t->keep;
+	int r;
+
+	/* --keep: under its own name, if no lab has it */
+	if (t->keep) {
+		r = api_get(c, "test", "/v1/labs", &labs);
+		if (r)
+			return r;
+		cJSON_ArrayForEach(lab, labs)
+			taken = taken || !strcmp(json_str(lab, "lab", ""), j->source.lab->name);
+	}
+	if (!taken) {
+		j->name = strdup(j->source.lab->name);
+		return j->name ? 0 : out_no_memory(c);
+	}
+	if (getrandom(&random, sizeof(random), 0) != sizeof(random))
+		return out_fail(c, ERR_INTERNAL, "getrandom: %s", strerror(errno));
+	if (asprintf(&j->name, "%s-%06x", j->source.lab->name, random & 0xffffff) < 0) {
+		j->name = NULL;
+		return out_no_memory(c);
+	}
+	return 0;
+}
+
+static int bring_up(struct cli *c, const struct test *t, struct test_job *j)
+{
+	struct put p = {
+		.s = &j->source, .lab = j->name, .timeout = UP_TIMEOUT,
+		/* what may have to stay can't be bound to us */
+		.lease = t->keep || t->keep_failed ? 0 : getpid(),
+	};
+	cJSON *answer = NULL;
+	int r;
+
+	out_progress(c, "bringing %s up ...", out_safe(j->name));
+	r = changes_put(c, &p, &answer);
+	if (!r)
+		out_warnings(c, json_get(answer, "warnings"));
+	cJSON_Delete(answer);
+	return r;
+}
+
+/* a lab that never came up is as good as one taken down */
+static int take_down(struct cli *c, const char *name)
+{
+	auto_free char *path = api_lab_path(name, "");
+	struct api_request q = {
+		.to = DAEMON_SANDBOXD, .method = "DELETE", .path = path, .wait_ms = API_WAIT_MS,
+	};
+	struct httpc_answer a = {0};
+	int was = c->interrupted, r;
+
+	out_progress(c, "taking %s down ...", out_safe(name));
+	c->interrupted = 0;
+	r = path ? api_send(c, &q, &a) : out_no_memory(c);
+	if (!r && a.status != 404 && (a.status < 200 || a.status > 299)) {
+		auto_json cJSON *body = a.body ? json_parse(a.body, a.size, NULL) : NULL;
+		char what[120];
+
+		(void)snprintf(what, sizeof(what), "taking %s down", out_safe(name));
+		r = out_fail_api(c, what, a.status, body);
+	}
+	httpc_answer_done(&a);
+	out_progress(c, "%s", "");
+	c->interrupted = was ? was : c->interrupted;
+	return r;
+}
+
+static int try_rounds(struct cli *c, const struct test *t, const struct test_job *j,
+		      cJSON *results, size_t *ret_n)
+{
+	struct trial trial = {
+		.lab = j->is_lab ? j->word : j->name, .file = j->source.lab,
+		.filter = args_get(t->args, "filter"), .skip = args_get(t->args, "skip"),
+		.fail_fast = t->fail_fast, .rounds = t->repeat,
+	};
+	const cJSON *result;
+	size_t n = 0;
+	int r = 0;
+
+	*ret_n = 0;
+	for (trial.round = 1; trial.round <= t->repeat && !r; trial.round++) {
+		r = trial_run(c, &trial, results, &n);
+		*ret_n += n;
+		cJSON_ArrayForEach(result, results)
+			if (t->fail_fast && !json_bool(result, "ok", false))
+				return r;
+	}
+	return r;
+}
+
+int test_run_job(struct cli *c, const struct test *t, struct test_job *j, cJSON **ret)
+{
+	struct mono start = mono_now();
+	cJSON *lab = cJSON_CreateObject(), *results = cJSON_CreateArray();
+	bool stays;
+	size_t n = 0;
+	int r = 0, down;
+
+	if (!j->is_lab)
+		r = name_copy(c, t, j);
+	if (!r && !j->is_lab)
+		r = bring_up(c, t, j);
+	if (!r)
+		r = try_rounds(c, t, j, results, &n);
+	cJSON_AddStringToObject(lab, "lab", j->is_lab ? j->word : j->name ? j->name : "?");
+	cJSON_AddStringToObject(lab, "suite", j->source.lab->name);
+	cJSON_AddItemToObject(lab, "results", results);
+	report_count(lab);
+	stays = !r && (t->keep || (t->keep_failed && json_num(lab, "failed", 0) > 0));
+	if (!j->is_lab && j->name && !stays) {
+		down = take_down(c, j->name);
+		r = r ? r : down;
+	}
+	cJSON_AddNumberToObject(lab, "took_ms", mono_ms_since(start));
+	cJSON_AddBoolToObject(lab, "kept", stays && !j->is_lab);
+	*ret = lab;
+	return r;
+}
+
+/* ---- all of them ---- */
+
+static void on_signal(int sig, void *arg)
+{
+	struct cli *c = arg;
+
+	c->interrupted = sig;
+}
+
+int test_catch_signals(struct cli *c)
+{
+	static const int caught[] = { SIGINT, SIGTERM, SIGHUP };
+	size_t i;
+	int r = api_ready(c);
+
+	for (i = 0; i < ARRAY_SIZE(caught) && !r; i++)
+		if (!loop_signal(c->loop, caught[i], on_signal, c))
+			r = out_no_memory(c);
+	return r;
+}
+
+static void print_lab(const struct cli *c, const cJSON *lab)
+{
+	auto_buf struct buf b = BUF_INIT;
+
+	report_text(lab, c->color_out, c->quiet, &b);
+	fwrite(buf_str(&b), 1, b.len, stdout);
+	fflush(stdout);
+	if (json_bool(lab, "kept", false) && !c->quiet)
+		fprintf(stderr, "vpclab: %s stays up\n", out_safe(json_str(lab, "lab", "?")));
+}
+
+void test_take_result(const struct cli *c, struct test *t, cJSON *lab)
+{
+	if (t->format == FORMAT_TEXT)
+		print_lab(c, lab);
+	cJSON_AddItemToArray(t->labs, lab);
+}
+
+static bool any_failed(const struct test *t)
+{
+	const cJSON *lab;
+
+	cJSON_ArrayForEach(lab, t->labs)
+		if (json_num(lab, "failed", 0) > 0)
+			return true;
+	return false;
+}
+
+static int run_in_turn(struct cli *c, struct test *t)
+{
+	cJSON *lab;
+	size_t i;
+	int r = test_catch_signals(c);
+
+	for (i = 0; i < t->n_jobs && !r; i++) {
+		lab = NULL;
+		r = test_run_job(c, t, &t->jobs[i], &lab);
+		if (r) {
+			cJSON_Delete(lab);
+			break;
+		}
+		test_take_result(c, t, lab);
+		if (t->fail_fast && any_failed(t))
+			break;
+		if (c->interrupted)
+			r = 128 + c->interrupted;
+	}
+	return r;
+}
+
+static int print_list(const struct cli *c, const struct test *t)
+{
+	cJSON *names = cJSON_CreateArray();
+	const cJSON *name;
+	size_t i;
+	int r = 0, n;
+
+	for (i = 0; i < t->n_jobs && !r; i++) {
+		struct trial trial = {
+			.lab = t->jobs[i].word, .file = t->jobs[i].source.lab,
+			.filter = args_get(t->args, "filter"), .skip = args_get(t->args, "skip"),
+		};
+
+		r = trial_list(c, &trial, names);
+	}
+	n = cJSON_GetArraySize(names);
+	if (!r && !n)
+		r = out_fail(c, ERR_NO_OBJECT, "test: no expectation matched");
+	if (!r && c->json)
+		return out_json(c, names);
+	cJSON_ArrayForEach(name, names)
+		if (!r)
+			printf("%s\n", out_safe(name->valuestring));
+	cJSON_Delete(names);
+	return r ? r : out_done(c);
+}
+
+/* ---- options ---- */
+
+static int read_options(const struct cli *c, struct test *t)
+{
+	static const char *const formats[] = { "text", "tap", "junit", "json" };
+	const char *format = args_get(t->args, "format");
+	uint64_t n;
+	size_t i;
+
+	if (args_has(t->args, "bundle"))
+		return out_fail(c, ERR_UNSUPPORTED, "test: --bundle: this build doesn't have it yet");
+	t->format = c->json ? FORMAT_JSON : FORMAT_TEXT;
+	for (i = 0; format && i < ARRAY_SIZE(formats); i++)
+		if (!strcmp(format, formats[i]))
+			break;
+	if (format && i == ARRAY_SIZE(formats))
+		return out_fail_usage(c, "test: --format %s: text, tap, junit or json", format);
+	if (format)
+		t->format = (enum test_format)i;
+	if (args_number(t->args, "repeat", 1, REPEAT_MAX, 1, &n) < 0)
+		return out_fail_usage(c, "test: --repeat %s: not a number (1..%d)",
+				      args_get(t->args, "repeat"), REPEAT_MAX);
+	t->repeat = (unsigned)n;
+	if (args_number(t->args, "jobs", 1, JOBS_MAX, 1, &n) < 0)
+		return out_fail_usage(c, "test: -j %s: not a number (1..%d)",
+				      args_get(t->args, "jobs"), JOBS_MAX);
+	t->parallel = (size_t)n;
+	t->keep = args_has(t->args, "keep");
+	t->keep_failed = args_has(t->args, "keep-failed");
+	t->fail_fast = args_has(t->args, "fail-fast");
+	return 0;
+}
+
+static int print_results(const struct cli *c, const struct test *t)
+{
+	auto_buf struct buf b = BUF_INIT;
+
+	switch (t->format) {
+	case FORMAT_TAP:
+		report_tap(t->labs, &b);
+		break;
+	case FORMAT_JUNIT:
+		report_junit(t->labs, &b);
+		break;
+	case FORMAT_JSON:
+		return out_json(c, report_json(t->labs));
+	case FORMAT_TEXT:
+		break;
+	}
+	if (buf_error(&b))
+		return out_no_memory(c);
+	fwrite(buf_str(&b), 1, b.len, stdout);
+	return out_done(c);
+}
+
+static bool any_result(const struct test *t)
+{
+	const cJSON *lab;
+
+	cJSON_ArrayForEach(lab, t->labs)
+		if (cJSON_GetArraySize(json_get(lab, "results")))
+			return true;
+	return false;
+}
+
+static int run_all(struct cli *c, struct test *t)
+{
+	struct side_files side;
+	int r = side_open(c, t->args, &side);
+
+	if (!r) {
+		/* a reader of ours that goes mustn't end us before the copy is gone */
+		(void)signal(SIGPIPE, SIG_IGN);
+		if (t->parallel > 1 && t->n_jobs > 1)
+			r = side_run_parallel(c, t);
+		else
+			r = run_in_turn(c, t);
+	}
+	if (!r && !any_result(t))
+		r = out_fail(c, ERR_NO_OBJECT, "test: no expectation matched");
+	if (!r)
+		r = side_write(c, &side, t->labs);
+	if (!r)
+		r = print_results(c, t);
+	side_done(&side);
+	return r ? r : any_failed(t) ? EXIT_FAILED : 0;
+}
+
+static int test(struct cli *c, const struct args *a)
+{
+	struct test t = { .args = a, .labs = cJSON_CreateArray() };
+	int r = t.labs ? read_options(c, &t) : out_no_memory(c);
+
+	if (!r)
+		r = add_words(c, &t);
+	if (!r)
+		r = load_all(c, &t);
+	if (!r)
+		r = args_has(a, "list") ? print_list(c, &t) : run_all(c, &t);
+	test_done(&t);
+	return r;
+}
+
+static const struct arg_opt OPTS[] = {
+	SOURCE_OPTS,
+	{ "format", 0, "text|tap|junit|json", "of standard output (text)" },
+	{ "junit", 0, "FILE", "JUnit XML, besides" },
+	{ "tap", 0, "FILE", "TAP 14, besides" },
+	{ "json", 0, "FILE", "JSON, besides" },
+	{ "filter", 0, "GLOB", "only expectations whose name matches" },
+	{ "skip", 0, "GLOB", "skip expectations whose name matches" },
+	{ "jobs", 'j', "N", "so many labs side by side (1)" },
+	{ "fail-fast", 0, NULL, "the first failure ends it" },
+	{ "repeat", 0, "N", "everything N times on the same lab (1)" },
+	{ "keep", 0, NULL, "copies stay up, under the file's name if it is free" },
+	{ "keep-failed", 0, NULL, "copies stay up where an expectation failed" },
+	{ "list", 0, NULL, "only the names" },
+	{ "bundle", 0, "DIR", "not in this build" },
+	{ 0 },
+};
+
+const struct verb VERB_TEST = {
+	.name = "test", .usage = "FILE|DIR|LAB...",
+	.summary = "try the expectations: of files on copies of their own, of labs as they run",
+	.more = "1: an expectation failed, 3: none matched.",
+	.opts = OPTS, .min_words = 1, .max_words = SIZE_MAX, .fn = test,
+};
