@@ -730,7 +730,7 @@ struct http_server *http_server_free(struct http_server *s)
 	if (resumed)
 		MHD_run(s->mhd);
 	if (s->mhd)
-		MHD_stop_daemon(s->mhd);	/* completed() for every request; closes listen_fd */
+		MHD_stop_daemon(s->mhd);	/* completed() for each; closes listen_fd */
 	if (s->kick_fd >= 0)
 		close(s->kick_fd);
 	free(s);

@@ -46,8 +46,9 @@ void http_on_gone(struct http_req *r, http_gone_fn fn, void *arg);
 /* one segment of the path: http_segment("/v1/labs/x", 2) copies "x"; -ENOENT past the end */
 int http_segment(const struct http_req *r, unsigned idx, char *ret, size_t size);
 
+/* a header of the answer to come; one that can't be sent (CR, LF, ...) makes that a 500 */
+void http_add_header(struct http_req *r, const char *name, const char *value);
 /* answers; each frees the request */
-void http_add_header(struct http_req *r, const char *name, const char *value); /* before the answer */
 void http_reply(struct http_req *r, int status, const char *content_type,
 		const void *body, size_t size);			/* copies */
 void http_reply_json(struct http_req *r, int status, cJSON *v);	/* takes v */
