@@ -659,6 +659,26 @@ bool json_equal(const cJSON *a, const cJSON *b)
 	return cJSON_Compare(a, b, true);
 }
 
+/* a member keeps its place: addresses are given out in the file's order */
+static int merge_member(cJSON *merged, const cJSON *m)
+{
+	cJSON *old = cJSON_GetObjectItemCaseSensitive(merged, m->string), *value;
+	bool done;
+
+	if (cJSON_IsNull(m)) {
+		cJSON_Delete(cJSON_DetachItemViaPointer(merged, old));
+		return 0;
+	}
+	value = json_merge_patch(old, m);
+	if (!value)
+		return -ENOMEM;
+	done = old ? cJSON_ReplaceItemInObjectCaseSensitive(merged, m->string, value) :
+		     cJSON_AddItemToObject(merged, m->string, value);
+	if (!done)
+		cJSON_Delete(value);
+	return done ? 0 : -ENOMEM;
+}
+
 cJSON *json_merge_patch(const cJSON *target, const cJSON *patch)
 {
 	cJSON *merged;
@@ -669,17 +689,7 @@ cJSON *json_merge_patch(const cJSON *target, const cJSON *patch)
 	if (!merged)
 		return NULL;
 	for (const cJSON *m = patch->child; m; m = m->next) {
-		cJSON *old = cJSON_DetachItemFromObjectCaseSensitive(merged, m->string);
-		cJSON *value;
-
-		if (cJSON_IsNull(m)) {
-			cJSON_Delete(old);
-			continue;
-		}
-		value = json_merge_patch(old, m);
-		cJSON_Delete(old);
-		if (!value || !cJSON_AddItemToObject(merged, m->string, value)) {
-			cJSON_Delete(value);
+		if (merge_member(merged, m) < 0) {
 			cJSON_Delete(merged);
 			return NULL;
 		}
