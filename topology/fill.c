@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "topology/format.h"
+
 /* groups of one interface */
 #define GROUPS_MAX 16
 
@@ -137,9 +139,9 @@ struct elastic fill_elastic(struct fill *f, const struct place *p)
 		e.automatic = true;
 		return e;
 	}
-	if (!fill_address(f, p, &e.addr))
-		return e;
-	if (!fill_is_public(&e.addr))
+	if (addr_parse(s, &e.addr) == 0 && e.addr.family == AF_INET6)
+		refuse(f->r, p, "%s: IPv6 isn't supported", s);
+	else if (!addr_is_set(&e.addr) || !fill_is_public(&e.addr))
 		fault(f->r, FAMILY_CIDR, p, "InvalidParameterValue",
 		      "%s can't be an elastic address (allowed: auto, or a public IPv4 address)",
 		      s);
@@ -177,6 +179,7 @@ bool fill_private_address(struct fill *f, const struct place *p, const struct su
 
 /* ---- protocols and groups ---- */
 
+/* PROTOCOL_UNREADABLE for what the shape pass has refused */
 int fill_protocol(const struct place *rule)
 {
 	static const struct {
@@ -191,11 +194,13 @@ int fill_protocol(const struct place *rule)
 	double v;
 
 	if (place_num(&p, &v))
-		return v >= -1 && v <= 255 ? (int)v : -1;
-	for (size_t i = 0; s && i < sizeof(words) / sizeof(words[0]); i++)
+		return v >= -1 && v <= 255 ? (int)v : PROTOCOL_UNREADABLE;
+	if (!s || !format_protocol.match(s))
+		return PROTOCOL_UNREADABLE;
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
 		if (strcmp(words[i].word, s) == 0)
 			return words[i].number;
-	return s ? (int)strtol(s, NULL, 10) & 0xff : -1;
+	return (int)strtol(s, NULL, 10);
 }
 
 void fill_groups(struct fill *f, const struct place *list, const struct vpc *v,

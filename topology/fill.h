@@ -65,6 +65,7 @@ bool fill_private_address(struct fill *f, const struct place *p, const struct su
 			  struct addr *ret);
 /* can't be anybody's public address: private, shared, loopback, multicast, ... */
 bool fill_is_public(const struct addr *a);
+#define PROTOCOL_UNREADABLE (-2)
 int fill_protocol(const struct place *rule);	/* -1 all; 0..255 */
 void fill_groups(struct fill *f, const struct place *list, const struct vpc *v,
 		 const struct security_group ***ret, size_t *ret_n);

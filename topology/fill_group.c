@@ -90,7 +90,8 @@ static struct port_range rule_ports(struct fill *f, const struct place *rule, in
 		return read_ports(f, rule);
 	if (protocol == IPPROTO_ICMP)
 		return read_icmp(f, rule, "from_port", "to_port");
-	if (cJSON_IsNumber(from.item) && from.item->valuedouble > 0)
+	if (protocol != PROTOCOL_UNREADABLE && cJSON_IsNumber(from.item) &&
+	    from.item->valuedouble > 0)
 		warn(f->r, &from, "sg-rule-ports-ignored",
 		     "ports mean nothing with this protocol: the rule is for all of it");
 	return (struct port_range){ -1, -1 };
@@ -170,8 +171,7 @@ static void fill_sg_rule(struct fill *f, const struct place *p, const struct vpc
 
 		refuse(f->r, &protocol, "icmpv6: IPv6 isn't supported");
 	}
-	ports = place_member(p, "protocol").item ? rule_ports(f, p, rule->protocol) :
-		(struct port_range){ -1, -1 };
+	ports = rule_ports(f, p, rule->protocol);
 	rule->from_port = ports.from;
 	rule->to_port = ports.to;
 	rule_peers(f, p, v, rule);
@@ -200,6 +200,10 @@ static size_t flatten(const struct security_group *g, const struct sg_rule *rule
 {
 	size_t n = 0;
 
+	/* what can't be read equals nothing */
+	if (rule->protocol == PROTOCOL_UNREADABLE ||
+	    (has_ports(rule->protocol) && (rule->from_port < 0 || rule->to_port < 0)))
+		return 0;
 	for (size_t i = 0; i < rule->n_cidr_blocks && n < max; i++)
 		ret[n++] = (struct flat_rule){ .rule = rule, .cidr = rule->cidr_blocks[i] };
 	for (size_t i = 0; i < rule->n_security_groups && n < max; i++)

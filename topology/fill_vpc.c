@@ -74,24 +74,26 @@ static const char *restriction(const struct prefix *a, const struct prefix *b)
 	return NULL;
 }
 
-static void secondary_against(struct fill *f, const struct place *p, const struct prefix *other,
-			      const struct prefix *c)
+/* may "c" stand beside "other" in one VPC? */
+static bool secondary_fits(struct fill *f, const struct place *p, const struct prefix *other,
+			   const struct prefix *c)
 {
 	const char *why;
 
 	if (!addr_is_set(&other->addr))
-		return;
+		return true;
 	if (prefix_overlaps(other, c)) {
 		fault(f->r, FAMILY_OVERLAP, p, "InvalidVpc.Range",
 		      "The CIDR '%s' conflicts with the VPC's %s", prefix_str(c),
 		      prefix_str(other));
-		return;
+		return false;
 	}
 	why = restriction(other, c);
 	if (why)
 		fault(f->r, FAMILY_CIDR, p, "InvalidVpc.Range",
 		      "The CIDR '%s' is restricted: the VPC has %s, and %s", prefix_str(c),
 		      prefix_str(other), why);
+	return !why;
 }
 
 static void fill_secondary_cidrs(struct fill *f, const struct place *vpc, struct vpc *v)
@@ -104,14 +106,15 @@ static void fill_secondary_cidrs(struct fill *f, const struct place *vpc, struct
 	v->secondary_cidr_blocks = NEW(f->r, most, struct prefix);
 	PLACE_EACH(p, &list) {
 		struct prefix c;
+		bool fits;
 
 		if (n == most)
 			break;
 		if (!fill_cidr(f, &p, &c) || !vpc_cidr_fits(f, &p, &c))
 			continue;
-		secondary_against(f, &p, &v->cidr_block, &c);
-		for (size_t i = 0; i < n; i++)
-			secondary_against(f, &p, &v->secondary_cidr_blocks[i], &c);
+		fits = secondary_fits(f, &p, &v->cidr_block, &c);
+		for (size_t i = 0; fits && i < n; i++)
+			fits = secondary_fits(f, &p, &v->secondary_cidr_blocks[i], &c);
 		v->secondary_cidr_blocks[n++] = c;
 	}
 	v->n_secondary_cidr_blocks = n;

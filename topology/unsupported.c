@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "lib/util.h"
+#include "topology/format.h"
 #include "topology/read.h"
 
 /* ---- AWS's words ---- */
@@ -62,7 +63,7 @@ bool unsupported_word(struct reader *r, const struct place *p)
 	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
 		if (fnmatch(words[i].pattern, p->key, 0) != 0)
 			continue;
-		refuse(r, p, "%s: %s aren't supported", p->key, words[i].what);
+		refuse(r, p, "%s isn't supported (%s)", p->key, words[i].what);
 		return true;
 	}
 	return false;
@@ -127,8 +128,8 @@ static bool across_peering(const cJSON *item)
 
 static bool managed_runtime(const cJSON *item)
 {
-	return cJSON_IsString(item) && strcmp(item->valuestring, "exec") != 0 &&
-	       !starts_with(item, "provided");
+	return cJSON_IsString(item) && format_runtime.match(item->valuestring) &&
+	       strcmp(item->valuestring, "exec") != 0 && !starts_with(item, "provided");
 }
 
 static bool selector(const cJSON *item)
