@@ -914,6 +914,9 @@ static void print_rule(struct buf *b, const char *rule, size_t len)
 	static const char ports[] = "th ports";
 	size_t i;
 
+	/* six fields are more than nft(8) can type, though the kernel can */
+	if (len > 13 && !memcmp(rule, "update @notes", 13))
+		buf_adds(b, "# ");
 	for (i = 0; i < len; i++) {
 		if (len - i >= sizeof(ports) - 1 && !memcmp(rule + i, ports, sizeof(ports) - 1)) {
 			buf_adds(b, "@th,0,32");

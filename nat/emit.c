@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * emit - see emit.h.
+ */
+#include "nat/emit.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void emit_edge_rules(const char *ns, struct program *p)
+{
+	program_add(p, ns, ITEM_RULE, "29999", "lookup 254");
+	program_add(p, ns, ITEM_RULE, "30000", "blackhole");
+}
+
+void emit_table(const struct emit *f)
+{
+	program_add(f->p, f->ns, ITEM_TABLE, f->table, "");
+}
+
+static void key_of(const struct emit *f, const char *name, char *ret, size_t size)
+{
+	int n = snprintf(ret, size, "%s %s", f->table, name);
+
+	if (n < 0 || (size_t)n >= size)
+		f->p->failed = true;	/* names are ours and short */
+}
+
+void emit_set(const struct emit *f, const char *name, const char *val)
+{
+	char key[160];
+
+	key_of(f, name, key, sizeof(key));
+	program_add(f->p, f->ns, ITEM_SET, key, val);
+}
+
+void emit_elem(const struct emit *f, const char *set, const char *val, const char *key_fmt, ...)
+{
+	char key[256];
+	va_list ap;
+	int n, k;
+
+	n = snprintf(key, sizeof(key), "%s %s\t", f->table, set);
+	va_start(ap, key_fmt);
+	k = vsnprintf(key + n, sizeof(key) - (size_t)n, key_fmt, ap);
+	va_end(ap);
+	if (k < 0 || (size_t)(n + k) >= sizeof(key))
+		f->p->failed = true;
+	program_add(f->p, f->ns, ITEM_ELEM, key, val);
+}
+
+void emit_chain(struct buf *b, const char *hook)
+{
+	buf_clear(b);
+	buf_adds(b, hook);
+}
+
+void emit_rule(struct buf *b, const char *fmt, ...)
+{
+	char line[600];
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	if (n < 0 || (size_t)n >= sizeof(line))
+		b->failed = true;	/* half a rule is a wider rule */
+	if (b->len)
+		buf_adds(b, "\n");
+	buf_adds(b, line);
+}
+
+void emit_chain_end(const struct emit *f, const char *name, struct buf *b)
+{
+	char key[160];
+
+	key_of(f, name, key, sizeof(key));
+	if (buf_error(b))
+		f->p->failed = true;
+	program_add(f->p, f->ns, ITEM_CHAIN, key, buf_str(b));
+	buf_clear(b);
+}
+
+void emit_eni_link(const struct s_eni *e, struct program *p)
+{
+	program_addf(p, e->vpc->ns, ITEM_LINK, e->router_interface,
+		     "index %u peer %s peer-ns %s peer-index %u mac %s peer-mac %s mtu %d "
+		     "alias %s proxy_delay 0 peer-alias %s", e->router_index, e->device, e->ns,
+		     e->index, e->router_mac, e->mac, MTU_VPC, e->o.id, e->o.id);
+}
+
+void emit_uplink(const struct s_eni *e, struct program *p)
+{
+	const char *gateway = addr_str(&e->subnet->router);
+	char key[80];
+
+	emit_eni_link(e, p);
+	(void)snprintf(key, sizeof(key), "%s %s/32", e->device, addr_str(&e->private_ips[0]));
+	program_add(p, e->ns, ITEM_ADDR, key, "");
+	(void)snprintf(key, sizeof(key), "%s %s", e->device, gateway);
+	program_addf(p, e->ns, ITEM_NEIGH, key, "lladdr %s", e->router_mac);
+	program_addf(p, e->ns, ITEM_ROUTE, "254 0.0.0.0/0", "via %s dev %s onlink", gateway,
+		     e->device);
+}
+
+const char *emit_drop(enum reach_drop_number n)
+{
+	return reach_drop(n)->chain;
+}
+
+/* the first two rules may not match (a fragment has no ports, a set may be
+ * full); the third always drops */
+static void drop_chain(const struct emit *f, struct buf *b, const struct reach_drop *d)
+{
+	emit_chain(b, "");
+	emit_rule(b, "update @drops { 0x%02x . %s counter }", d->number, d->field);
+	emit_rule(b, "update @notes { 0x%02x . %s . ip saddr . ip daddr . meta l4proto . "
+		  "th ports timeout 30s }", d->number, d->field);
+	emit_rule(b, "drop comment \"%s, %s\"", d->code, d->direction);
+	emit_chain_end(f, d->chain, b);
+}
+
+void emit_drop_sets(const struct emit *f)
+{
+	emit_set(f, "drops", "type mark . ifname; flags dynamic; size 65536; counter;");
+	emit_set(f, "notes", "type mark . ifname . ipv4_addr . ipv4_addr . inet_proto . mark; "
+		 "flags dynamic,timeout; size 65536;");
+}
+
+void emit_drop_chains(const struct emit *f, const enum reach_drop_number *numbers, size_t n)
+{
+	auto_buf struct buf b = BUF_INIT;
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		drop_chain(f, &b, reach_drop(numbers[i]));
+}

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * compile - see compile.h: the whole, and the namespaces of nodes.
+ */
+#include "netd/compile.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "nat/egress.h"
+#include "nat/emit.h"
+#include "nat/natgw.h"
+
+static int unsupported(struct err *e, const char *path, const char *what)
+{
+	err_path(e, "%s", path);
+	return err_set(e, ERR_UNSUPPORTED, EOPNOTSUPP, "%s: not supported by this build", what);
+}
+
+static int check_acls(const struct vpc *v, struct err *e)
+{
+	size_t i;
+
+	for (i = 0; i < v->n_network_acls; i++)
+		if (!v->network_acls[i].implicit)
+			return unsupported(e, v->network_acls[i].at.path, "network_acls");
+	return 0;
+}
+
+/* the second lock: nothing that isn't enforced gets past here, whatever the parser
+ * lets through */
+static int check_supported(const struct lab *l, struct err *e)
+{
+	size_t i;
+	int r = 0;
+
+	if (l->n_peerings)
+		return unsupported(e, l->peerings[0].at.path, "peerings");
+	for (i = 0; i < l->n_vpcs && !r; i++) {
+		const struct vpc *v = &l->vpcs[i];
+
+		if (v->n_secondary_cidr_blocks)
+			return unsupported(e, v->at.path, "secondary_cidr_blocks");
+		if (v->edge_route_table)
+			return unsupported(e, v->at.path, "an edge route table");
+		if (v->n_network_interfaces)
+			return unsupported(e, v->network_interfaces[0].at.path,
+					   "network_interfaces");
+		if (v->n_private_zone)
+			return unsupported(e, v->at.path, "private_zone");
+		if (v->n_flow_logs)
+			return unsupported(e, v->at.path, "flow_logs");
+		r = check_acls(v, e);
+	}
+	return r;
+}
+
+/* ---- nodes ---- */
+
+static void sockets(const char *ns, const char *node, const struct programs *pr,
+		    struct program *p)
+{
+	char key[64];
+	size_t i;
+
+	for (i = 0; i < pr->n_serve; i++) {
+		const struct port *port = &pr->serve[i];
+
+		(void)snprintf(key, sizeof(key), "%s 0.0.0.0 %u",
+			       port->proto == IPPROTO_UDP ? "udp" : "tcp", port->port);
+		program_addf(p, ns, ITEM_SOCK, key, "%s %s", port->http ? "http" : "serve", node);
+	}
+}
+
+/* an instance that masquerades (nat_instance) does so by itself, as one would set
+ * it up by hand */
+static void masquerade(const struct s_instance *in, struct program *p)
+{
+	struct emit f = { p, in->ns, "ip nat_instance" };
+	const char *ip = addr_str(&in->eni->private_ips[0]);
+	auto_buf struct buf b = BUF_INIT;
+
+	emit_table(&f);
+	emit_chain(&b, "type nat hook postrouting priority 100; policy accept;");
+	emit_rule(&b, "oifname \"eth0\" ip saddr != %s snat to %s comment \"%s\"", ip, ip,
+		  in->o.id);
+	emit_chain_end(&f, "post", &b);
+}
+
+static void instance(const struct s_instance *in, struct program *p)
+{
+	const struct s_eni *e = in->eni;
+	bool forwards = in->def->forward || in->def->nat_instance;
+	char key[80];
+	size_t i;
+
+	program_addf(p, in->ns, ITEM_NS, "", "role node\n%s",
+		     forwards ? EMIT_FORWARDS : EMIT_NO_IPV6);
+	for (i = 0; i < e->n_private_ips; i++) {
+		(void)snprintf(key, sizeof(key), "%s %s/%u", e->device,
+			       addr_str(&e->private_ips[i]), e->subnet->def->cidr_block.len);
+		program_add(p, in->ns, ITEM_ADDR, key, "");
+	}
+	program_addf(p, in->ns, ITEM_ROUTE, "254 0.0.0.0/0", "via %s dev %s onlink",
+		     addr_str(&e->subnet->router), e->device);
+	if (in->def->nat_instance)
+		masquerade(in, p);
+	sockets(in->ns, in->def->name, &in->def->programs, p);
+}
+
+void compile_nodes(const struct store *s, struct program *p)
+{
+	size_t v, i;
+
+	for (v = 0; v < s->n_vpcs; v++)
+		for (i = 0; i < s->vpcs[v].n_instances; i++)
+			instance(&s->vpcs[v].instances[i], p);
+	for (i = 0; i < s->n_hosts; i++)
+		sockets(s->hosts[i].ns, s->hosts[i].def->name, &s->hosts[i].def->programs, p);
+}
+
+/* ---- the whole ---- */
+
+static int seal(struct program *p, struct program *ret, struct err *e)
+{
+	int r = program_seal(p, e);
+
+	if (r) {
+		program_done(p);
+		return r;
+	}
+	*ret = *p;
+	return 0;
+}
+
+int compile(const struct store *s, struct program *ret, struct err *e)
+{
+	struct program p;
+	size_t v, i;
+	int r = check_supported(s->lab, e);
+
+	if (r)
+		return r;
+	program_init(&p);
+	compile_internet(s, &p);
+	for (v = 0; v < s->n_vpcs; v++) {
+		compile_router(&s->vpcs[v], &p);
+		for (i = 0; i < s->vpcs[v].n_nats; i++)
+			natgw_compile(s, &s->vpcs[v].nats[i], &p);
+	}
+	for (i = 0; i < s->n_egresses; i++)
+		egress_compile(s->egresses[i], &p);
+	compile_nodes(s, &p);
+	return seal(&p, ret, e);
+}
+
+int compile_place(const struct s_egress *g, const struct s_place *pl, struct program *ret,
+		  struct err *e)
+{
+	struct program p;
+
+	program_init(&p);
+	egress_compile_place(g, pl, &p);
+	return seal(&p, ret, e);
+}
