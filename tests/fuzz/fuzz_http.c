@@ -17,29 +17,26 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static struct loop *loop;
-static unsigned waiting;
-static struct sockaddr_un address;
+static unsigned waiting;	/* requests without an answer */
+static struct sockaddr_un address = { .sun_family = AF_UNIX };
 static socklen_t address_size = sizeof(address);
 
 static void gone(struct http_req *r, void *arg)
 {
-	(void)arg;
+	http_reply(r, 200, arg, NULL, 0);
 	waiting--;
-	http_reply(r, 200, NULL, NULL, 0);
 }
 
 static void handle(struct http_req *r, void *arg)
 {
 	const char *q = http_query(r, "q"), *h = http_header(r, "X-Echo");
-	unsigned i = 0;
-	char text[64];
-	size_t size;
+	size_t size, i = 0;
 	const void *body = http_body(r, &size);
+	char text[64];
 
-	(void)arg;
-	while (http_segment(r, i, text, sizeof(text)) != -ENOENT)
+	while (http_segment(r, (unsigned)i, text, sizeof(text)) != -ENOENT)
 		i++;
-	if (strlen(http_path(r)) == 0 || http_peer(r, NULL, NULL) < 0)
+	if (strlen(http_path(r)) == 0 || http_peer(r, NULL, NULL) < 0 || arg)
 		abort();
 	http_add_header(r, h ? h : "X-Query", q ? q : "none");
 	if (strcmp(http_method(r), "GET") == 0 && i > 2) {
@@ -50,17 +47,9 @@ static void handle(struct http_req *r, void *arg)
 	}
 }
 
-static int new_socket(void)
+/* listens on a name that the kernel picks: no file */
+static void start(int fd)
 {
-	return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-}
-
-static void start(void)
-{
-	int fd = new_socket();
-
-	/* a name that the kernel picks: no file */
-	address.sun_family = AF_UNIX;
 	loop = loop_new();
 	if (bind(fd, (struct sockaddr *)&address, sizeof(sa_family_t)) < 0 ||
 	    getsockname(fd, (struct sockaddr *)&address, &address_size) < 0 ||
@@ -71,10 +60,11 @@ static void start(void)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	size_t half = size ? data[0] * size / 256 : 0;
-	int i, fd = new_socket();
+	int i, fd;
 
 	if (!loop)
-		start();
+		start(socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0));
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
 	if (connect(fd, (struct sockaddr *)&address, address_size) < 0)
 		abort();
 	for (i = 0; i < 9; i++) {
