@@ -131,7 +131,7 @@ static void make_link(int from, int to, int n)
 	struct ifinfomsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m)), *peer;
 	struct nlattr *info, *data, *pair;
 
-	m->ifi_flags = m->ifi_change = IFF_UP;
+	(void)m;
 	snprintf(name, sizeof(name), "a%d", n);
 	mnl_attr_put_strz(h, IFLA_IFNAME, name);
 	mnl_attr_put_u32(h, IFLA_NUM_TX_QUEUES, 1);
@@ -141,7 +141,7 @@ static void make_link(int from, int to, int n)
 	data = mnl_attr_nest_start(h, IFLA_INFO_DATA);
 	pair = mnl_attr_nest_start(h, VETH_INFO_PEER);
 	peer = mnl_nlmsg_put_extra_header(h, sizeof(*peer));
-	peer->ifi_flags = peer->ifi_change = IFF_UP;
+	(void)peer;
 	snprintf(name, sizeof(name), "b%d", n);
 	mnl_attr_put_strz(h, IFLA_IFNAME, name);
 	mnl_attr_put_u32(h, IFLA_NET_NS_FD, (uint32_t)spaces[to]);
@@ -149,6 +149,19 @@ static void make_link(int from, int to, int n)
 	mnl_attr_nest_end(h, data);
 	mnl_attr_nest_end(h, info);
 	end(from, h);
+}
+
+/* a veth goes up only once its peer is there */
+static void link_up(int ns, char end_, int n)
+{
+	char name[16];
+	struct nlmsghdr *h = begin(RTM_NEWLINK, 0);
+	struct ifinfomsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
+
+	m->ifi_flags = m->ifi_change = IFF_UP;
+	snprintf(name, sizeof(name), "%c%d", end_, n);
+	mnl_attr_put_strz(h, IFLA_IFNAME, name);
+	end(ns, h);
 }
 
 static void make_address(int ns, int n)
@@ -322,8 +335,12 @@ int main(int argc, char **argv)
 
 	for (int i = 0; i < n[1]; i++) {
 		make_link(0, (i + 1) % n[0], i);
-		if (i == n[1] - 1)
-			flush(0);
+		link_up(0, 'a', i);
+	}
+	flush(0);
+	for (int i = 0; i < n[1]; i++) {
+		link_up((i + 1) % n[0], 'b', i);
+		flush((i + 1) % n[0]);
 	}
 	for (int i = 0; i < n[0]; i++) {
 		for (size_t k = 0; k < 4; k++) {
