@@ -1,203 +1,233 @@
 # vpclab - an AWS VPC on one Linux host.  "make help" lists the targets.
 
 # ---- variables
-MODE    ?= release
-PREFIX  ?= /usr/local
-DESTDIR ?=
+# Everything is built below build/$(MODE)/; the release's programs are linked into build/ itself.
+# TESTING=1: faults can be injected.  MUTANTS=1: besides, VPCLAB_MUTANT leaves one thing out (lib/mutant.h).
+MODE      ?= release
+PREFIX    ?= /usr/local
+DESTDIR   ?=
 FUZZ_TIME ?= 15
-V ?= 0
-Q := $(if $(filter 1,$(V)),,@)
-VERSION := 0.1.0
-ifdef MUTANTS
+V         ?= 0
+VERSION   := 0.1.0
+ifeq ($(MUTANTS),1)
 MODE := mutants
-endif
-ifdef TESTING
+else ifeq ($(TESTING),1)
 MODE := testing
 endif
+ifeq ($(MODE),fuzz)
+CC := clang
+endif
 B := build/$(MODE)
+Q := $(if $(filter 1,$(V)),,@)
+SAY = $(if $(filter 1,$(V)),,@echo "  $(1)$@")
+# targets that run make again use all processors, unless the user said how many
+AGAIN = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
 
 # ---- flags: the user's come last, ours are added to, never overwritten
-PKGS := libevent_core libmicrohttpd libnl-3.0 libnl-route-3.0 libmnl libnftnl libcurl libcjson \
-	libnetfilter_conntrack libarchive libseccomp libcap-ng sqlite3 smartcols libcrypto
 PKG_CONFIG ?= pkg-config
-PKG_CFLAGS = $(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null)
-PKG_LIBS = $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null)
-# cut messages are meant to be cut: no warning about snprintf's truncation
-WARN := -Wall -Wextra -Wno-format-truncation -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wmissing-declarations -Wpointer-arith \
-	-Wwrite-strings -Wformat=2 -Wvla -Wundef $(if $(WERROR),-Werror)
+PKGS := libevent_core=libevent-dev libmicrohttpd=libmicrohttpd-dev libnl-3.0=libnl-3-dev \
+	libnl-route-3.0=libnl-route-3-dev libmnl=libmnl-dev libnftnl=libnftnl-dev \
+	libcurl=libcurl4-openssl-dev libcjson=libcjson-dev \
+	libnetfilter_conntrack=libnetfilter-conntrack-dev libarchive=libarchive-dev \
+	libseccomp=libseccomp-dev libcap-ng=libcap-ng-dev sqlite3=libsqlite3-dev \
+	smartcols=libsmartcols-dev libcrypto=libssl-dev
+package = $(lastword $(subst =, ,$(1)))
+pc = $(firstword $(subst =, ,$(1)))
+NAMES := $(foreach p,$(PKGS),$(call pc,$(p)))
+ifneq ($(filter-out deps help clean test demo lint format format-check uninstall,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(shell $(PKG_CONFIG) --exists $(NAMES) && echo yes),yes)
+$(error missing: $(foreach p,$(PKGS),$(if $(shell $(PKG_CONFIG) --exists $(call pc,$(p)) && echo yes),,\
+	Debian's $(call package,$(p)) for $(call pc,$(p)))) (or run "make deps"))
+endif
+PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(NAMES))
+PKG_LIBS := $(shell $(PKG_CONFIG) --libs $(NAMES))
+endif
+# messages that don't fit are cut on purpose: no warning about snprintf's truncation
+WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wmissing-declarations -Wpointer-arith \
+	-Wwrite-strings -Wformat=2 -Wvla -Wundef $(if $(filter gcc cc,$(CC)),-Wno-format-truncation) \
+	$(if $(filter 1,$(WERROR)),-Werror)
 BASE := -std=gnu17 -D_GNU_SOURCE -DVERSION=\"$(VERSION)\" -I. -fPIE -pthread
 HARDEN := -D_FORTIFY_SOURCE=2 -fstack-protector-strong
+SANITIZE := -fsanitize=address,undefined -fno-omit-frame-pointer
 OPT_release := -O2 -g $(HARDEN)
 OPT_testing := -O1 -g $(HARDEN) -DVPCLAB_TESTING
 OPT_mutants := -O1 -g $(HARDEN) -DVPCLAB_TESTING -DVPCLAB_MUTANTS
-OPT_debug := -O0 -g3
-OPT_asan := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -DVPCLAB_TESTING
-ALL_CFLAGS = $(BASE) $(WARN) $(OPT_$(MODE)) $(PKG_CFLAGS) $(CFLAGS)
-ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now $(filter -fsanitize% -fno-sanitize%,$(OPT_$(MODE))) -pthread $(LDFLAGS)
-LIBS = $(PKG_LIBS) -lhttp_parser -lresolv
+OPT_debug   := -O0 -g3
+OPT_cov     := -O0 -g --coverage
+OPT_asan    := -O1 -g $(SANITIZE) -fno-sanitize-recover=all -DVPCLAB_TESTING
+OPT_fuzz    := -O1 -g $(SANITIZE) -fno-sanitize-recover=undefined -fsanitize=fuzzer-no-link -DVPCLAB_FUZZ
+ifndef OPT_$(MODE)
+$(error MODE=$(MODE): release, debug, asan, cov, fuzz, testing or mutants)
+endif
+ALL_CFLAGS = $(BASE) $(WARN) $(OPT_$(MODE)) $(PKG_CFLAGS) $(CPPFLAGS) $(CFLAGS)
+ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now -pthread $(filter -fsanitize% -fno-sanitize% --coverage,$(OPT_$(MODE))) $(LDFLAGS)
+LIBS = $(PKG_LIBS) -lhttp_parser -lresolv -lm
+STATIC_LIBS = -lhttp_parser -lseccomp -lcap-ng -lcrypto -lm
 
-# ---- sources: a folder is an archive; files with main() are named here
+# ---- sources: a folder is an archive; the files with a main() are named here
+FOLDERS := lib topology nat netd sandbox cli
 MAINS := netd/main.c netd/responder_main.c sandbox/main.c sandbox/init_main.c cli/main.c
-srcs = $(sort $(filter-out $(MAINS),$(wildcard $(1)/*.c)))
-objs = $(patsubst %.c,$(B)/%.o,$(1))
-ARCHIVES := $(B)/cli.a $(B)/sandbox.a $(B)/netd.a $(B)/nat.a $(B)/topology.a $(B)/lib.a
-PROGRAMS := $(if $(wildcard netd/main.c),netd) $(if $(wildcard netd/responder_main.c),responder) \
-	$(if $(wildcard sandbox/main.c),sandboxd) $(if $(wildcard sandbox/init_main.c),vpclab-init) \
-	$(if $(wildcard cli/main.c),vpclab)
-UNIT := $(patsubst tests/unit/%.c,$(B)/tests/%,$(wildcard tests/unit/test_*.c))
-KERNEL := $(patsubst tests/kernel/%.c,$(B)/tests/%,$(wildcard tests/kernel/kernel_*.c))
+program_of = $(if $(wildcard $(1)),$(2))
+PROGRAMS := $(call program_of,netd/main.c,netd) $(call program_of,netd/responder_main.c,responder) \
+	$(call program_of,sandbox/main.c,sandboxd) $(call program_of,sandbox/init_main.c,vpclab-init) \
+	$(call program_of,cli/main.c,vpclab)
+objs = $(patsubst %.c,$(B)/%.o,$(sort $(filter-out $(MAINS),$(wildcard $(1)/*.c))))
+ARCHIVES := $(patsubst %,$(B)/%.a,cli sandbox netd nat topology lib)
 
 # ---- rules
-.PHONY: all
+.PHONY: all FORCE
 all: $(addprefix $(B)/,$(PROGRAMS)) $(if $(filter release,$(MODE)),$(addprefix build/,$(PROGRAMS)))
+FORCE:
 
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
-	$(Q)$(if $(filter 0,$(V)),echo "  CC      $@";) $(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	$(call SAY,CC      )
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 define archive
-$(B)/$(1).a: $$(call objs,$$(call srcs,$(1)))
+$(B)/$(1).a: $$(call objs,$(1))
 	@mkdir -p $$(@D)
 	@rm -f $$@
-	$(Q)ar rcs $$@ $$^
+	$$(Q)ar rcs $$@ $$^
 endef
-$(foreach a,lib topology nat netd sandbox cli,$(eval $(call archive,$(a))))
+$(foreach folder,$(FOLDERS),$(eval $(call archive,$(folder))))
 
+# ---- programs
 define program
-$(B)/$(1): $(B)/$(2).o $(3)
-	$$(Q)$$(if $$(filter 0,$$(V)),echo "  LD      $$@";) $$(CC) $$(ALL_LDFLAGS) -o $$@ $$^ $$(LIBS)
+$(B)/$(1): $(B)/$(2).o $(patsubst %,$(B)/%.a,$(3))
+	$$(call SAY,LD      )
+	$$(Q)$$(CC) $$(ALL_LDFLAGS) -o $$@ $$^ $$(LIBS)
 endef
-$(eval $(call program,netd,netd/main,$(B)/netd.a $(B)/nat.a $(B)/topology.a $(B)/lib.a))
-$(eval $(call program,responder,netd/responder_main,$(B)/netd.a $(B)/topology.a $(B)/lib.a))
-$(eval $(call program,sandboxd,sandbox/main,$(B)/sandbox.a $(B)/topology.a $(B)/lib.a))
-$(eval $(call program,vpclab,cli/main,$(B)/cli.a $(B)/topology.a $(B)/lib.a))
+$(eval $(call program,netd,netd/main,netd nat topology lib))
+$(eval $(call program,responder,netd/responder_main,netd topology lib))
+$(eval $(call program,sandboxd,sandbox/main,sandbox topology lib))
+$(eval $(call program,vpclab,cli/main,cli topology lib))
 
-# the init of sandboxes: static, for roots that hold no libraries of ours; never under sanitizers
-ifeq ($(MODE),asan)
+# the init of sandboxes: static, for roots that hold no libraries of ours; so never under sanitizers
+ifneq ($(filter asan cov fuzz,$(MODE)),)
 $(B)/vpclab-init: FORCE
 	@mkdir -p $(@D)
 	$(Q)$(MAKE) --no-print-directory MODE=release build/release/vpclab-init
 	$(Q)ln -f build/release/vpclab-init $@
 else
 $(B)/vpclab-init: $(B)/sandbox/init_main.o $(B)/sandbox.a $(B)/lib.a
-	$(Q)$(if $(filter 0,$(V)),echo "  LD      $@";) $(CC) -static $(LDFLAGS) -o $@ $^ -lhttp_parser -lseccomp -lcap-ng -lcrypto
+	$(call SAY,LD      )
+	$(Q)$(CC) -static -pthread -Wl,-z,relro,-z,now $(LDFLAGS) -o $@ $^ $(STATIC_LIBS)
 endif
-.PHONY: FORCE
-FORCE:
 
 build/%: build/release/%
 	$(Q)ln -f $< $@
 
 # ---- tests
 LINK = $(ALL_LDFLAGS) -Wl,--start-group $(ARCHIVES) -Wl,--end-group $(LIBS)
-$(B)/tests/%: tests/unit/%.c $(ARCHIVES)
+FUZZERS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+UNIT := $(patsubst tests/unit/%.c,$(B)/tests/%,$(wildcard tests/unit/*.c)) $(FUZZERS:%=$(B)/tests/test_%)
+KERNEL := $(patsubst tests/kernel/%.c,$(B)/tests/%,$(wildcard tests/kernel/kernel_*.c))
+define test_program
+$(B)/tests/%: $(1)/%.c $(ARCHIVES)
+	@mkdir -p $$(@D)
+	$$(call SAY,CC      )
+	$$(Q)$$(CC) $$(ALL_CFLAGS) -MMD -MP -o $$@ $$< $$(LINK) -lcmocka
+endef
+$(foreach folder,tests/unit tests/kernel,$(eval $(call test_program,$(folder))))
+# a fuzz target with a plain main: its corpus is replayed by "check"
+$(B)/tests/test_fuzz_%: tests/fuzz/fuzz_%.c tests/fuzz/replay.c $(ARCHIVES)
 	@mkdir -p $(@D)
-	$(Q)$(if $(filter 0,$(V)),echo "  CC      $@";) $(CC) $(ALL_CFLAGS) -MMD -MP -o $@ $< $(LINK) -lcmocka
-$(B)/tests/%: tests/kernel/%.c $(ARCHIVES)
-	@mkdir -p $(@D)
-	$(Q)$(if $(filter 0,$(V)),echo "  CC      $@";) $(CC) $(ALL_CFLAGS) -MMD -MP -o $@ $< $(LINK) -lcmocka
-$(B)/tests/bench_%: tests/bench/%.c $(ARCHIVES)
-	@mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $< $(LINK)
-.PHONY: tests unit kernel
-tests: unit kernel
+	$(call SAY,CC      )
+	$(Q)$(CC) $(ALL_CFLAGS) -DCORPUS=\"tests/fuzz/corpus/$*\" -o $@ $< tests/fuzz/replay.c $(LINK)
+build/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(ARCHIVES)
+	$(call SAY,FUZZ    )
+	$(Q)$(CC) $(ALL_CFLAGS) -fsanitize=fuzzer -o $@ $< $(LINK)
+
+.PHONY: unit kernel fuzzers
 unit: $(UNIT)
 kernel: $(KERNEL)
+fuzzers: $(FUZZERS:%=build/fuzz/%)
 
-# one process for every mode: a sub-make a mode
-.PHONY: testing mutants-build
-testing:
-	$(Q)$(MAKE) --no-print-directory TESTING=1 all
-mutants-build:
-	$(Q)$(MAKE) --no-print-directory MUTANTS=1 all unit
-
-.PHONY: check check-root test demo bench check-asan mutants mutants-full faults fuzz
-check: all unit
-	@tests/run_unit $(B)/tests
-check-root: all kernel testing
-	@tests/run_lab
+.PHONY: test check check-root check-asan mutants mutants-full faults fuzz bench demo
 test:
 	@$(MAKE) --no-print-directory deps
-	@$(MAKE) --no-print-directory all
+	@$(AGAIN) all unit kernel
 	@$(MAKE) --no-print-directory check
 	@$(MAKE) --no-print-directory check-root
-demo:
-	@$(MAKE) --no-print-directory deps
-	@$(MAKE) --no-print-directory all
-	@scripts/demo
-bench: all build/release/tests/bench_floor
-	@tests/bench/run_bench
+check: all unit
+	@tests/run_unit $(B)/tests
+check-root: all kernel
+	@$(AGAIN) TESTING=1 all
+	@tests/run_lab
 check-asan:
-	@$(MAKE) --no-print-directory MODE=asan all unit
+	@$(AGAIN) MODE=asan all unit
 	@tests/run_unit build/asan/tests
 	@VPCLAB_BUILD=$(CURDIR)/build/asan tests/run_lab --asan-subset
-mutants: mutants-build
-	@tests/run_mutants
-mutants-full: mutants-build
-	@tests/run_mutants --full
-faults: testing
+mutants mutants-full:
+	@$(AGAIN) MUTANTS=1 all unit
+	@tests/run_mutants $(if $(filter mutants-full,$@),--full)
+faults: all
+	@$(AGAIN) TESTING=1 all
 	@VPCLAB_FAULTS=all tests/run_lab test_faults.py
-FUZZERS := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
-FUZZ_FLAGS := -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined
-build/fuzz/%: tests/fuzz/%.c $(wildcard lib/*.c topology/*.c netd/*.c nat/*.c sandbox/*.c)
-	@mkdir -p build/fuzz
-	$(Q)echo "  FUZZ    $@"; clang $(BASE) -O1 -g $(FUZZ_FLAGS) -DVPCLAB_FUZZ $(PKG_CFLAGS) -o $@ $< \
-		$(filter-out $(MAINS),$(wildcard lib/*.c topology/*.c nat/*.c netd/*.c sandbox/*.c)) $(LIBS)
-fuzz: $(FUZZERS)
+fuzz:
+	@$(AGAIN) MODE=fuzz fuzzers
 	@tests/run_fuzz $(FUZZ_TIME)
+bench: all
+	@tests/bench/run_bench
+demo:
+	@$(MAKE) --no-print-directory deps
+	@$(AGAIN) all
+	@scripts/demo
 
 # ---- tools
 .PHONY: deps lint format format-check
+C_FILES := $(wildcard $(foreach d,$(FOLDERS) tests/unit tests/kernel tests/fuzz tests/bench,$(d)/*.[ch]))
 deps:
 	@scripts/deps
 lint:
 	@tests/lint
-C_FILES := $(wildcard lib/*.[ch] topology/*.[ch] nat/*.[ch] netd/*.[ch] sandbox/*.[ch] cli/*.[ch] tests/*/*.[ch])
 format:
 	clang-format -i $(C_FILES)
 format-check:
 	@clang-format --dry-run -Werror $(C_FILES)
 
 # ---- install
-LIBDIR := $(DESTDIR)$(PREFIX)/lib/vpclab
-MANDIR := $(DESTDIR)$(PREFIX)/share/man
+LIBDIR := $(PREFIX)/lib/vpclab
+SHARE := $(PREFIX)/share
+UNITS := $(PREFIX)/lib/systemd/system
 .PHONY: install uninstall
 install: all
-	install -d $(LIBDIR) $(DESTDIR)$(PREFIX)/bin $(MANDIR)/man1 $(MANDIR)/man5 $(MANDIR)/man8 \
-		$(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/lib/systemd/system \
-		$(DESTDIR)$(PREFIX)/share/vpclab/examples
-	install -m 755 $(addprefix build/,netd sandboxd responder vpclab-init) $(LIBDIR)
+	install -d $(addprefix $(DESTDIR),$(LIBDIR) $(PREFIX)/bin $(UNITS) $(SHARE)/vpclab/examples \
+		$(SHARE)/man/man1 $(SHARE)/man/man5 $(SHARE)/man/man8 $(SHARE)/bash-completion/completions)
+	install -m 755 build/netd build/sandboxd build/responder build/vpclab-init $(DESTDIR)$(LIBDIR)
 	install -m 755 build/vpclab $(DESTDIR)$(PREFIX)/bin
-	install -m 644 man/*.1 $(MANDIR)/man1
-	install -m 644 man/*.5 $(MANDIR)/man5
-	install -m 644 man/*.8 $(MANDIR)/man8
-	install -m 644 dist/vpclab.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/vpclab
-	sed 's,@LIBDIR@,$(PREFIX)/lib/vpclab,' dist/vpclab-netd.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/vpclab-netd.service
-	sed 's,@LIBDIR@,$(PREFIX)/lib/vpclab,' dist/vpclab-sandboxd.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/vpclab-sandboxd.service
-	install -m 644 topology/schema.json topology/examples/*.json $(DESTDIR)$(PREFIX)/share/vpclab/examples
+	for s in 1 5 8; do install -m 644 man/*.$$s $(DESTDIR)$(SHARE)/man/man$$s || exit 1; done
+	install -m 644 dist/vpclab.bash $(DESTDIR)$(SHARE)/bash-completion/completions/vpclab
+	for u in netd sandboxd; do sed 's,@LIBDIR@,$(LIBDIR),' dist/vpclab-$$u.service \
+		>$(DESTDIR)$(UNITS)/vpclab-$$u.service || exit 1; done
+	install -m 644 topology/schema.json $(DESTDIR)$(SHARE)/vpclab
+	install -m 644 topology/examples/*.json $(DESTDIR)$(SHARE)/vpclab/examples
 uninstall:
-	rm -rf $(LIBDIR) $(DESTDIR)$(PREFIX)/share/vpclab
-	rm -f $(DESTDIR)$(PREFIX)/bin/vpclab $(MANDIR)/man1/vpclab.1 $(MANDIR)/man5/vpclab-lab.5 $(MANDIR)/man8/netd.8 \
-		$(MANDIR)/man8/sandboxd.8 $(DESTDIR)$(PREFIX)/share/bash-completion/completions/vpclab \
-		$(DESTDIR)$(PREFIX)/lib/systemd/system/vpclab-netd.service \
-		$(DESTDIR)$(PREFIX)/lib/systemd/system/vpclab-sandboxd.service
+	rm -rf $(addprefix $(DESTDIR),$(LIBDIR) $(SHARE)/vpclab)
+	rm -f $(addprefix $(DESTDIR),$(PREFIX)/bin/vpclab $(SHARE)/man/man1/vpclab.1 $(SHARE)/man/man5/vpclab-lab.5 \
+		$(SHARE)/man/man8/netd.8 $(SHARE)/man/man8/sandboxd.8 $(SHARE)/bash-completion/completions/vpclab \
+		$(UNITS)/vpclab-netd.service $(UNITS)/vpclab-sandboxd.service)
+
+# ---- help
 .PHONY: clean help
 clean:
 	rm -rf build
-
-# ---- help
 help:
 	@echo 'all          the programs, in build/'
-	@echo 'demo         installs packages, builds, runs the three-modes lab and prints its expectations (root)'
-	@echo 'test         deps, all, check and check-root (root)'
-	@echo 'check        unit tests; needs no root'
+	@echo 'deps         installs the Debian packages that all of this needs (root)'
+	@echo 'demo         deps, all, then the three-modes lab with its invocations and expectations (root)'
+	@echo 'test         deps, all, check, check-root (root)'
+	@echo 'check        unit tests, fuzz corpora; needs no root'
 	@echo 'check-root   kernel and lab tests (root)'
 	@echo 'check-asan   unit tests and a third of the lab tests under sanitizers (root)'
 	@echo 'mutants      each mutant against the tests meant to catch it; mutants-full: against all (root)'
 	@echo 'faults       every kernel request of three-modes fails once (root)'
 	@echo 'fuzz         each fuzz target for FUZZ_TIME seconds ($(FUZZ_TIME))'
 	@echo 'bench        the figures (root)'
-	@echo 'lint format format-check deps install uninstall clean'
-	@echo 'variables: MODE=release|debug|asan V=1 WERROR=1 CFLAGS LDFLAGS PREFIX DESTDIR'
+	@echo 'lint         what a program can check of the style; format, format-check: clang-format'
+	@echo 'install      to PREFIX ($(PREFIX)) below DESTDIR; uninstall'
+	@echo 'clean        removes build/'
+	@echo 'variables    MODE=release|debug|asan|cov V=1 WERROR=1 CC CFLAGS LDFLAGS'
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
