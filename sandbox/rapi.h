@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * rapi - AWS's Runtime API 2018-06-01 as a state machine over bytes (RAPI-1..4):
+ * no descriptors in here, so that it is tested and fuzzed as it is.  The init
+ * owns the connections; it feeds what it reads and writes what stands in "out".
+ *
+ *   STARTING --next--> WAITING --rapi_invoke()--> RUNNING --response/error--> ANSWERED
+ *      |                  ^                                                      |
+ *      +--init/error--> FAILED (until rapi_reset())        +-------next----------+
+ */
+#ifndef RAPI_H
+#define RAPI_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/buf.h"
+
+enum rapi_state { RAPI_STARTING, RAPI_WAITING, RAPI_RUNNING, RAPI_ANSWERED, RAPI_FAILED };
+
+#define RAPI_ID_SIZE 64
+
+struct rapi_conn;
+
+/* what happens; strings and bytes borrow, valid during the call */
+struct rapi_ops {
+	void (*next)(void *arg);	/* the runtime asks for an invocation */
+	void (*response)(const char *id, const char *body, size_t size, void *arg);
+	void (*error)(const char *id, const char *type, const char *body, size_t size, void *arg);
+	void (*init_error)(const char *type, const char *body, size_t size, void *arg);
+	void (*too_large)(const char *id, void *arg);
+};
+
+struct rapi {
+	enum rapi_state state;
+	char id[RAPI_ID_SIZE];		/* of the invocation that was given last */
+	struct rapi_conn *parked;	/* who waits in "next"; borrows */
+	const struct rapi_ops *ops;
+	void *arg;
+};
+
+struct rapi_invocation {
+	const char *id, *arn, *trace_id;
+	const char *client_context;	/* "": none */
+	int64_t deadline_ms;		/* wall clock */
+	const char *payload;
+	size_t size;
+};
+
+struct rapi_conn {
+	struct rapi *api;
+	struct hparse *parser;
+	struct buf in;			/* pipelined requests that wait for their turn */
+	struct buf out;			/* what has to be written */
+	bool close;			/* after "out" has been written */
+};
+
+void rapi_init(struct rapi *a, const struct rapi_ops *ops, void *arg);
+/* the runtime's processes are gone: its next life begins; connections are the
+ * caller's to free before */
+void rapi_reset(struct rapi *a);
+/* hands an invocation to who waits; only in RAPI_WAITING.  0, -ENOMEM */
+int rapi_invoke(struct rapi *a, const struct rapi_invocation *i);
+
+struct rapi_conn *rapi_conn_new(struct rapi *a);	/* NULL: no memory */
+struct rapi_conn *rapi_conn_free(struct rapi_conn *c);
+/* bytes that were read; answers are appended to "out" */
+void rapi_conn_feed(struct rapi_conn *c, const char *data, size_t size);
+/* the peer sends no more */
+void rapi_conn_end(struct rapi_conn *c);
+
+/* the type as logs and metrics show it (RAPI-4): one of ours, or collapsed to
+ * Runtime.Unknown or Function.Unknown */
+const char *rapi_error_type(const char *type, char *ret, size_t size);
+
+#endif
