@@ -478,11 +478,6 @@ void expect_judge_probe(const struct lab *l, const cJSON *show, const struct exp
 
 /* ---- invocations ---- */
 
-size_t expect_n_calls(const struct expect *x)
-{
-	return x->parallel > x->times ? x->parallel : x->times;
-}
-
 bool expect_matches(const cJSON *got, const cJSON *want)
 {
 	const cJSON *w, *g;

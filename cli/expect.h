@@ -56,8 +56,6 @@ struct expect_call {
 };
 void expect_judge_calls(const struct expect_case *k, const struct expect_call *calls, size_t n,
 			struct expect_verdict *ret);
-/* how often it is invoked: "parallel" alone means as many at once */
-size_t expect_n_calls(const struct expect *x);
 
 /* is "word" (an address, CIDR, node, nat_gateway:V/N, service) who "seen" is? */
 bool expect_is_seen(const struct lab *l, const cJSON *show, const char *word, const char *seen);
