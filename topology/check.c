@@ -89,6 +89,71 @@ static void warn_nat(struct fill *f, const struct place *p, const struct vpc *v,
 		     "NAT gateway", g->subnet->name);
 }
 
+/* ---- peerings and ACLs whose answers can't come back ---- */
+
+static bool leads_to_peering(const struct vpc *v, const struct peering *g)
+{
+	for (size_t i = 0; i < v->n_route_tables; i++)
+		for (size_t j = 0; j < v->route_tables[i].n_routes; j++)
+			if (v->route_tables[i].routes[j].peering == g)
+				return true;
+	return false;
+}
+
+static void warn_peerings(struct fill *f, const struct place *top)
+{
+	struct place map = place_member(top, "peerings");
+	size_t i = 0;
+
+	PLACE_EACH(p, &map) {
+		const struct peering *g;
+		bool there, back;
+
+		if (i == f->lab->n_peerings)
+			break;
+		g = &f->lab->peerings[i++];
+		if (!g->requester || !g->accepter)
+			continue;
+		there = leads_to_peering(g->requester, g);
+		back = leads_to_peering(g->accepter, g);
+		if (there != back)
+			warn(f->r, &p, "peering-one-sided-route",
+			     "VPC %s has a route to it, VPC %s has none: answers are lost (PCX-3)",
+			     there ? g->requester->name : g->accepter->name,
+			     there ? g->accepter->name : g->requester->name);
+	}
+}
+
+/* does an entry let the ports pass that answers go to (NACL-3)? */
+static bool passes_ephemeral(const struct acl_entry *v, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (v[i].allow && (v[i].protocol == -1 ||
+		    ((v[i].protocol == IPPROTO_TCP || v[i].protocol == IPPROTO_UDP) &&
+		     v[i].from_port <= 32768 && v[i].to_port >= 60999)))
+			return true;
+	return false;
+}
+
+static bool allows_ports(const struct acl_entry *v, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (v[i].allow && v[i].protocol != IPPROTO_ICMP)
+			return true;
+	return false;
+}
+
+static void warn_acl(struct fill *f, const struct place *p, const struct network_acl *a)
+{
+	if (allows_ports(a->ingress, a->n_ingress) && !passes_ephemeral(a->egress, a->n_egress))
+		warn(f->r, p, "acl-no-return-ports",
+		     "lets connections in, but no answer out to ports 32768-60999 (NACL-3)");
+	else if (allows_ports(a->egress, a->n_egress) &&
+		 !passes_ephemeral(a->ingress, a->n_ingress))
+		warn(f->r, p, "acl-no-return-ports",
+		     "lets connections out, but no answer in to ports 32768-60999 (NACL-3)");
+}
+
 static void warn_vpcs(struct fill *f, const struct place *top)
 {
 	struct place vpcs = place_member(top, "vpcs");
@@ -96,8 +161,9 @@ static void warn_vpcs(struct fill *f, const struct place *top)
 
 	PLACE_EACH(p, &vpcs) {
 		struct place nats = place_member(&p, "nat_gateways");
+		struct place acls = place_member(&p, "network_acls");
 		const struct vpc *v;
-		size_t j = 0;
+		size_t j = 0, k = 0;
 
 		if (i == f->lab->n_vpcs)
 			break;
@@ -106,6 +172,11 @@ static void warn_vpcs(struct fill *f, const struct place *top)
 			if (j < v->n_nat_gateways) {
 				warn_nat(f, &nat, v, &v->nat_gateways[j]);
 				j++;
+			}
+		PLACE_EACH(acl, &acls)
+			if (k < v->n_network_acls && !v->network_acls[k].implicit) {
+				warn_acl(f, &acl, &v->network_acls[k]);
+				k++;
 			}
 	}
 }
@@ -164,6 +235,7 @@ void check_warnings(struct fill *f, const struct place *top)
 	size_t i = 0;
 
 	warn_vpcs(f, top);
+	warn_peerings(f, top);
 	PLACE_EACH(p, &functions)
 		if (i < f->lab->n_functions) {
 			warn_function(f, &p, &f->lab->functions[i]);
