@@ -35,7 +35,7 @@ enum {
 	T_VERDICT = 1, T_INTEGER = 4, T_IPV4 = 7, T_ETHER = 9, T_ARPOP = 11, T_PROTO = 12,
 	T_SERVICE = 13, T_ICMP_TYPE = 14, T_TCP_FLAG = 15, T_MARK = 19, T_IFINDEX = 20,
 	T_CT_STATE = 26, T_CT_DIR = 27, T_CT_STATUS = 28, T_PKTTYPE = 31, T_ICMP_CODE = 32,
-	T_FIB_ADDR = 38, T_BOOLEAN = 39, T_IFNAME = 41,
+	T_FIB_ADDR = 38, T_IFNAME = 41,
 };
 const struct nft_type *nft_type_by_id(unsigned id);
 const struct nft_type *nft_type_by_name(const char *name);	/* those of sets only */

@@ -190,13 +190,20 @@ static int add_and(struct maker *m, const uint8_t *mask, uint32_t size)
 		nftnl_expr_set(x, NFTNL_EXPR_BITWISE_XOR, zero, size) ? -ENOMEM : 0;
 }
 
-/* "ct state established,related": any of the bits */
-static int match_bits(struct maker *m, const struct nft_type *t, const uint8_t *v, bool inverted)
+/* "ct state established,related": any of the bits; "!= new": not just this one */
+static int match_bits(struct maker *m, const struct nft_type *t, const uint8_t *v, bool several,
+		      bool inverted)
 {
 	static const uint8_t zero[NFT_KEY_MAX];
-	int r = add_and(m, v, t->size);
+	int r;
 
-	return r ? r : add_cmp(m, inverted ? NFT_CMP_EQ : NFT_CMP_NEQ, zero, t->size);
+	/* nft(8) takes "!= new,related" for "not both at once", which nobody means */
+	if (inverted && several)
+		return because(m, "several flags can't be excluded at once");
+	if (inverted)
+		return add_cmp(m, NFT_CMP_NEQ, v, t->size);
+	r = add_and(m, v, t->size);
+	return r ? r : add_cmp(m, NFT_CMP_NEQ, zero, t->size);
 }
 
 static int match_range(struct maker *m, const struct nft_type *t, const uint8_t *lo,
@@ -243,7 +250,10 @@ static int match_one(struct maker *m, const struct nft_key *k, bool inverted)
 		nftnl_expr_set_u32(m->l.fib, NFTNL_EXPR_FIB_FLAGS,
 				   nftnl_expr_get_u32(m->l.fib, NFTNL_EXPR_FIB_FLAGS) |
 				   NFTA_FIB_F_PRESENT);
-		t = nft_type_by_id(T_BOOLEAN);
+		m->w.at++;
+		memset(lo, 0, sizeof(uint32_t));
+		lo[htonl(1) == 1 ? 3 : 0] = !strcmp(v, "exists");
+		return add_cmp(m, inverted ? NFT_CMP_NEQ : NFT_CMP_EQ, lo, sizeof(uint32_t));
 	}
 	r = nft_value(t, v, lo, hi);
 	if (r < 0)
@@ -258,7 +268,7 @@ static int match_one(struct maker *m, const struct nft_key *k, bool inverted)
 	if (r)
 		return match_range(m, t, lo, hi, inverted);
 	if (t->bits && !k->masked)
-		return match_bits(m, t, lo, inverted);
+		return match_bits(m, t, lo, strchr(v, ',') != NULL, inverted);
 	return add_cmp(m, inverted ? NFT_CMP_NEQ : NFT_CMP_EQ, lo, t->size);
 }
 

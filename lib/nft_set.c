@@ -51,7 +51,6 @@ static const struct nft_type types[] = {
 	{ "ct_status", T_CT_STATUS, 4, true, true },
 	{ "pkt_type", T_PKTTYPE, 1, false, false },
 	{ "fib_addrtype", T_FIB_ADDR, 4, true, false },
-	{ "boolean", T_BOOLEAN, 1, false, false },
 };
 
 const struct nft_type *nft_type_by_id(unsigned id)
@@ -108,7 +107,6 @@ static const struct word words[] = {
 	{ T_FIB_ADDR, "broadcast", 3 }, { T_FIB_ADDR, "anycast", 4 },
 	{ T_FIB_ADDR, "multicast", 5 }, { T_FIB_ADDR, "blackhole", 6 },
 	{ T_FIB_ADDR, "unreachable", 7 }, { T_FIB_ADDR, "prohibit", 8 },
-	{ T_BOOLEAN, "missing", 0 }, { T_BOOLEAN, "exists", 1 },
 };
 
 static int number(const char *s, uint64_t max, uint64_t *ret)
