@@ -198,6 +198,17 @@ static void completed(void *cls, struct MHD_Connection *conn, void **con_cls,
 		req_detach(r);
 }
 
+/* at its limit libmicrohttpd stops listening, and listens again not when a
+ * connection ends but in the MHD_run() after that */
+static void conn_changed(void *cls, struct MHD_Connection *conn, void **conn_arg,
+			 enum MHD_ConnectionNotificationCode what)
+{
+	(void)conn;
+	(void)conn_arg;
+	if (what == MHD_CONNECTION_NOTIFY_CLOSED)
+		kick(cls);
+}
+
 static void refuse(struct http_req *r, int status, enum err_code code, const char *msg)
 {
 	if (r->refused)
@@ -667,6 +678,7 @@ static struct MHD_Daemon *mhd_start(struct http_server *s, int listen_fd)
 			     MHD_OPTION_STRICT_FOR_CLIENT, 1,
 			     MHD_OPTION_URI_LOG_CALLBACK, uri_seen, s,
 			     MHD_OPTION_NOTIFY_COMPLETED, completed, s,
+			     MHD_OPTION_NOTIFY_CONNECTION, conn_changed, s,
 			     MHD_OPTION_END);
 	/* it may or may not have closed the descriptor; nothing else ran meanwhile */
 	if (!d && fcntl(listen_fd, F_GETFD) >= 0)

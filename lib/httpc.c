@@ -292,7 +292,7 @@ static int result_errno(struct call *c, CURLcode code)
 static void answer_error(struct httpc_answer *a, int r, const char *text)
 {
 	*a = (struct httpc_answer){ 0 };
-	snprintf(a->error, sizeof(a->error), "%s", text && *text ? text : strerror(-r));
+	snprintf(a->error, sizeof(a->error), "%.199s", text && *text ? text : strerror(-r));
 }
 
 static int call_answer(struct call *c, CURLcode code, struct httpc_answer *ret)

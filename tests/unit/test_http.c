@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -411,6 +412,38 @@ static void server_gone_while_waiting(void **state)
 	close(fd);
 }
 
+/* at its limit it stops accepting, and goes on as soon as a connection ends,
+ * though nothing else happens then */
+static void connections_have_a_limit(void **state)
+{
+	static int fd[HTTP_CONN_MAX + 20];
+	struct mono start = mono_now();
+	struct rlimit limit;
+	unsigned i;
+
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	limit.rlim_cur = limit.rlim_max;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	if (limit.rlim_cur < 2 * HTTP_CONN_MAX + 100)
+		skip();
+	for (i = 0; i < ARRAY_SIZE(fd); i++) {
+		fd[i] = connect_client();
+		say(fd[i], "GET /error HTTP/1.1\r\nHost: x\r\n\r\n");
+	}
+	wait_for(&seen.calls, HTTP_CONN_MAX);
+	for (i = 0; i < 10; i++)
+		loop_once(loop, 0);
+	assert_int_equal(seen.calls, HTTP_CONN_MAX);
+	for (i = 0; i < 20; i++) {
+		close(fd[i]);
+		wait_for(&seen.calls, HTTP_CONN_MAX + i + 1);
+	}
+	for (; i < ARRAY_SIZE(fd); i++)
+		close(fd[i]);
+	assert_true(mono_ms_since(start) < 10000);
+}
+
 /* ---- client ---- */
 
 static struct {
@@ -575,6 +608,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(answered_later, setup, teardown),
 		cmocka_unit_test_setup_teardown(client_gone_while_waiting, setup, teardown),
 		cmocka_unit_test_setup_teardown(server_gone_while_waiting, setup, teardown),
+		cmocka_unit_test_setup_teardown(connections_have_a_limit, setup, teardown),
 		cmocka_unit_test_setup_teardown(client_on_the_loop, setup, teardown),
 		cmocka_unit_test_setup_teardown(client_blocking, setup, teardown),
 	};
