@@ -87,10 +87,10 @@ static cJSON *json_of(const struct doctor_check *k, const struct finding *f)
 		cJSON_AddStringToObject(o, "detail", f->detail);
 	else
 		cJSON_AddNullToObject(o, "detail");
-	if (f->state == STATE_OK)
-		cJSON_AddNullToObject(o, "fix");
-	else
+	if (f->state == STATE_MISSING)
 		cJSON_AddStringToObject(o, "fix", k->fix);
+	else
+		cJSON_AddNullToObject(o, "fix");
 	return o;
 }
 
@@ -106,7 +106,7 @@ static int print(const struct cli *c, const cJSON *checks)
 	cJSON_ArrayForEach(k, checks) {
 		const char *state = json_str(k, "state", "?");
 		const char *cells[] = { json_str(k, "name", "?"), state,
-					json_str(k, "detail", "") };
+					json_str(k, "detail", NULL) };
 
 		(void)table_add(t, cells);	/* table_print() tells */
 		table_color(t, 1, !strcmp(state, "ok") ? "green" : "red");
