@@ -261,6 +261,8 @@ static bool job_slice(struct netlab *l)
 		job_faults_resume();
 	if (r == 0)
 		job_done(l);
+	else if (r < 0 && j->ops->no_undo)
+		job_finish(l, &e);
 	else if (r < 0 && j->undoing)
 		job_stuck(l, &e);
 	else if (r < 0)

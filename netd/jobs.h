@@ -26,6 +26,7 @@ struct job_ops {
 	 * "want" by now, or what it was */
 	void (*end)(struct job *j, const struct err *e);
 	bool background;	/* no client waits: not counted by the tests' faults */
+	bool no_undo;		/* a failure leaves what was done */
 };
 
 /* embedded first in what each kind of job needs */

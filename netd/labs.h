@@ -99,6 +99,8 @@ typedef void (*labs_fn)(const struct err *e, cJSON *answer, void *arg);
 /* all of them in the state; before the loop runs.  A lab that can't be adopted is
  * logged and listed as failed; negative: the state itself can't be read */
 int labs_adopt(struct netd *d, struct err *e);
+/* responder_link_fn: gives it every lab's sockets and names; "arg" is the netd */
+void labs_responder_new(void *arg);
 /* frees; the kernel keeps all */
 void labs_close(struct netd *d);
 
@@ -110,6 +112,7 @@ void labs_delete(struct netd *d, const char *lab, labs_fn fn, void *arg);
 int labs_plan(struct netd *d, const char *lab, const char *document, size_t size,
 	      cJSON **ret, struct err *e);
 cJSON *labs_list(const struct netd *d);		/* GET /v1/labs; NULL: no memory */
+size_t labs_sockets(const struct netd *d);	/* that the responder answers on */
 /* one that exists; NULL and ERR_NO_LAB */
 struct netlab *labs_find(const struct netd *d, const char *lab, struct err *e);
 const char *lab_state(const struct netlab *l);	/* "up", "changing", "failed" */
@@ -119,7 +122,7 @@ const char *lab_state(const struct netlab *l);	/* "up", "changing", "failed" */
 /* what ought to be by "s"; program_init()s "ret" */
 int lab_compile(const struct netlab *l, const struct store *s, struct program *ret,
 		struct err *e);
-/* a place of any lab wasn't found: frees a lab that is none any more */
+/* frees a lab that is none any more */
 void lab_settle(struct netlab *l);
 
 #endif

@@ -526,7 +526,9 @@ static void repair_end(struct job *j, const struct err *e)
 	free(r);
 }
 
-static const struct job_ops repair_ops = { repair_begin, NULL, repair_end, true };
+static const struct job_ops repair_ops = {
+	.begin = repair_begin, .end = repair_end, .background = true, .no_undo = true,
+};
 
 static void repair_submit(void *arg)
 {

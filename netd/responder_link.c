@@ -55,9 +55,13 @@ struct responder_link {
 
 /* ---- requests ---- */
 
-/* sends one message; "ret_fd" (may be NULL) takes the answer's descriptor */
-static int link_call(struct responder_link *k, const char *text, const int *fds, size_t n_fds,
-		     int *ret_fd, struct err *e)
+static int link_revive(struct responder_link *k, struct err *e);
+static void link_lost(struct responder_link *k);
+
+/* one message and its answer; "ret_fd" (may be NULL) takes the answer's descriptor.
+ * -EPIPE and the like: nobody answers; -EPROTO: it refuses, "e" says why */
+static int exchange(struct responder_link *k, const char *text, const int *fds, size_t n_fds,
+		    int *ret_fd, struct err *e)
 {
 	auto_json cJSON *answer = NULL;
 	auto_close int fd = -1;
@@ -65,25 +69,39 @@ static int link_call(struct responder_link *k, const char *text, const int *fds,
 	size_t n_got = 1;
 	ssize_t n;
 
-	if (k->sock < 0)
-		return err_set(e, ERR_UNAVAILABLE, ECONNREFUSED, "the responder is not running");
 	n = sock_send_fds(k->sock, text, strlen(text), fds, n_fds);
 	if (n >= 0)
 		n = sock_recv_fds(k->sock, buf, sizeof(buf), &fd, &n_got);
-	if (n <= 0) {
-		if (k->pidfd >= 0)
-			(void)proc_signal(k->pidfd, SIGKILL);	/* its end starts the next one */
-		return err_set(e, ERR_UNAVAILABLE, n ? (int)-n : EPIPE, "responder: %s",
-			       strerror(n ? (int)-n : EPIPE));
-	}
+	if (n <= 0)
+		return n ? (int)n : -EPIPE;
 	answer = json_parse(buf, (size_t)n, NULL);
-	k->same_version = strcmp(json_str(answer, "version", ""), VERSION) == 0;
+	k->same_version = strcmp(json_str(answer, "version", VERSION), VERSION) == 0;
 	if (!json_bool(answer, "ok", false))
 		return err_set(e, ERR_UNAVAILABLE, EPROTO, "responder: %s",
 			       json_str(answer, "error", "an answer that is none"));
 	if (ret_fd)
 		*ret_fd = steal_fd(&fd);
 	return 0;
+}
+
+/* a responder that doesn't answer is replaced at once, and asked again */
+static int link_call(struct responder_link *k, const char *text, const int *fds, size_t n_fds,
+		     int *ret_fd, struct err *e)
+{
+	int tries, r = 0;
+
+	for (tries = 0; tries < 2; tries++) {
+		if (k->sock < 0) {
+			r = link_revive(k, e);
+			if (r < 0)
+				return r;
+		}
+		r = exchange(k, text, fds, n_fds, ret_fd, e);
+		if (r == 0 || r == -EPROTO)
+			return r;
+		link_lost(k);
+	}
+	return err_set(e, ERR_UNAVAILABLE, -r, "responder: %s", strerror(-r));
 }
 
 char *responder_link_key(const struct item *it)
@@ -184,7 +202,10 @@ static char *add_message(const char *lab, const struct item *const *items, size_
 		add_quoted(&b, "key", key);
 		buf_printf(&b, ",\"kind\":\"%s\",\"proto\":\"%s\",\"port\":%u,", w.kind, w.proto,
 			   w.port);
-		add_quoted(&b, strcmp(w.kind, "dns") == 0 ? "view" : "node", w.name);
+		if (strcmp(w.kind, "dns") == 0)	/* a VPC may be called "public" */
+			add_quoted(&b, "view", items[i]->ns);
+		else
+			add_quoted(&b, "node", w.name);
 		buf_adds(&b, "}");
 	}
 	buf_adds(&b, "]}");
@@ -313,6 +334,8 @@ int responder_link_view(struct responder_link *k, const char *lab, const char *v
 	return link_call(k, buf_str(&b), &fd, 1, NULL, e);
 }
 
+#define LIST_MESSAGE "{\"op\":\"list\"}"
+
 int responder_link_list(struct responder_link *k, cJSON **ret, struct err *e)
 {
 	auto_close int fd = -1;
@@ -320,7 +343,7 @@ int responder_link_list(struct responder_link *k, cJSON **ret, struct err *e)
 	size_t size;
 	int r;
 
-	r = link_call(k, "{\"op\":\"list\"}", NULL, 0, &fd, e);
+	r = link_call(k, LIST_MESSAGE, NULL, 0, &fd, e);
 	if (r < 0)
 		return r;
 	r = fd < 0 || lseek(fd, 0, SEEK_SET) < 0 ? -EBADMSG :
@@ -505,7 +528,6 @@ static int link_watch(struct responder_link *k, struct err *e)
  * protocol.  -ENOENT: none that will do */
 static int link_find(struct responder_link *k)
 {
-	auto_json cJSON *list = NULL;
 	struct err e = { .code = ERR_NONE };
 
 	k->pid = rundir_pid(k->run, "responder");
@@ -514,7 +536,7 @@ static int link_find(struct responder_link *k)
 	k->pidfd = proc_open(k->pid);
 	if (k->pidfd < 0 || link_connect(k) < 0)
 		return -ENOENT;
-	return responder_link_list(k, &list, &e) < 0 || !k->same_version ? -ENOENT : 0;
+	return exchange(k, LIST_MESSAGE, NULL, 0, NULL, &e) < 0 || !k->same_version ? -ENOENT : 0;
 }
 
 static void link_forget(struct responder_link *k)
@@ -560,13 +582,20 @@ static void link_again(void *arg)
 	struct err e = { .code = ERR_NONE };
 
 	k->retry = loop_event_free(k->retry);
-	if (link_up(k, &e) < 0) {
+	if (k->sock < 0 && link_up(k, &e) < 0) {
 		log_warn("%s; trying again", e.msg);
 		k->retry = loop_timer(k->loop, RESTART_MS, link_again, k);
 		return;
 	}
 	log_info("responder started again pid=%d", (int)k->pid);
 	k->fn(k->arg);
+}
+
+/* from the loop, so that no caller is told in the middle of its work */
+static void tell_later(struct responder_link *k)
+{
+	loop_event_free(k->retry);
+	k->retry = loop_timer(k->loop, 0, link_again, k);
 }
 
 static void child_gone(pid_t pid, int status, void *arg)
@@ -577,7 +606,23 @@ static void child_gone(pid_t pid, int status, void *arg)
 	log_warn("the responder has ended, starting another pid=%d", (int)pid);
 	k->child = NULL;	/* frees itself */
 	link_forget(k);
-	k->retry = loop_timer(k->loop, 0, link_again, k);
+	tell_later(k);
+}
+
+static void link_lost(struct responder_link *k)
+{
+	log_warn("the responder doesn't answer, starting another pid=%d", (int)k->pid);
+	if (k->pidfd >= 0 && proc_signal(k->pidfd, SIGKILL) == 0)
+		(void)wait_gone(k->pidfd);	/* link_up() says so if it stays */
+	link_forget(k);
+}
+
+static int link_revive(struct responder_link *k, struct err *e)
+{
+	int r = link_up(k, e);
+
+	tell_later(k);
+	return r;
 }
 
 int responder_link_open(struct loop *l, const char *run, responder_link_fn fn, void *arg,

@@ -330,6 +330,8 @@ void spaces_trim(struct spaces *s)
 {
 	struct space *p, *next;
 
+	if (!s)
+		return;
 	for (p = LIST_FIRST(&s->all); p; p = next) {
 		next = LIST_NEXT(p, link);
 		if (p->nl_monitor < 0)

@@ -115,6 +115,11 @@ int state_delete(struct db *d, const char *lab, struct err *e)
 	return db_run(d, e, "DELETE FROM labs WHERE name = ?", "s", lab);
 }
 
+int state_clear(struct db *d, struct err *e)
+{
+	return db_exec(d, "DELETE FROM labs", e);
+}
+
 struct each {
 	state_row_fn fn;
 	void *arg;

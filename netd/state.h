@@ -38,6 +38,7 @@ int state_intend(struct db *d, const char *lab, int64_t created_ms,
 int state_done(struct db *d, const char *lab, struct err *e);
 int state_undone(struct db *d, const char *lab, struct err *e);
 int state_delete(struct db *d, const char *lab, struct err *e);
+int state_clear(struct db *d, struct err *e);	/* all labs */
 
 /* strings borrow, valid during the call; a non-zero return ends and is returned */
 typedef int (*state_row_fn)(const char *lab, int64_t created_ms,
