@@ -177,7 +177,7 @@ static int make_file(const char *path, struct err *e)
 
 static int setup(struct db *d, const char *const *migrations, size_t n, struct err *e)
 {
-	int64_t v;
+	int64_t v = 0;
 	int r;
 
 	sqlite3_extended_result_codes(d->h, 1);
