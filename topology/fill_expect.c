@@ -236,6 +236,9 @@ static void seen_as_rules(struct fill *f, const struct place *x, const struct ex
 	if (e->result && strcmp(e->result, "open") != 0)
 		fault(f->r, FAMILY_REFERENCE, &p, "InvalidParameterCombination",
 		      "nobody is seen when the result is %s (allowed: with open)", e->result);
+	else if (e->port.proto == IPPROTO_ICMP)
+		fault(f->r, FAMILY_REFERENCE, &p, "InvalidParameterCombination",
+		      "an answer to icmp doesn't tell whom the target saw (allowed: tcp/N, udp/N)");
 	else if (target && e->port.port && !served(target, &e->port))
 		fault(f->r, FAMILY_REFERENCE, &p, "InvalidParameterCombination",
 		      "%s doesn't serve %s, so it can't tell whom it saw (\"serve\" of the target)",
