@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * api - one request at a time, on a loop of the command's own: waiting ends with
+ * the answer, or with a signal that a verb (test) has asked to hear.
+ */
 #include "cli/api.h"
 
 #include <ctype.h>

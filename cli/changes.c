@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * changes - the PUT and the plan of a lab file.  What is sent was checked here
+ * before; the daemon's warnings are joined with those that know their line.
+ */
 #include "cli/changes.h"
 
 #include <stdio.h>

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * door - a message is one packet of SOCK_SEQPACKET: JSON, and descriptors beside.
+ */
 #include "cli/door.h"
 
 #include <errno.h>

@@ -2,12 +2,13 @@
 /*
  * down - removes labs, whatever state they are in.
  */
+#include "cli/down.h"
+
 #include <stdint.h>
 #include <stdio.h>
 
 #include "cli/api.h"
 #include "cli/cli.h"
-#include "cli/down.h"
 #include "cli/out.h"
 #include "lib/util.h"
 

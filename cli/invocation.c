@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * invocation - requests to the Invoke API.  Many of the same run on the loop, a
+ * number of them at once, each on a connection of its own.
+ */
 #include "cli/invocation.h"
 
 #include <errno.h>

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * out - all that vpclab prints besides its results' own layout.  Escaping works
+ * on code points: what is no letter, or moves the cursor, is shown as bytes.
+ */
 #include "cli/out.h"
 
 #include <errno.h>

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * probes - batches are sent one after the other; within one, sandboxd runs all
+ * probes side by side, so a batch takes as long as its longest time-out.
+ */
 #include "cli/probes.h"
 
 #include <stdio.h>

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * report - text, TAP and JUnit from the same JSON, so that they can't disagree.
+ * Names and answers are escaped for each form: they are users' and functions'.
+ */
 #include "cli/report.h"
 
 #include <string.h>

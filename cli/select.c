@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * select - one table says where each kind stands in the document and what a
+ * table of it shows.
+ */
 #include "cli/select.h"
 
 #include <stdio.h>

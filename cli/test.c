@@ -7,6 +7,8 @@
  * SIGHUP, which only set a flag that ends the waiting; and when the process is
  * killed outright, by the lease that sandboxd holds on it.
  */
+#include "cli/test.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -24,7 +26,6 @@
 #include "cli/report.h"
 #include "cli/side.h"
 #include "cli/source.h"
-#include "cli/test.h"
 #include "cli/trial.h"
 #include "lib/loop.h"
 #include "lib/util.h"

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * trial - rounds of probes until each holds or its "within" is over, then the
+ * invocations one expectation after the other.  A signal ends it between rounds.
+ */
 #include "cli/trial.h"
 
 #include <errno.h>
