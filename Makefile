@@ -71,7 +71,7 @@ program_of = $(if $(wildcard $(1)),$(2))
 PROGRAMS := $(call program_of,netd/main.c,netd) $(call program_of,netd/responder_main.c,responder) \
 	$(call program_of,sandbox/main.c,sandboxd) $(call program_of,sandbox/init_main.c,vpclab-init) \
 	$(call program_of,cli/main.c,vpclab)
-objs = $(patsubst %.c,$(B)/%.o,$(sort $(filter-out $(MAINS),$(wildcard $(1)/*.c))))
+objs = $(patsubst %.c,$(B)/obj/%.o,$(sort $(filter-out $(MAINS),$(wildcard $(1)/*.c))))
 ARCHIVES := $(patsubst %,$(B)/%.a,cli sandbox netd nat topology lib)
 
 # ---- rules
@@ -79,7 +79,7 @@ ARCHIVES := $(patsubst %,$(B)/%.a,cli sandbox netd nat topology lib)
 all: $(addprefix $(B)/,$(PROGRAMS)) $(if $(filter release,$(MODE)),$(addprefix build/,$(PROGRAMS)))
 FORCE:
 
-$(B)/%.o: %.c
+$(B)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(call SAY,CC      )
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
@@ -94,7 +94,7 @@ $(foreach folder,$(FOLDERS),$(eval $(call archive,$(folder))))
 
 # ---- programs
 define program
-$(B)/$(1): $(B)/$(2).o $(patsubst %,$(B)/%.a,$(3))
+$(B)/$(1): $(B)/obj/$(2).o $(patsubst %,$(B)/%.a,$(3))
 	$$(call SAY,LD      )
 	$$(Q)$$(CC) $$(ALL_LDFLAGS) -o $$@ $$^ $$(LIBS)
 endef
@@ -110,7 +110,7 @@ $(B)/vpclab-init: FORCE
 	$(Q)$(MAKE) --no-print-directory MODE=release build/release/vpclab-init
 	$(Q)ln -f build/release/vpclab-init $@
 else
-$(B)/vpclab-init: $(B)/sandbox/init_main.o $(B)/sandbox.a $(B)/lib.a
+$(B)/vpclab-init: $(B)/obj/sandbox/init_main.o $(B)/sandbox.a $(B)/lib.a
 	$(call SAY,LD      )
 	$(Q)$(CC) -static -pthread -Wl,-z,relro,-z,now $(LDFLAGS) -o $@ $^ $(STATIC_LIBS)
 endif
