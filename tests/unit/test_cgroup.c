@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "lib/buf.h"
@@ -260,6 +261,45 @@ static void v2_only(void **state)
 	cgroups_close(c);
 }
 
+/* a unit that systemd delegated: its own group is the root, we move to a leaf of it */
+static void unit_of_systemd(void **state)
+{
+	static const char unit[] = "cg/system.slice/sandboxd.service";
+	auto_free char *path = rundir_file(dir, unit);
+	auto_buf struct buf m = BUF_INIT;
+	struct cgroups *c = NULL;
+	struct err e = { 0 };
+
+	(void)state;
+	put("cpu memory pids\n", "cg/cgroup.controllers");
+	put("cpu memory pids\n", "%s/cgroup.controllers", unit);
+	put("", "%s/cgroup.subtree_control", unit);
+	put("", "%s/daemon/cgroup.procs", unit);
+	put("", "%s/daemon/memory.max", unit);
+	put("", "%s/daemon/cpu.max", unit);
+	put("", "%s/daemon/pids.max", unit);
+	put("", "%s/daemon/cgroup.freeze", unit);
+	mounted(&m, "cgroup2", "cg", "nsdelegate");
+	if (setxattr(path, "user.delegate", "1", 1, 0) < 0)
+		skip();		/* a file system without such attributes */
+	if (open_on(&m, "0::/system.slice/sandboxd.service\n", &c, &e) < 0)
+		fail_msg("%s", e.msg);
+	assert_string_equal(get("%s/daemon/cgroup.procs", unit), "0");
+	assert_string_equal(get("%s/cgroup.subtree_control", unit), "+memory +cpu +pids");
+	assert_non_null(strstr(cgroups_describe(c), path));
+	cgroups_close(c);
+	/* the same when it has moved there before */
+	put("", "%s/daemon/cgroup.procs", unit);
+	if (open_on(&m, "0::/system.slice/sandboxd.service/daemon\n", &c, &e) < 0)
+		fail_msg("%s", e.msg);
+	assert_string_equal(get("%s/daemon/cgroup.procs", unit), "0");
+	cgroups_close(c);
+	put("cpu\n", "%s/cgroup.controllers", unit);
+	assert_true(open_on(&m, "0::/system.slice/sandboxd.service\n", &c, &e) < 0);
+	assert_int_equal(e.code, ERR_HOST);
+	assert_non_null(strstr(e.msg, "Delegate=yes"));
+}
+
 static void others_control_is_not_ours(void **state)
 {
 	auto_buf struct buf m = BUF_INIT;
@@ -385,7 +425,7 @@ static void found_again(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(hybrid_host), CASE(v1_host), CASE(v2_only),
+		CASE(hybrid_host), CASE(v1_host), CASE(v2_only), CASE(unit_of_systemd),
 		CASE(others_control_is_not_ours), CASE(what_the_host_lacks),
 		CASE(paths_stay_below), CASE(failure_leaves_nothing), CASE(found_again),
 	};
