@@ -193,8 +193,16 @@ static int apply_to(struct netlab *l, const struct program *want, struct err *e)
 		.actual = &l->actual, .want = want, .left = left_note, .arg = l,
 	};
 
+	size_t n;
+	int r;
+
 	l->job->apply = apply_free(l->job->apply);
-	return apply_new(&t, &l->job->apply, e);
+	r = apply_new(&t, &l->job->apply, e);
+	if (r == 0) {
+		(void)apply_steps(l->job->apply, &n);
+		log_debug("lab=%s %s steps=%zu", l->name, l->job->undoing ? "undo" : "apply", n);
+	}
+	return r;
 }
 
 /* the undoing failed, too: what is there isn't what ought to be */
