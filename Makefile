@@ -116,6 +116,7 @@ $(B)/vpclab-init: $(B)/obj/sandbox/init_main.o $(B)/sandbox.a $(B)/lib.a
 endif
 
 build/%: build/release/%
+	@mkdir -p $(@D)
 	$(Q)ln -f $< $@
 
 # ---- tests
@@ -135,6 +136,10 @@ $(B)/tests/test_fuzz_%: tests/fuzz/fuzz_%.c tests/fuzz/replay.c $(ARCHIVES)
 	@mkdir -p $(@D)
 	$(call SAY,CC      )
 	$(Q)$(CC) $(ALL_CFLAGS) -DCORPUS=\"tests/fuzz/corpus/$*\" -o $@ $< tests/fuzz/replay.c $(LINK)
+$(B)/tests/bench_%: tests/bench/bench_%.c
+	@mkdir -p $(@D)
+	$(call SAY,CC      )
+	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $< $(ALL_LDFLAGS) $(LIBS)
 build/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(ARCHIVES)
 	$(call SAY,FUZZ    )
 	$(Q)$(CC) $(ALL_CFLAGS) -fsanitize=fuzzer -o $@ $< $(LINK)
@@ -168,7 +173,7 @@ faults: all
 fuzz:
 	@$(AGAIN) MODE=fuzz fuzzers
 	@tests/run_fuzz $(FUZZ_TIME)
-bench: all
+bench: all build/tests/bench_floor
 	@tests/bench/run_bench
 demo:
 	@$(MAKE) --no-print-directory deps
