@@ -36,12 +36,12 @@
 
 struct cgroup {
 	struct cgroups *c;
-	char *path;		/* below the root, owns */
-	int freeze_fd;		/* kept open: it is written around every invocation */
+	char *path;    /* below the root, owns */
+	int freeze_fd; /* kept open: it is written around every invocation */
 };
 
 struct pids {
-	pid_t *pid;		/* owns */
+	pid_t *pid; /* owns */
 	size_t n, cap;
 };
 
@@ -163,7 +163,7 @@ static int read_procs(int dir, struct pids *p)
 		return -errno;
 	fd = -1;
 	while (r == 0 && fscanf(f, "%d", &pid) == 1)
-		if (pid > 0)		/* 0: of a pid namespace that isn't ours */
+		if (pid > 0) /* 0: of a pid namespace that isn't ours */
 			r = pids_add(p, pid);
 	return r < 0 ? r : ferror(f) ? -EIO : 0;
 }
@@ -404,7 +404,7 @@ int cgroup_make(struct cgroups *c, const char *path, const struct cgroup_limits 
 		bool new = false;
 
 		r = make_path(h, path, &new);
-		if (r == -ENOENT) {	/* the root itself is gone */
+		if (r == -ENOENT) { /* the root itself is gone */
 			r = cgroup_root_make(h, e);
 			if (r < 0)
 				break;
@@ -413,8 +413,7 @@ int cgroup_make(struct cgroups *c, const char *path, const struct cgroup_limits 
 		if (new)
 			made |= 1U << i;
 		if (r < 0)
-			err_set(e, ERR_KERNEL, -r, "cgroup %s/%s: %s", h->path, path,
-				strerror(-r));
+			err_set(e, ERR_KERNEL, -r, "cgroup %s/%s: %s", h->path, path, strerror(-r));
 	}
 	if (r == 0 && l)
 		r = set_limits(c, path, l, e);
@@ -466,7 +465,7 @@ int cgroup_set_limits(struct cgroup *g, const struct cgroup_limits *l, struct er
 struct each_arg {
 	struct cgroups *c;
 	const char *path;
-	size_t idx;		/* hierarchy that is read */
+	size_t idx; /* hierarchy that is read */
 	int (*fn)(const char *name, void *arg);
 	void *arg;
 };
@@ -488,8 +487,8 @@ static int each_name(int dir, const char *name, void *arg)
 	return a->fn(name, a->arg);
 }
 
-int cgroup_each(struct cgroups *c, const char *path,
-		int (*fn)(const char *name, void *arg), void *arg)
+int cgroup_each(struct cgroups *c, const char *path, int (*fn)(const char *name, void *arg),
+		void *arg)
 {
 	struct each_arg a = { .c = c, .path = path, .fn = fn, .arg = arg };
 	int r = 0;
@@ -522,8 +521,8 @@ static int remove_once(const struct cgroups *c, const char *path)
 	size_t i;
 
 	for (i = 0; i < c->n; i++) {
-		int s = *path ? remove_tree(c->h[i].fd, path, NULL)
-			      : each_dir(c->h[i].fd, "", remove_tree, NULL);
+		int s = *path ? remove_tree(c->h[i].fd, path, NULL) :
+				each_dir(c->h[i].fd, "", remove_tree, NULL);
 
 		if (s < 0)
 			r = s;

@@ -28,13 +28,13 @@
 
 #define CGROUP_JOIN_MAX 5
 
-struct cgroups;		/* an instance's root */
-struct cgroup;		/* one group below it */
+struct cgroups; /* an instance's root */
+struct cgroup;	/* one group below it */
 
 struct cgroup_limits {
-	uint64_t memory;	/* bytes, swap included; 0: no limit */
-	double cpus;		/* CPUs, e.g. 0.07 or 2; 0: no limit */
-	uint64_t pids;		/* processes and threads; 0: no limit */
+	uint64_t memory; /* bytes, swap included; 0: no limit */
+	double cpus;	 /* CPUs, e.g. 0.07 or 2; 0: no limit */
+	uint64_t pids;	 /* processes and threads; 0: no limit */
 };
 
 /*
@@ -45,7 +45,7 @@ struct cgroup_limits {
 int cgroups_open(const char *run, struct cgroups **ret, struct err *e);
 /* the roots that an instance made, for gc: nothing is made; -ENOENT if there are none */
 int cgroups_find(const char *run, struct cgroups **ret, struct err *e);
-struct cgroups *cgroups_close(struct cgroups *c);	/* closes; groups stay */
+struct cgroups *cgroups_close(struct cgroups *c); /* closes; groups stay */
 /* one line for people: "memory v1, cpu v1, pids v1, freezer v2 (/vpclab-1a2b3c4d)"; borrows */
 const char *cgroups_describe(const struct cgroups *c);
 /*
@@ -61,16 +61,16 @@ int cgroup_make(struct cgroups *c, const char *path, const struct cgroup_limits 
 		struct cgroup **ret, struct err *e);
 /* a group made before (by an earlier daemon); NULL and -ENOENT if there is none */
 int cgroup_find(struct cgroups *c, const char *path, struct cgroup **ret);
-struct cgroup *cgroup_close(struct cgroup *g);		/* the handle; the group stays */
+struct cgroup *cgroup_close(struct cgroup *g); /* the handle; the group stays */
 int cgroup_set_limits(struct cgroup *g, const struct cgroup_limits *l, struct err *e);
 /* names of the groups directly below "path" ("": the root); calls fn for each */
-int cgroup_each(struct cgroups *c, const char *path,
-		int (*fn)(const char *name, void *arg), void *arg);
+int cgroup_each(struct cgroups *c, const char *path, int (*fn)(const char *name, void *arg),
+		void *arg);
 
 /* descriptors for proc_spec.cgroup_fds; the caller closes them: cgroup_join_done() */
 int cgroup_join_fds(struct cgroup *g, int fds[CGROUP_JOIN_MAX], size_t *ret_n);
 void cgroup_join_done(int *fds, size_t n);
-int cgroup_attach(struct cgroup *g, pid_t pid);		/* 0: the caller */
+int cgroup_attach(struct cgroup *g, pid_t pid); /* 0: the caller */
 
 /* both return when it is asked for; the kernel stops the tasks within microseconds */
 int cgroup_freeze(struct cgroup *g);
@@ -82,7 +82,7 @@ int cgroup_is_frozen(struct cgroup *g);
 int cgroup_kill(struct cgroup *g);
 /* processes of the group and those below it; caller frees */
 int cgroup_pids(struct cgroup *g, pid_t **ret, size_t *ret_n);
-int cgroup_memory_peak(struct cgroup *g, uint64_t *ret);	/* bytes */
+int cgroup_memory_peak(struct cgroup *g, uint64_t *ret); /* bytes */
 int cgroup_oom_kills(struct cgroup *g, uint64_t *ret);
 /*
  * cgroup_remove() - removes the group and those below it everywhere; waits at

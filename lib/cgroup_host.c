@@ -32,15 +32,15 @@
 /* a mounted hierarchy */
 struct mount {
 	int version;
-	char *point;		/* owns */
-	char *root;		/* owns; part of the hierarchy that is seen there */
-	char *options;		/* owns; v1: its controllers are among them */
+	char *point;   /* owns */
+	char *root;    /* owns; part of the hierarchy that is seen there */
+	char *options; /* owns; v1: its controllers are among them */
 };
 
 struct host {
 	struct mount mounts[32];
 	size_t n_mounts;
-	char *self;		/* owns; /proc/self/cgroup */
+	char *self; /* owns; /proc/self/cgroup */
 };
 
 const char *cgroup_use_name(enum cgroup_use use)
@@ -112,7 +112,7 @@ static int mount_line(struct host *h, char *line)
 			return 0;
 	}
 	type = strtok_r(tail + 3, " ", &save);
-	strtok_r(NULL, " ", &save);		/* source */
+	strtok_r(NULL, " ", &save); /* source */
 	options = strtok_r(NULL, " ", &save);
 	if (!type || !options || strncmp(type, "cgroup", 6) != 0)
 		return 0;
@@ -139,8 +139,7 @@ static int host_read(const char *mountinfo, const char *self, struct host *h)
 	r = read_file(mountinfo, TEXT_MAX, &text, &size);
 	if (r < 0)
 		return r;
-	for (line = strtok_r(text, "\n", &save); line && r >= 0;
-	     line = strtok_r(NULL, "\n", &save))
+	for (line = strtok_r(text, "\n", &save); line && r >= 0; line = strtok_r(NULL, "\n", &save))
 		r = mount_line(h, line);
 	return r;
 }
@@ -160,8 +159,8 @@ static char *self_path(const struct host *h, const struct mount *m)
 			names = strndup(list + 1, (size_t)(path - list - 1));
 			if (!names)
 				return NULL;
-			hit = m->version == 2 ? !*names
-			    : *names && cgroup_has_word(m->options, names);
+			hit = m->version == 2 ? !*names :
+						*names && cgroup_has_word(m->options, names);
 			/* "cpu,cpuacct": any of them tells */
 			if (m->version == 1 && !hit && strchr(names, ',')) {
 				names[strcspn(names, ",")] = '\0';
@@ -211,7 +210,7 @@ static char *unit_path(const struct host *h)
 		path = self_path(h, m);
 		if (!path)
 			continue;
-		slash = strrchr(path, '/');	/* moved there before */
+		slash = strrchr(path, '/'); /* moved there before */
 		if (slash && slash > path && strcmp(slash, "/" LEAF) == 0)
 			*slash = '\0';
 		dir = below_mount(m, path);
@@ -231,8 +230,9 @@ static const struct mount *find_mount(const struct host *h, enum cgroup_use use)
 	for (i = 0; i < h->n_mounts; i++) {
 		const struct mount *m = &h->mounts[i];
 
-		if (use == USE_FREEZER ? m->version == 2
-		    : m->version == 1 && cgroup_has_word(m->options, cgroup_use_name(use)))
+		if (use == USE_FREEZER ?
+			    m->version == 2 :
+			    m->version == 1 && cgroup_has_word(m->options, cgroup_use_name(use)))
 			return m;
 	}
 	for (i = 0; i < h->n_mounts; i++) {
@@ -357,8 +357,7 @@ static int check_controllers(const struct hier *h, struct err *e)
 		return 0;
 	r = cgroup_read(h->fd, "cgroup.controllers", list, sizeof(list));
 	if (r < 0)
-		return err_set(e, ERR_HOST, -r, "%s/cgroup.controllers: %s", h->path,
-			       strerror(-r));
+		return err_set(e, ERR_HOST, -r, "%s/cgroup.controllers: %s", h->path, strerror(-r));
 	for (use = 0; use < USE_FREEZER; use++)
 		if (h->uses & USE_BIT(use) &&
 		    !cgroup_has_word(list, cgroup_use_name((enum cgroup_use)use)))
@@ -374,8 +373,8 @@ static int check_controllers(const struct hier *h, struct err *e)
 	enable_text(h->uses, want, sizeof(want));
 	return err_set(e, ERR_HOST, ENOTSUP,
 		       "cgroup controller \"%s\" is off; turn it on with: echo \"%s\" > "
-		       "%s/cgroup.subtree_control", cgroup_use_name((enum cgroup_use)use), want,
-		       parent);
+		       "%s/cgroup.subtree_control",
+		       cgroup_use_name((enum cgroup_use)use), want, parent);
 }
 
 /* what the controllers offer is seen in a group only, so in a leaf made for it */
@@ -466,15 +465,16 @@ static void describe(struct cgroups *c)
 		h = cgroup_hier(c, (enum cgroup_use)use);
 		if (h && n < sizeof(c->text))
 			n += (size_t)snprintf(c->text + n, sizeof(c->text) - n, "%s%s v%d",
-					      n ? ", " : "",
-					      cgroup_use_name((enum cgroup_use)use),
+					      n ? ", " : "", cgroup_use_name((enum cgroup_use)use),
 					      h->ops->version);
 	}
 	if (c->n && n < sizeof(c->text)) {
-		const char *base = strrchr(c->h[0].path, '/');
+		const char *where = c->h[0].path;
 
-		snprintf(c->text + n, sizeof(c->text) - n, " (%s)",
-			 c->h[0].delegated ? c->h[0].path : base ? base : "/");
+		/* ours has the same name in every hierarchy */
+		if (!c->h[0].delegated && strrchr(where, '/'))
+			where = strrchr(where, '/');
+		snprintf(c->text + n, sizeof(c->text) - n, " (%s)", where);
 	}
 }
 
@@ -490,13 +490,12 @@ static int roots_write(const struct cgroups *c, struct err *e)
 	if (asprintf(&path, "%s/cgroups", c->run) < 0)
 		return err_set(e, ERR_INTERNAL, ENOMEM, "out of memory");
 	if (read_file(path, TEXT_MAX, &old, &size) == 0)
-		buf_adds(&b, old);	/* of a unit that was started elsewhere, too */
+		buf_adds(&b, old); /* of a unit that was started elsewhere, too */
 	for (i = 0; i < c->n; i++) {
 		const struct hier *h = &c->h[i];
 		auto_buf struct buf line = BUF_INIT;
 
-		buf_printf(&line, "%d %u %d %s\n", h->ops->version, h->uses, h->delegated,
-			   h->path);
+		buf_printf(&line, "%d %u %d %s\n", h->ops->version, h->uses, h->delegated, h->path);
 		if (!strstr(buf_str(&b), buf_str(&line)))
 			buf_adds(&b, buf_str(&line));
 	}
@@ -523,7 +522,7 @@ static int roots_line(struct cgroups *c, const char *line)
 	if (h->fd >= 0)
 		return 0;
 	r = hier_open(h);
-	if (r < 0) {		/* gone, as after a reboot */
+	if (r < 0) { /* gone, as after a reboot */
 		free(h->path);
 		c->n--;
 	}

@@ -17,13 +17,13 @@ enum cgroup_use { USE_MEMORY, USE_CPU, USE_PIDS, USE_FREEZER, N_USES };
 /* "dir" is a descriptor of a group's directory; each returns 0 or -errno */
 struct cgroup_ops {
 	int version;
-	const char *file[N_USES];	/* must be in a group for the use to work */
+	const char *file[N_USES]; /* must be in a group for the use to work */
 	int (*set_memory)(int dir, uint64_t bytes);
 	int (*set_cpu)(int dir, double cpus);
 	int (*set_pids)(int dir, uint64_t n);
-	const char *freeze_on, *freeze_off;	/* for file[USE_FREEZER] */
+	const char *freeze_on, *freeze_off; /* for file[USE_FREEZER] */
 	int (*is_frozen)(int dir);
-	int (*kill)(int dir);		/* all at once; -ENOSYS: no such file */
+	int (*kill)(int dir); /* all at once; -ENOSYS: no such file */
 	int (*memory_peak)(int dir, uint64_t *ret);
 	int (*oom_kills)(int dir, uint64_t *ret);
 };
@@ -32,16 +32,16 @@ extern const struct cgroup_ops cgroup_v1, cgroup_v2;
 /* one hierarchy in use */
 struct hier {
 	const struct cgroup_ops *ops;
-	unsigned uses;			/* bits */
-	char *path;			/* of our root in it, owns */
-	int fd;				/* of that directory */
-	bool delegated;			/* a unit's group: not ours to remove */
+	unsigned uses;	/* bits */
+	char *path;	/* of our root in it, owns */
+	int fd;		/* of that directory */
+	bool delegated; /* a unit's group: not ours to remove */
 };
 
 struct cgroups {
 	struct hier h[CGROUP_JOIN_MAX];
 	size_t n;
-	char *run;			/* owns */
+	char *run; /* owns */
 	char text[400];
 };
 

@@ -118,7 +118,7 @@ static int v1_set_memory(int dir, uint64_t bytes)
 	s = write_number(dir, both, bytes, "-1");
 	if (r == -EINVAL && s == 0)
 		r = write_number(dir, "memory.limit_in_bytes", bytes, "-1");
-	return r < 0 ? r : s == -ENOENT ? 0 : s;	/* no such file: no swap accounting */
+	return r < 0 ? r : s == -ENOENT ? 0 : s; /* no such file: no swap accounting */
 }
 
 static int v1_set_cpu(int dir, double cpus)
@@ -210,7 +210,7 @@ static int v2_kill(int dir)
 {
 	int r = cgroup_write(dir, "cgroup.kill", "1");
 
-	return r == -ENOENT ? -ENOSYS : r;	/* before Linux 5.14 */
+	return r == -ENOENT ? -ENOSYS : r; /* before Linux 5.14 */
 }
 
 static int v2_memory_peak(int dir, uint64_t *ret)

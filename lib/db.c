@@ -24,12 +24,12 @@
 
 struct db {
 	sqlite3 *h;
-	char *path;		/* owns */
+	char *path; /* owns */
 	struct {
 		sqlite3_stmt *stmt;
-		bool busy;	/* its rows are being read */
+		bool busy; /* its rows are being read */
 	} cache[CACHE_MAX];
-	unsigned n_cache, next;	/* next: to be replaced when all are taken */
+	unsigned n_cache, next; /* next: to be replaced when all are taken */
 };
 
 struct db_row {
@@ -87,7 +87,7 @@ static int run_text(struct db *d, const char *sql)
 	int rc = sqlite3_exec(d->h, sql, NULL, NULL, NULL);
 
 	if (rc == SQLITE_ERROR && strcmp(sql, "ROLLBACK") == 0 && sqlite3_get_autocommit(d->h))
-		return SQLITE_OK;	/* SQLite did it by itself */
+		return SQLITE_OK; /* SQLite did it by itself */
 	return rc;
 }
 
@@ -135,7 +135,7 @@ static int migrate_one(struct db *d, const char *sql, size_t version, struct err
 		return 0;
 	snprintf(set, sizeof(set), "migration %zu", version);
 	r = db_err(d, e, set);
-	run_text(d, "ROLLBACK");	/* the first failure is the one to tell */
+	run_text(d, "ROLLBACK"); /* the first failure is the one to tell */
 	return r;
 }
 
@@ -167,8 +167,8 @@ static int make_file(const char *path, struct err *e)
 	if (fd < 0) {
 		int r = -errno;
 
-		return err_set(e, r == -EACCES || r == -EPERM || r == -EROFS ? ERR_DENIED
-									   : ERR_STATE,
+		return err_set(e,
+			       r == -EACCES || r == -EPERM || r == -EROFS ? ERR_DENIED : ERR_STATE,
 			       -r, "state %s: %s", path, strerror(-r));
 	}
 	close(fd);
@@ -198,8 +198,8 @@ static int setup(struct db *d, const char *const *migrations, size_t n, struct e
 	return migrate(d, migrations, n, e);
 }
 
-int db_open(const char *path, const char *const *migrations, size_t n,
-	    struct db **ret, struct err *e)
+int db_open(const char *path, const char *const *migrations, size_t n, struct db **ret,
+	    struct err *e)
 {
 	struct db *d;
 	int r;
@@ -215,10 +215,9 @@ int db_open(const char *path, const char *const *migrations, size_t n,
 		free(d);
 		return err_set(e, ERR_INTERNAL, ENOMEM, "out of memory");
 	}
-	if (sqlite3_open_v2(path, &d->h, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX,
-			    NULL) != SQLITE_OK)
-		r = d->h ? db_err(d, e, "open")
-			 : err_set(e, ERR_INTERNAL, ENOMEM, "out of memory");
+	if (sqlite3_open_v2(path, &d->h, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) !=
+	    SQLITE_OK)
+		r = d->h ? db_err(d, e, "open") : err_set(e, ERR_INTERNAL, ENOMEM, "out of memory");
 	else
 		r = setup(d, migrations, n, e);
 	if (r < 0) {
@@ -269,7 +268,7 @@ static void keep_stmt(struct db *d, sqlite3_stmt *s)
 	} else {
 		i = d->next++ % CACHE_MAX;
 		if (d->cache[i].busy)
-			return;		/* put_stmt() finalizes it */
+			return; /* put_stmt() finalizes it */
 		sqlite3_finalize(d->cache[i].stmt);
 	}
 	d->cache[i].stmt = s;
@@ -305,8 +304,8 @@ static int bind(sqlite3_stmt *s, const char *types, va_list ap)
 		switch (*types) {
 		case 's':
 			p = va_arg(ap, const char *);
-			rc = p ? sqlite3_bind_text(s, i, p, -1, SQLITE_TRANSIENT)
-			       : sqlite3_bind_null(s, i);
+			rc = p ? sqlite3_bind_text(s, i, p, -1, SQLITE_TRANSIENT) :
+				 sqlite3_bind_null(s, i);
 			break;
 		case 'i':
 			rc = sqlite3_bind_int64(s, i, va_arg(ap, int64_t));
@@ -361,8 +360,8 @@ int db_run(struct db *d, struct err *e, const char *sql, const char *types, ...)
 	return r;
 }
 
-int db_each(struct db *d, struct err *e, db_row_fn fn, void *arg,
-	    const char *sql, const char *types, ...)
+int db_each(struct db *d, struct err *e, db_row_fn fn, void *arg, const char *sql,
+	    const char *types, ...)
 {
 	va_list ap;
 	int r;

@@ -15,8 +15,8 @@ struct db_stmt;
 
 /* opens or makes "path"; runs migrations[user_version..n-1] each in a
  * transaction; a newer user_version is ERR_STATE ("made by a newer version") */
-int db_open(const char *path, const char *const *migrations, size_t n,
-	    struct db **ret, struct err *e);
+int db_open(const char *path, const char *const *migrations, size_t n, struct db **ret,
+	    struct err *e);
 struct db *db_close(struct db *d);
 int db_exec(struct db *d, const char *sql, struct err *e);
 /*
@@ -26,11 +26,11 @@ int db_exec(struct db *d, const char *sql, struct err *e);
 int db_run(struct db *d, struct err *e, const char *sql, const char *types, ...);
 /* rows: "fn" for each; a non-zero return ends it and is returned */
 struct db_row;
-const char *db_col_text(const struct db_row *r, int col);	/* borrows; NULL: null */
+const char *db_col_text(const struct db_row *r, int col); /* borrows; NULL: null */
 const void *db_col_blob(const struct db_row *r, int col, size_t *ret_size);
 int64_t db_col_int(const struct db_row *r, int col);
 typedef int (*db_row_fn)(const struct db_row *r, void *arg);
-int db_each(struct db *d, struct err *e, db_row_fn fn, void *arg,
-	    const char *sql, const char *types, ...);
+int db_each(struct db *d, struct err *e, db_row_fn fn, void *arg, const char *sql,
+	    const char *types, ...);
 
 #endif

@@ -47,29 +47,31 @@
 #define IDLE_SECONDS 120U
 #define IDLE_CHECK_MS 15000
 
+struct header {
+	char *name, *value; /* own */
+};
+
 struct http_req {
 	LIST_ENTRY(http_req) link;
-	struct http_server *server;	/* NULL once the server is gone */
+	struct http_server *server; /* NULL once the server is gone */
 	struct MHD_Connection *conn;
 	const char *method;
-	char *raw;			/* path as it was sent, owns */
-	char *path;			/* decoded, owns */
+	char *raw;  /* path as it was sent, owns */
+	char *path; /* decoded, owns */
 	struct buf body;
-	uint64_t n_body;		/* bytes that came, kept or not */
-	int refused;			/* status to refuse with; 0: none */
+	uint64_t n_body; /* bytes that came, kept or not */
+	int refused;	 /* status to refuse with; 0: none */
 	enum err_code refused_code;
 	const char *refused_msg;
-	bool begun;			/* the head was seen */
-	bool called;			/* the handler was */
-	bool answered;			/* http_reply() was called: its side is done */
-	bool parked;			/* suspended */
-	bool let_go;			/* libmicrohttpd is done */
-	bool bad_header;		/* http_add_header() got one that can't be sent */
-	struct MHD_Response *response;	/* NULL although answered: out of memory */
+	bool begun;		       /* the head was seen */
+	bool called;		       /* the handler was */
+	bool answered;		       /* http_reply() was called: its side is done */
+	bool parked;		       /* suspended */
+	bool let_go;		       /* libmicrohttpd is done */
+	bool bad_header;	       /* http_add_header() got one that can't be sent */
+	struct MHD_Response *response; /* NULL although answered: out of memory */
 	int status;
-	struct {
-		char *name, *value;	/* own */
-	} *headers;
+	struct header *headers;
 	size_t n_headers;
 	http_gone_fn gone;
 	void *gone_arg;
@@ -79,7 +81,7 @@ struct http_req {
 struct http_server {
 	struct loop *loop;
 	struct MHD_Daemon *mhd;
-	int kick_fd;			/* eventfd: MHD_run() is wanted */
+	int kick_fd; /* eventfd: MHD_run() is wanted */
 	struct loop_event *kick_ev, *epoll_ev, *idle_ev;
 	http_fn fn;
 	void *arg;
@@ -116,7 +118,7 @@ static void on_kick(int fd, unsigned what, void *arg)
 	uint64_t n;
 
 	(void)what;
-	(void)!read(fd, &n, sizeof(n));		/* non-blocking, nothing to learn */
+	(void)!read(fd, &n, sizeof(n)); /* non-blocking, nothing to learn */
 	run(arg);
 }
 
@@ -322,7 +324,7 @@ static enum MHD_Result queue_answer(struct http_req *r)
 	enum MHD_Result ok;
 
 	if (!r->response)
-		return MHD_NO;		/* out of memory: the connection closes */
+		return MHD_NO; /* out of memory: the connection closes */
 	ok = MHD_queue_response(r->conn, (unsigned)r->status, r->response);
 	MHD_destroy_response(r->response);
 	r->response = NULL;
@@ -441,8 +443,8 @@ static enum MHD_Result call_handler(struct http_req *r)
 }
 
 static enum MHD_Result access_cb(void *cls, struct MHD_Connection *conn, const char *url,
-				 const char *method, const char *version,
-				 const char *data, size_t *size, void **con_cls)
+				 const char *method, const char *version, const char *data,
+				 size_t *size, void **con_cls)
 {
 	struct http_req *r = *con_cls;
 
@@ -451,7 +453,7 @@ static enum MHD_Result access_cb(void *cls, struct MHD_Connection *conn, const c
 	(void)url;
 	(void)version;
 	if (!r)
-		return MHD_NO;		/* uri_seen() found no memory */
+		return MHD_NO; /* uri_seen() found no memory */
 	if (!r->begun) {
 		r->begun = true;
 		r->method = method;
@@ -607,8 +609,7 @@ static int response_add(struct http_req *r, struct MHD_Response *m, const char *
 	if (type && MHD_add_response_header(m, "Content-Type", type) != MHD_YES)
 		return -EINVAL;
 	for (i = 0; i < r->n_headers; i++)
-		if (MHD_add_response_header(m, r->headers[i].name, r->headers[i].value) !=
-		    MHD_YES)
+		if (MHD_add_response_header(m, r->headers[i].name, r->headers[i].value) != MHD_YES)
 			return -EINVAL;
 	return 0;
 }
@@ -621,8 +622,8 @@ static void answer(struct http_req *r, int status, const char *type, struct MHD_
 		/* an answer without a header that belongs to it would be another answer */
 		MHD_destroy_response(m);
 		status = 500;
-		m = response_json(err_text(ERR_INTERNAL, "a header of the answer can't be sent",
-					   ""));
+		m = response_json(
+			err_text(ERR_INTERNAL, "a header of the answer can't be sent", ""));
 	}
 	r->answered = true;
 	r->status = status;
@@ -640,11 +641,11 @@ static void answer(struct http_req *r, int status, const char *type, struct MHD_
 	}
 }
 
-void http_reply(struct http_req *r, int status, const char *content_type,
-		const void *body, size_t size)
+void http_reply(struct http_req *r, int status, const char *content_type, const void *body,
+		size_t size)
 {
 	/* libmicrohttpd takes no const: with MUST_COPY it only reads */
-	void *data = size ? (void *)(uintptr_t)body : (void *)(uintptr_t)"";
+	void *data = size ? (void *)(uintptr_t)body : (void *)(uintptr_t) "";
 
 	answer(r, status, content_type,
 	       MHD_create_response_from_buffer(size, data, MHD_RESPMEM_MUST_COPY));
@@ -669,17 +670,15 @@ static struct MHD_Daemon *mhd_start(struct http_server *s, int listen_fd)
 {
 	struct MHD_Daemon *d;
 
-	d = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL,
-			     access_cb, s,
-			     MHD_OPTION_LISTEN_SOCKET, listen_fd,
-			     MHD_OPTION_CONNECTION_LIMIT, (unsigned)HTTP_CONN_MAX,
-			     MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL_SIZE,
-			     MHD_OPTION_CONNECTION_TIMEOUT, IDLE_SECONDS,
-			     MHD_OPTION_STRICT_FOR_CLIENT, 1,
-			     MHD_OPTION_URI_LOG_CALLBACK, uri_seen, s,
-			     MHD_OPTION_NOTIFY_COMPLETED, completed, s,
-			     MHD_OPTION_NOTIFY_CONNECTION, conn_changed, s,
-			     MHD_OPTION_END);
+	/* clang-format off: an option a line */
+	d = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, access_cb, s,
+			     MHD_OPTION_LISTEN_SOCKET, listen_fd, MHD_OPTION_CONNECTION_LIMIT,
+			     (unsigned)HTTP_CONN_MAX, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+			     (size_t)POOL_SIZE, MHD_OPTION_CONNECTION_TIMEOUT, IDLE_SECONDS,
+			     MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_URI_LOG_CALLBACK, uri_seen,
+			     s, MHD_OPTION_NOTIFY_COMPLETED, completed, s,
+			     MHD_OPTION_NOTIFY_CONNECTION, conn_changed, s, MHD_OPTION_END);
+	/* clang-format on */
 	/* it may or may not have closed the descriptor; nothing else ran meanwhile */
 	if (!d && fcntl(listen_fd, F_GETFD) >= 0)
 		close(listen_fd);
@@ -742,7 +741,7 @@ struct http_server *http_server_free(struct http_server *s)
 	if (resumed)
 		MHD_run(s->mhd);
 	if (s->mhd)
-		MHD_stop_daemon(s->mhd);	/* completed() for each; closes listen_fd */
+		MHD_stop_daemon(s->mhd); /* completed() for each; closes listen_fd */
 	if (s->kick_fd >= 0)
 		close(s->kick_fd);
 	free(s);

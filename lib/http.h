@@ -19,8 +19,8 @@
 #include "lib/json.h"
 #include "lib/loop.h"
 
-#define HTTP_HEADER_MAX (64 * 1024)		/* bytes a request's head may have; 431 past it */
-#define HTTP_BODY_MAX (17 * 1024 * 1024)	/* 16 MiB lab file and room; 413 past it */
+#define HTTP_HEADER_MAX (64 * 1024)	 /* bytes a request's head may have; 431 past it */
+#define HTTP_BODY_MAX (17 * 1024 * 1024) /* 16 MiB lab file and room; 413 past it */
 #define HTTP_CONN_MAX 4096
 
 struct http_server;
@@ -35,9 +35,9 @@ struct http_server *http_server_free(struct http_server *s);
 
 /* of a request; strings borrow, valid until http_reply() */
 const char *http_method(const struct http_req *r);
-const char *http_path(const struct http_req *r);		/* decoded, without query */
-const char *http_query(const struct http_req *r, const char *name);	/* NULL: absent */
-const char *http_header(const struct http_req *r, const char *name);	/* NULL: absent */
+const char *http_path(const struct http_req *r);		     /* decoded, without query */
+const char *http_query(const struct http_req *r, const char *name);  /* NULL: absent */
+const char *http_header(const struct http_req *r, const char *name); /* NULL: absent */
 const void *http_body(const struct http_req *r, size_t *ret_size);
 int http_peer(const struct http_req *r, pid_t *ret_pid, uid_t *ret_uid); /* SO_PEERCRED */
 /* told when the client's connection goes while the request waits for its answer
@@ -49,17 +49,17 @@ int http_segment(const struct http_req *r, unsigned idx, char *ret, size_t size)
 /* a header of the answer to come; one that can't be sent (CR, LF, ...) makes that a 500 */
 void http_add_header(struct http_req *r, const char *name, const char *value);
 /* answers; each frees the request */
-void http_reply(struct http_req *r, int status, const char *content_type,
-		const void *body, size_t size);			/* copies */
-void http_reply_json(struct http_req *r, int status, cJSON *v);	/* takes v */
+void http_reply(struct http_req *r, int status, const char *content_type, const void *body,
+		size_t size);					/* copies */
+void http_reply_json(struct http_req *r, int status, cJSON *v); /* takes v */
 void http_reply_err(struct http_req *r, const struct err *e);	/* {"code","message","path"} */
 
 /* ---- client ---- */
 struct httpc_answer {
-	int status;			/* HTTP status; 0: transport failed, see error */
+	int status; /* HTTP status; 0: transport failed, see error */
 	char error[200];
-	char *headers;			/* owns: raw header lines */
-	char *body;			/* owns; NUL-terminated */
+	char *headers; /* owns: raw header lines */
+	char *body;    /* owns; NUL-terminated */
 	size_t size;
 };
 void httpc_answer_done(struct httpc_answer *a);
@@ -70,9 +70,8 @@ int httpc_header(const struct httpc_answer *a, const char *name, char *ret, size
  * length: connected through /proc/self/fd); "headers": NULL or NULL-terminated
  * "Name: value" list; "timeout_ms" 0: none.  0 or -errno (-ECONNREFUSED,
  * -ENOENT: no daemon; -ETIMEDOUT; -EPERM) */
-int httpc_call(const char *sock, const char *method, const char *path,
-	       const char *const *headers, const void *body, size_t size,
-	       int64_t timeout_ms, struct httpc_answer *ret);
+int httpc_call(const char *sock, const char *method, const char *path, const char *const *headers,
+	       const void *body, size_t size, int64_t timeout_ms, struct httpc_answer *ret);
 
 /* the same on the loop (curl_multi_socket_action); "fn" gets an answer that it
  * may steal from; never called from inside httpc_start(), nor for what is still
@@ -82,7 +81,7 @@ struct httpc;
 struct httpc *httpc_new(struct loop *l);
 struct httpc *httpc_free(struct httpc *c);
 int httpc_start(struct httpc *c, const char *sock, const char *method, const char *path,
-		const char *const *headers, const void *body, size_t size,
-		int64_t timeout_ms, httpc_fn fn, void *arg);
+		const char *const *headers, const void *body, size_t size, int64_t timeout_ms,
+		httpc_fn fn, void *arg);
 
 #endif

@@ -43,8 +43,8 @@ struct httpc {
 	struct loop *loop;
 	CURLM *multi;
 	struct loop_event *timer;
-	unsigned depth;		/* inside answers' functions */
-	bool dead;		/* freed from inside one */
+	unsigned depth; /* inside answers' functions */
+	bool dead;	/* freed from inside one */
 	LIST_HEAD(, call) calls;
 };
 
@@ -199,8 +199,8 @@ static int set_body(struct call *c, const char *method, const void *body, size_t
 		/* the size first: a copy is made of as much */
 		r = curl_easy_setopt(c->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)size);
 		if (!r)
-			r = curl_easy_setopt(c->easy, copy ? CURLOPT_COPYPOSTFIELDS
-							   : CURLOPT_POSTFIELDS,
+			r = curl_easy_setopt(c->easy,
+					     copy ? CURLOPT_COPYPOSTFIELDS : CURLOPT_POSTFIELDS,
 					     size ? body : "");
 	}
 	if (!r)
@@ -224,12 +224,10 @@ static int set_options(struct call *c, int64_t timeout_ms)
 	    curl_easy_setopt(h, CURLOPT_HEADERFUNCTION, on_head) ||
 	    curl_easy_setopt(h, CURLOPT_HEADERDATA, c) ||
 	    curl_easy_setopt(h, CURLOPT_WRITEFUNCTION, on_body) ||
-	    curl_easy_setopt(h, CURLOPT_WRITEDATA, c) ||
-	    curl_easy_setopt(h, CURLOPT_PRIVATE, c))
+	    curl_easy_setopt(h, CURLOPT_WRITEDATA, c) || curl_easy_setopt(h, CURLOPT_PRIVATE, c))
 		return -EINVAL;
 	/* a limit of no more than a millisecond is still a limit */
-	if (timeout_ms > 0 &&
-	    curl_easy_setopt(h, CURLOPT_TIMEOUT_MS, (long)timeout_ms))
+	if (timeout_ms > 0 && curl_easy_setopt(h, CURLOPT_TIMEOUT_MS, (long)timeout_ms))
 		return -EINVAL;
 	return 0;
 }
@@ -301,10 +299,12 @@ static int call_answer(struct call *c, CURLcode code, struct httpc_answer *ret)
 	int r = result_errno(c, code);
 
 	if (r < 0) {
-		bool own = r == -EFBIG || r == -ECONNREFUSED || r == -ENOENT || r == -EPERM;
+		const char *text = *c->error ? c->error : curl_easy_strerror(code);
 
-		answer_error(ret, r, own ? strerror(-r)
-				: *c->error ? c->error : curl_easy_strerror(code));
+		/* libcurl speaks of its own means then; the kernel's word says more */
+		if (r == -EFBIG || r == -ECONNREFUSED || r == -ENOENT || r == -EPERM)
+			text = NULL;
+		answer_error(ret, r, text);
 		return r;
 	}
 	*ret = (struct httpc_answer){ 0 };
@@ -321,9 +321,8 @@ static int call_answer(struct call *c, CURLcode code, struct httpc_answer *ret)
 	return 0;
 }
 
-int httpc_call(const char *sock, const char *method, const char *path,
-	       const char *const *headers, const void *body, size_t size,
-	       int64_t timeout_ms, struct httpc_answer *ret)
+int httpc_call(const char *sock, const char *method, const char *path, const char *const *headers,
+	       const void *body, size_t size, int64_t timeout_ms, struct httpc_answer *ret)
 {
 	struct call c;
 	int r;
@@ -396,8 +395,8 @@ static void act(struct httpc *c, curl_socket_t fd, int mask)
 
 static void on_io(int fd, unsigned what, void *arg)
 {
-	act(arg, fd, (what & LOOP_READ ? CURL_CSELECT_IN : 0) |
-		     (what & LOOP_WRITE ? CURL_CSELECT_OUT : 0));
+	act(arg, fd,
+	    (what & LOOP_READ ? CURL_CSELECT_IN : 0) | (what & LOOP_WRITE ? CURL_CSELECT_OUT : 0));
 }
 
 static void on_timer(void *arg)
@@ -449,8 +448,7 @@ struct httpc *httpc_new(struct loop *l)
 	c->loop = l;
 	LIST_INIT(&c->calls);
 	c->multi = curl_multi_init();
-	if (!c->multi ||
-	    curl_multi_setopt(c->multi, CURLMOPT_SOCKETFUNCTION, set_watch) ||
+	if (!c->multi || curl_multi_setopt(c->multi, CURLMOPT_SOCKETFUNCTION, set_watch) ||
 	    curl_multi_setopt(c->multi, CURLMOPT_SOCKETDATA, c) ||
 	    curl_multi_setopt(c->multi, CURLMOPT_TIMERFUNCTION, set_timer) ||
 	    curl_multi_setopt(c->multi, CURLMOPT_TIMERDATA, c))
@@ -463,15 +461,15 @@ struct httpc *httpc_free(struct httpc *c)
 	if (!c)
 		return NULL;
 	if (c->depth) {
-		c->dead = true;		/* finish() is below us and ends it */
+		c->dead = true; /* finish() is below us and ends it */
 		return NULL;
 	}
 	return httpc_destroy(c);
 }
 
 int httpc_start(struct httpc *c, const char *sock, const char *method, const char *path,
-		const char *const *headers, const void *body, size_t size,
-		int64_t timeout_ms, httpc_fn fn, void *arg)
+		const char *const *headers, const void *body, size_t size, int64_t timeout_ms,
+		httpc_fn fn, void *arg)
 {
 	struct call *k = malloc(sizeof(*k));
 	int r;

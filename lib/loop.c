@@ -33,11 +33,11 @@ struct loop_event {
 	LIST_ENTRY(loop_event) link;
 	struct loop *loop;
 	enum event_kind kind;
-	struct event *ev;	/* NULL: of a descriptor watched for LOOP_HUP only */
-	int fd;			/* child: pidfd, owned */
+	struct event *ev; /* NULL: of a descriptor watched for LOOP_HUP only */
+	int fd;		  /* child: pidfd, owned */
 	unsigned what;
 	pid_t pid;
-	bool firing;		/* child: "fn" runs, the event goes after it */
+	bool firing; /* child: "fn" runs, the event goes after it */
 	union {
 		loop_fd_fn fd;
 		loop_timer_fn timer;
@@ -49,7 +49,7 @@ struct loop_event {
 
 struct loop {
 	struct event_base *base;
-	int hup_fd;		/* epoll of the LOOP_HUP watches */
+	int hup_fd; /* epoll of the LOOP_HUP watches */
 	struct event *hup_ev;
 	bool stop;
 	LIST_HEAD(, loop_event) events;
@@ -86,7 +86,8 @@ struct loop *loop_new(void)
 	if (!cfg)
 		return loop_free(l);
 	event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_IGNORE_ENV |
-			      EVENT_BASE_FLAG_NO_CACHE_TIME | EVENT_BASE_FLAG_PRECISE_TIMER);
+					   EVENT_BASE_FLAG_NO_CACHE_TIME |
+					   EVENT_BASE_FLAG_PRECISE_TIMER);
 	l->base = event_base_new_with_config(cfg);
 	event_config_free(cfg);
 	if (!l->base)
@@ -134,7 +135,7 @@ static void once_expired(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd;
 	(void)what;
-	(void)arg;	/* its firing ends the round */
+	(void)arg; /* its firing ends the round */
 }
 
 int loop_once(struct loop *l, int timeout_ms)
@@ -204,8 +205,7 @@ static void fd_fire(evutil_socket_t fd, short what, void *arg)
 {
 	struct loop_event *e = arg;
 
-	e->fn.fd(fd, (what & EV_READ ? LOOP_READ : 0) | (what & EV_WRITE ? LOOP_WRITE : 0),
-		 e->arg);
+	e->fn.fd(fd, (what & EV_READ ? LOOP_READ : 0) | (what & EV_WRITE ? LOOP_WRITE : 0), e->arg);
 }
 
 static int fd_set_hup(struct loop_event *e, unsigned what)
@@ -282,8 +282,8 @@ static void timer_fire(evutil_socket_t fd, short what, void *arg)
 	e->fn.timer(e->arg);
 }
 
-static struct loop_event *timer_make(struct loop *l, int64_t ms, short flags,
-				     loop_timer_fn fn, void *arg)
+static struct loop_event *timer_make(struct loop *l, int64_t ms, short flags, loop_timer_fn fn,
+				     void *arg)
 {
 	struct loop_event *e = event_make(l, EVENT_TIMER, arg);
 	struct timeval tv;
@@ -349,7 +349,7 @@ static void child_fire(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	if (waitid(P_PIDFD, (id_t)fd, &si, WEXITED | WNOHANG) == 0) {
 		if (si.si_pid == 0)
-			return;		/* readable, yet not ours to reap: comes again */
+			return; /* readable, yet not ours to reap: comes again */
 		status = status_of(&si);
 	}
 	event_free(e->ev);
@@ -371,7 +371,7 @@ struct loop_event *loop_child(struct loop *l, pid_t pid, int pidfd, loop_child_f
 	e->fn.child = fn;
 	e->ev = event_new(l->base, pidfd, EV_READ | EV_PERSIST, child_fire, e);
 	if (!e->ev || event_add(e->ev, NULL) < 0) {
-		e->fd = -1;	/* taken on success only */
+		e->fd = -1; /* taken on success only */
 		return loop_event_free(e);
 	}
 	return e;

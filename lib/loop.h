@@ -23,17 +23,17 @@ typedef void (*loop_child_fn)(pid_t pid, int status, void *arg);
 /* LOOP_HUP: the peer closed or shut down its end; told once */
 enum { LOOP_READ = 1, LOOP_WRITE = 2, LOOP_HUP = 4 };
 
-struct loop *loop_new(void);			/* NULL: out of memory */
+struct loop *loop_new(void); /* NULL: out of memory */
 struct loop *loop_free(struct loop *l);
-int loop_run(struct loop *l);			/* until loop_stop() */
-int loop_once(struct loop *l, int timeout_ms);	/* -1: no limit; one round */
+int loop_run(struct loop *l);		       /* until loop_stop() */
+int loop_once(struct loop *l, int timeout_ms); /* -1: no limit; one round */
 void loop_stop(struct loop *l);
 /* raw event base for lib/http.c and lib/httpc.c only */
 void *loop_base(struct loop *l);
 
 /* each: NULL when out of memory; loop_event_free(NULL) is fine, returns NULL */
 struct loop_event *loop_fd(struct loop *l, int fd, unsigned what, loop_fd_fn fn, void *arg);
-int loop_fd_set(struct loop_event *e, unsigned what);	/* change what is awaited; 0: nothing */
+int loop_fd_set(struct loop_event *e, unsigned what); /* change what is awaited; 0: nothing */
 struct loop_event *loop_timer(struct loop *l, int64_t ms, loop_timer_fn fn, void *arg); /* once */
 struct loop_event *loop_every(struct loop *l, int64_t ms, loop_timer_fn fn, void *arg);
 struct loop_event *loop_signal(struct loop *l, int sig, loop_signal_fn fn, void *arg);

@@ -27,7 +27,7 @@
 
 #include "lib/util.h"
 
-#ifndef MFD_NOEXEC_SEAL		/* headers before Linux 6.3 */
+#ifndef MFD_NOEXEC_SEAL /* headers before Linux 6.3 */
 #define MFD_NOEXEC_SEAL 0x0008U
 #endif
 
@@ -38,21 +38,35 @@
 #define PLAIN __attribute__((no_sanitize("address", "undefined")))
 
 enum step {
-	STEP_CLONE, STEP_CGROUP, STEP_SESSION, STEP_FDS, STEP_CWD, STEP_GROUPS, STEP_GID,
-	STEP_UID, STEP_SIGNALS, STEP_EXEC
+	STEP_CLONE,
+	STEP_CGROUP,
+	STEP_SESSION,
+	STEP_FDS,
+	STEP_CWD,
+	STEP_GROUPS,
+	STEP_GID,
+	STEP_UID,
+	STEP_SIGNALS,
+	STEP_EXEC
 };
 static const char *const step_names[] = {
-	[STEP_CLONE] = "clone", [STEP_CGROUP] = "join cgroup", [STEP_SESSION] = "setsid",
-	[STEP_FDS] = "pass descriptors", [STEP_CWD] = "chdir", [STEP_GROUPS] = "setgroups",
-	[STEP_GID] = "setresgid", [STEP_UID] = "setresuid", [STEP_SIGNALS] = "reset signals",
+	[STEP_CLONE] = "clone",
+	[STEP_CGROUP] = "join cgroup",
+	[STEP_SESSION] = "setsid",
+	[STEP_FDS] = "pass descriptors",
+	[STEP_CWD] = "chdir",
+	[STEP_GROUPS] = "setgroups",
+	[STEP_GID] = "setresgid",
+	[STEP_UID] = "setresuid",
+	[STEP_SIGNALS] = "reset signals",
 	[STEP_EXEC] = "exec",
 };
 
 struct job {
 	const struct proc_spec *spec;
 	int null_fd;
-	size_t n_fds;			/* >= 3 */
-	int fds[PROC_FDS_MAX];		/* copies above all targets */
+	size_t n_fds;	       /* >= 3 */
+	int fds[PROC_FDS_MAX]; /* copies above all targets */
 	int exec_fd;
 	volatile enum step step;
 	volatile int errnum;
@@ -167,8 +181,8 @@ static int job_err(const struct job *j, int errnum, struct err *e)
 
 	if (errnum == EPERM && j->step != STEP_EXEC)
 		code = ERR_DENIED;
-	return err_set(e, code, errnum, "start %s: %s: %s",
-		       s->path ? s->path : s->argv[0], step_names[j->step], strerror(errnum));
+	return err_set(e, code, errnum, "start %s: %s: %s", s->path ? s->path : s->argv[0],
+		       step_names[j->step], strerror(errnum));
 }
 
 static int clone_job(struct job *j, pid_t *ret_pid, int *ret_pidfd, struct err *e)
@@ -268,8 +282,9 @@ int proc_wait(int pidfd, int timeout_ms, int *ret_status)
 		if (errno != EINTR)
 			return -errno;
 	if (ret_status)
-		*ret_status = si.si_code == CLD_EXITED ? (si.si_status & 0xff) << 8
-			    : (si.si_status & 0x7f) | (si.si_code == CLD_DUMPED ? 0x80 : 0);
+		*ret_status = si.si_code == CLD_EXITED ?
+				      (si.si_status & 0xff) << 8 :
+				      (si.si_status & 0x7f) | (si.si_code == CLD_DUMPED ? 0x80 : 0);
 	return 0;
 }
 
@@ -280,7 +295,7 @@ int proc_memfd(const char *name, const void *data, size_t size)
 	int r;
 
 	fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
-	if (fd < 0 && errno == EINVAL)	/* before Linux 6.3 */
+	if (fd < 0 && errno == EINVAL) /* before Linux 6.3 */
 		fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (fd < 0)
 		return -errno;

@@ -23,18 +23,18 @@
 
 /* zeroed means: no more than exec, with all three standard descriptors /dev/null */
 struct proc_spec {
-	const char *path;	/* program; borrowed, as all pointers here */
-	int exec_fd;		/* program by descriptor when "path" is NULL; may be CLOEXEC */
-	char *const *argv;	/* NULL-terminated */
-	char *const *envp;	/* NULL-terminated; NULL: empty */
-	const int *fds;		/* the child's descriptor i is fds[i]; -1: /dev/null */
-	size_t n_fds;		/* <= PROC_FDS_MAX; 0..2 not given: /dev/null; all others close */
-	uint64_t clone_flags;	/* CLONE_NEW* only */
-	const int *cgroup_fds;	/* cgroup_join_fds(): joined before anything else */
+	const char *path;      /* program; borrowed, as all pointers here */
+	int exec_fd;	       /* program by descriptor when "path" is NULL; may be CLOEXEC */
+	char *const *argv;     /* NULL-terminated */
+	char *const *envp;     /* NULL-terminated; NULL: empty */
+	const int *fds;	       /* the child's descriptor i is fds[i]; -1: /dev/null */
+	size_t n_fds;	       /* <= PROC_FDS_MAX; 0..2 not given: /dev/null; all others close */
+	uint64_t clone_flags;  /* CLONE_NEW* only */
+	const int *cgroup_fds; /* cgroup_join_fds(): joined before anything else */
 	size_t n_cgroup_fds;
-	const char *cwd;	/* NULL: the caller's */
-	bool session;		/* setsid() */
-	bool drop;		/* becomes "uid":"gid" with no further groups */
+	const char *cwd; /* NULL: the caller's */
+	bool session;	 /* setsid() */
+	bool drop;	 /* becomes "uid":"gid" with no further groups */
 	uid_t uid;
 	gid_t gid;
 };

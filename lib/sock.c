@@ -27,7 +27,7 @@
 
 #include "lib/util.h"
 
-#define FDS_MAX 253		/* SCM_MAX_FD of the kernel */
+#define FDS_MAX 253 /* SCM_MAX_FD of the kernel */
 
 /* opens the directory of "path" and names the socket through it */
 static int sock_name(const char *path, int *ret_dir, const char **ret_base, struct sockaddr_un *ret)
@@ -197,8 +197,10 @@ ssize_t sock_recv_fds(int sock, void *data, size_t size, int *fds, size_t *n_fds
 		char buf[CMSG_SPACE(FDS_MAX * sizeof(int))];
 	} c;
 	struct iovec iov = { .iov_base = data, .iov_len = size };
-	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1,
-			    .msg_control = c.buf, .msg_controllen = sizeof(c.buf) };
+	struct msghdr m = { .msg_iov = &iov,
+			    .msg_iovlen = 1,
+			    .msg_control = c.buf,
+			    .msg_controllen = sizeof(c.buf) };
 	size_t room = n_fds ? *n_fds : 0, got, i;
 	ssize_t n;
 
@@ -260,11 +262,11 @@ static char *absolute(const char *path)
 		return NULL;
 	while (*rest == '/')
 		rest++;
-	if (asprintf(&ret, "%s%s%s", strcmp(real, "/") == 0 && *rest ? "" : real,
-		     *rest ? "/" : "", rest) < 0)
+	if (asprintf(&ret, "%s%s%s", strcmp(real, "/") == 0 && *rest ? "" : real, *rest ? "/" : "",
+		     rest) < 0)
 		ret = NULL;
 	free(real);
-	if (ret)	/* no slash at the end of a name that doesn't exist yet */
+	if (ret) /* no slash at the end of a name that doesn't exist yet */
 		for (size_t n = strlen(ret); n > 1 && ret[n - 1] == '/'; n--)
 			ret[n - 1] = '\0';
 	return ret;
@@ -371,8 +373,7 @@ static int lock_take(const char *run, const char *program, int *ret_fd, struct e
 	if (!pid)
 		return err_set(e, ERR_BUSY, EBUSY, "another %s is just starting in %s", program,
 			       run);
-	return err_set(e, ERR_BUSY, EBUSY, "%s runs already in %s, pid %d", program, run,
-		       (int)pid);
+	return err_set(e, ERR_BUSY, EBUSY, "%s runs already in %s, pid %d", program, run, (int)pid);
 }
 
 static int pid_write(const char *run, const char *program, char **ret_path, struct err *e)
@@ -390,8 +391,8 @@ static int pid_write(const char *run, const char *program, char **ret_path, stru
 	return 0;
 }
 
-static int rundir_fill(const char *run, const char *state, const char *program,
-		       struct rundir *d, struct err *e)
+static int rundir_fill(const char *run, const char *state, const char *program, struct rundir *d,
+		       struct err *e)
 {
 	int r;
 
@@ -408,8 +409,8 @@ static int rundir_fill(const char *run, const char *state, const char *program,
 	return pid_write(d->run, program, &d->pid_file, e);
 }
 
-int rundir_open(const char *run, const char *state, const char *program,
-		struct rundir *ret, struct err *e)
+int rundir_open(const char *run, const char *state, const char *program, struct rundir *ret,
+		struct err *e)
 {
 	struct rundir d = { .lock_fd = -1 };
 	int r;
@@ -431,7 +432,7 @@ void rundir_done(struct rundir *r)
 	if (r->pid_file)
 		unlink(r->pid_file);
 	if (r->lock_fd >= 0)
-		close(r->lock_fd);	/* the lock file stays: removing it would race */
+		close(r->lock_fd); /* the lock file stays: removing it would race */
 	free(r->run);
 	free(r->state);
 	free(r->pid_file);

@@ -30,17 +30,17 @@ int sock_peer(int sock, pid_t *ret_pid, uid_t *ret_uid);
 struct rundir {
 	char *run;	/* owns; absolute */
 	char *state;	/* owns; absolute */
-	char *pid_file;	/* owns */
+	char *pid_file; /* owns */
 	int lock_fd;
 };
-int rundir_open(const char *run, const char *state, const char *program,
-		struct rundir *ret, struct err *e);
-void rundir_done(struct rundir *r);		/* removes the pid file, lets go of the lock */
+int rundir_open(const char *run, const char *state, const char *program, struct rundir *ret,
+		struct err *e);
+void rundir_done(struct rundir *r); /* removes the pid file, lets go of the lock */
 /* default run directory: "opt" or $VPCLAB_RUN_DIR or /run/vpclab; default state
  * directory by interface.md; both absolute, caller frees */
 char *rundir_default(const char *opt);
 char *rundir_default_state(const char *run, const char *opt);
-char *rundir_file(const char *run, const char *name);	/* RUN/NAME, caller frees */
+char *rundir_file(const char *run, const char *name); /* RUN/NAME, caller frees */
 /* pid in RUN/PROGRAM.pid if its lock is held, else 0 */
 pid_t rundir_pid(const char *run, const char *program);
 /* systemd's READY=1 over $NOTIFY_SOCKET; nothing without one */

@@ -17,7 +17,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static struct loop *loop;
-static unsigned waiting;	/* requests without an answer */
+static unsigned waiting; /* requests without an answer */
 static struct sockaddr_un address = { .sun_family = AF_UNIX };
 static socklen_t address_size = sizeof(address);
 
@@ -52,8 +52,8 @@ static void start(int fd)
 {
 	loop = loop_new();
 	if (bind(fd, (struct sockaddr *)&address, sizeof(sa_family_t)) < 0 ||
-	    getsockname(fd, (struct sockaddr *)&address, &address_size) < 0 ||
-	    listen(fd, 16) < 0 || !loop || !http_server_new(loop, fd, handle, NULL))
+	    getsockname(fd, (struct sockaddr *)&address, &address_size) < 0 || listen(fd, 16) < 0 ||
+	    !loop || !http_server_new(loop, fd, handle, NULL))
 		abort();
 }
 

@@ -26,7 +26,7 @@
 #include "lib/util.h"
 
 static char dir[] = "/tmp/test_cgroup.XXXXXX";
-static char root[32];		/* /vpclab-HASH */
+static char root[32]; /* /vpclab-HASH */
 static char text[4096];
 
 static int setup(void **state)
@@ -84,8 +84,8 @@ static const char *get(const char *fmt, ...)
 /* a mount line for "point" below the test's directory */
 static void mounted(struct buf *b, const char *type, const char *point, const char *options)
 {
-	buf_printf(b, "30 20 0:26 / %s/%s rw,nosuid shared:9 - %s cgroup rw,%s\n", dir, point,
-		   type, options);
+	buf_printf(b, "30 20 0:26 / %s/%s rw,nosuid shared:9 - %s cgroup rw,%s\n", dir, point, type,
+		   options);
 }
 
 static int open_on(struct buf *mounts, const char *self, struct cgroups **ret, struct err *e)
@@ -101,8 +101,13 @@ static int open_on(struct buf *mounts, const char *self, struct cgroups **ret, s
 static void v1_files(const char *hierarchy, const char *name)
 {
 	static const char *const files[] = {
-		"memory.limit_in_bytes", "memory.max_usage_in_bytes", "cpu.cfs_quota_us",
-		"cpu.cfs_period_us", "pids.max", "freezer.state", "cgroup.procs",
+		"memory.limit_in_bytes",
+		"memory.max_usage_in_bytes",
+		"cpu.cfs_quota_us",
+		"cpu.cfs_period_us",
+		"pids.max",
+		"freezer.state",
+		"cgroup.procs",
 	};
 	size_t i;
 
@@ -113,9 +118,11 @@ static void v1_files(const char *hierarchy, const char *name)
 static void v2_files(const char *point, const char *name)
 {
 	static const char *const files[] = {
-		"memory.max", "memory.swap.max", "memory.peak", "memory.events", "cpu.max",
-		"pids.max", "cgroup.freeze", "cgroup.procs", "cgroup.events",
-		"cgroup.subtree_control",
+		"memory.max",	 "memory.swap.max",
+		"memory.peak",	 "memory.events",
+		"cpu.max",	 "pids.max",
+		"cgroup.freeze", "cgroup.procs",
+		"cgroup.events", "cgroup.subtree_control",
 	};
 	size_t i;
 
@@ -281,7 +288,7 @@ static void unit_of_systemd(void **state)
 	put("", "%s/daemon/cgroup.freeze", unit);
 	mounted(&m, "cgroup2", "cg", "nsdelegate");
 	if (setxattr(path, "user.delegate", "1", 1, 0) < 0)
-		skip();		/* a file system without such attributes */
+		skip(); /* a file system without such attributes */
 	if (open_on(&m, "0::/system.slice/sandboxd.service\n", &c, &e) < 0)
 		fail_msg("%s", e.msg);
 	assert_string_equal(get("%s/daemon/cgroup.procs", unit), "0");
@@ -349,8 +356,8 @@ static void what_the_host_lacks(void **state)
 
 static void paths_stay_below(void **state)
 {
-	static const char *const bad[] = { "", "/", "/a", "a/", "a//b", "..", "../a", "a/../b",
-					   "a/.b", "." };
+	static const char *const bad[] = { "",	 "/",	 "/a",	   "a/",   "a//b",
+					   "..", "../a", "a/../b", "a/.b", "." };
 	auto_buf struct buf m = BUF_INIT;
 	struct cgroups *c = NULL;
 	struct cgroup *g = NULL;
@@ -425,9 +432,15 @@ static void found_again(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(hybrid_host), CASE(v1_host), CASE(v2_only), CASE(unit_of_systemd),
-		CASE(others_control_is_not_ours), CASE(what_the_host_lacks),
-		CASE(paths_stay_below), CASE(failure_leaves_nothing), CASE(found_again),
+		CASE(hybrid_host),
+		CASE(v1_host),
+		CASE(v2_only),
+		CASE(unit_of_systemd),
+		CASE(others_control_is_not_ours),
+		CASE(what_the_host_lacks),
+		CASE(paths_stay_below),
+		CASE(failure_leaves_nothing),
+		CASE(found_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -96,8 +96,7 @@ static void migrated(void **state)
 	assert_int_equal(st.st_mode & 07777, 0600);
 	assert_int_equal(number(d, "PRAGMA user_version"), 1);
 	assert_int_equal(number(d, "PRAGMA synchronous"), 2);
-	assert_int_equal(db_run(d, &e, "INSERT INTO t(k,n) VALUES(?,?)", "si", "a",
-				(int64_t)5), 0);
+	assert_int_equal(db_run(d, &e, "INSERT INTO t(k,n) VALUES(?,?)", "si", "a", (int64_t)5), 0);
 	db_close(d);
 	d = must_open(2);
 	assert_int_equal(number(d, "PRAGMA user_version"), 2);

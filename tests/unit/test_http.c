@@ -213,7 +213,8 @@ static void answers(void **state)
 	assert_int_equal(seen.pid, getpid());
 	assert_answer("POST /echo" END "Content-Length: 5\r\n\r\nhello", "200", "\r\n\r\nhello");
 	assert_answer("POST /echo" END "Transfer-Encoding: chunked\r\n\r\n"
-		      "3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n", "200", "\r\n\r\nhello");
+		      "3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n",
+		      "200", "\r\n\r\nhello");
 	assert_answer("DELETE /echo" END "\r\n", "200", "X-Method: DELETE");
 }
 
@@ -224,8 +225,10 @@ static void targets(void **state)
 		      "path=/parts/a/b/c d q=1 2 h=v a=a/b/0 b=c d/0");
 	assert_answer("GET /parts?q" END "\r\n", "200", "q= h=(none) a=/-2 b=/-2");
 	assert_answer("GET /parts/?r=1" END "\r\n", "200", "q=(none) h=(none) a=/0 b=/-2");
-	assert_answer("GET /parts/0123456789012345678901234567890123456789012345678901234567890123"
-		      END "\r\n", "200", "a=/-36");
+	assert_answer(
+		"GET /parts/0123456789012345678901234567890123456789012345678901234567890123" END
+		"\r\n",
+		"200", "a=/-36");
 }
 
 static void bad_requests(void **state)
@@ -236,9 +239,11 @@ static void bad_requests(void **state)
 	assert_answer("GET /parts/%4" END "\r\n", "400", "percent-encoding");
 	assert_answer("OPTIONS *" END "\r\n", "400", NULL);
 	assert_answer("POST /echo" END "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
-		      "0\r\n\r\n", "400", "more than one");
+		      "0\r\n\r\n",
+		      "400", "more than one");
 	assert_answer("POST /echo" END "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n"
-		      "0\r\n\r\n", "400", NULL);
+		      "0\r\n\r\n",
+		      "400", NULL);
 	assert_answer("POST /echo" END "Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello!",
 		      "400", NULL);
 	assert_answer("POST /echo" END "Transfer-Encoding: gzip\r\n\r\n", "400", NULL);
@@ -479,30 +484,35 @@ static void client_on_the_loop(void **state)
 	assert_non_null(c);
 	memset(big, 'x', sizeof(big));
 	assert_int_equal(httpc_start(c, sock_path, "GET", "/parts/a", headers, NULL, 0, 0,
-				     on_answer, (void *)0), 0);
+				     on_answer, (void *)0),
+			 0);
 	assert_int_equal(httpc_start(c, sock_path, "PUT", "/echo", NULL, big, sizeof(big), 0,
-				     on_answer, (void *)1), 0);
+				     on_answer, (void *)1),
+			 0);
 	assert_int_equal(got.n, 0);
 	wait_for(&got.n, 2);
 	assert_int_equal(got.status[0], 200);
 	assert_int_equal(got.status[1], 200);
-	assert_int_equal(httpc_start(c, sock_path, "GET", "/wait", NULL, NULL, 0, 20,
-				     on_answer, (void *)2), 0);
+	assert_int_equal(httpc_start(c, sock_path, "GET", "/wait", NULL, NULL, 0, 20, on_answer,
+				     (void *)2),
+			 0);
 	wait_for(&got.n, 3);
 	assert_int_equal(got.status[2], 0);
 	assert_string_not_equal(got.error, "");
 	http_reply(seen.waiting[0], 200, NULL, NULL, 0);
-	assert_int_equal(httpc_start(c, missing, "GET", "/", NULL, NULL, 0, 0, on_answer,
-				     (void *)3), 0);
+	assert_int_equal(
+		httpc_start(c, missing, "GET", "/", NULL, NULL, 0, 0, on_answer, (void *)3), 0);
 	wait_for(&got.n, 4);
 	assert_int_equal(got.status[3], 0);
 	assert_int_equal(httpc_start(c, sock_path, "GET", "/", bad, NULL, 0, 0, on_answer, NULL),
 			 -EINVAL);
 	/* freed from inside an answer's function, with another one under way */
 	assert_int_equal(httpc_start(c, sock_path, "GET", "/error", NULL, NULL, 0, 0, on_answer,
-				     (void *)0), 0);
+				     (void *)0),
+			 0);
 	assert_int_equal(httpc_start(c, sock_path, "GET", "/wait", NULL, NULL, 0, 0, on_answer,
-				     (void *)0), 0);
+				     (void *)0),
+			 0);
 	got.free_this = c;
 	wait_for(&got.n, 5);
 	assert_int_equal(got.status[0], 409);

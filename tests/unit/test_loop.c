@@ -110,7 +110,7 @@ static void hang_up(bool unread)
 	close(sv[1]);
 	loop_once(loop, 1000);
 	assert_int_equal(fired[0], 1);
-	loop_once(loop, 0);		/* told once, and the loop doesn't spin on it */
+	loop_once(loop, 0); /* told once, and the loop doesn't spin on it */
 	assert_int_equal(fired[0], 1);
 	loop_event_free(events[0]);
 	close(sv[0]);
@@ -243,7 +243,7 @@ static void on_child(pid_t pid, int status, void *arg)
 {
 	assert_true(pid > 0);
 	status_seen = status;
-	events[0] = loop_event_free(events[0]);	/* allowed, and no more than a wish */
+	events[0] = loop_event_free(events[0]); /* allowed, and no more than a wish */
 	stop(arg);
 }
 
@@ -263,7 +263,7 @@ static int child_status(const char *script)
 	events[0] = loop_child(loop, pid, pidfd, on_child, (void *)0);
 	assert_non_null(events[0]);
 	loop_run(loop);
-	assert_int_equal(waitpid(pid, NULL, WNOHANG), -1);	/* reaped */
+	assert_int_equal(waitpid(pid, NULL, WNOHANG), -1); /* reaped */
 	return status_seen;
 }
 

@@ -72,8 +72,10 @@ static void gets_what_is_given(void **state)
 	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 3);
 	assert_string_equal(out, "[this one][][/]\n");
 	/* the leader of a session of its own */
-	run(&s, "read pid comm st parent group session rest < /proc/$$/stat; "
-	    "[ $pid = $session ] && echo leads", out, sizeof(out));
+	run(&s,
+	    "read pid comm st parent group session rest < /proc/$$/stat; "
+	    "[ $pid = $session ] && echo leads",
+	    out, sizeof(out));
 	assert_string_equal(out, "leads\n");
 	unsetenv("LEAKS");
 }
@@ -82,7 +84,8 @@ static void gets_what_is_given(void **state)
 static void descriptors(void **state)
 {
 	int sv[2], leak = open("/dev/null", O_RDONLY), fds[5], pidfd = -1, status;
-	char text[] = "ls /proc/self/fd | tr '\\n' ' ' >&3; echo second >&4; read x <&0 || echo end >&4";
+	char text[] =
+		"ls /proc/self/fd | tr '\\n' ' ' >&3; echo second >&4; read x <&0 || echo end >&4";
 	char path[] = "PATH=/usr/bin:/bin", out[256] = "";
 	char *argv[] = { sh, dash_c, text, NULL }, *envp[] = { path, NULL };
 	struct proc_spec s = { .path = "/bin/sh", .argv = argv, .envp = envp };
@@ -196,7 +199,7 @@ static void fails(struct proc_spec *s, int errnum, const char *step)
 		fail_msg("no \"%s\" in: %s", step, e.msg);
 	assert_int_equal(pid, -7);
 	assert_int_equal(pidfd, -7);
-	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);	/* no child is left */
+	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* no child is left */
 	assert_int_equal(errno, ECHILD);
 }
 
@@ -228,7 +231,10 @@ static void identity_and_namespaces(void **state)
 {
 	char path[] = "PATH=/usr/bin:/bin", out[256];
 	char *envp[] = { path, NULL };
-	struct proc_spec s = { .envp = envp, .drop = true, .uid = 12345, .gid = 23456,
+	struct proc_spec s = { .envp = envp,
+			       .drop = true,
+			       .uid = 12345,
+			       .gid = 23456,
 			       .clone_flags = CLONE_NEWPID | CLONE_NEWUTS };
 
 	(void)state;

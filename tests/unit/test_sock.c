@@ -24,7 +24,7 @@
 #include "lib/util.h"
 
 static char dir[] = "/tmp/test_sock.XXXXXX";
-static char *deep;		/* more than 200 characters, with spaces */
+static char *deep; /* more than 200 characters, with spaces */
 
 static int make_dir(void **state)
 {
@@ -220,7 +220,7 @@ static void bad_directories(void **state)
 	assert_int_equal(rundir_open(below, ok, "netd", &d, &e), -ENOTDIR);
 	assert_non_null(strstr(e.msg, below));
 	assert_int_equal(rundir_open(ok, below, "netd", &d, &e), -ENOTDIR);
-	assert_int_equal(rundir_pid(ok, "netd"), 0);		/* the lock was let go */
+	assert_int_equal(rundir_pid(ok, "netd"), 0); /* the lock was let go */
 	assert_int_equal(rundir_open("/proc/1/nowhere", ok, "netd", &d, &e), -ENOENT);
 	assert_non_null(strstr(e.msg, "/proc/1/nowhere"));
 	assert_int_equal(mkdir(open_dir, 0700), 0);
