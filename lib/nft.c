@@ -782,10 +782,13 @@ static void put_stamp(struct tx *t, const char *hash, uint32_t gen)
 	struct nft_table_name n = { .family = NFPROTO_IPV4, .table = STAMP_TABLE };
 	struct nftnl_set *s = nft_set_make(&n, STAMP_SET, &spec, ++t->set_id);
 	struct nftnl_set_elem *el = nftnl_set_elem_alloc();
-	uint8_t key[20];
+	uint8_t key[20] = {0};
 
 	t->now = NULL;
-	nft_stamp_key(hash, gen, key);
+	if (strlen(hash) != 32)
+		tx_fail(t, -EINVAL);
+	else
+		nft_stamp_key(hash, gen, key);
 	if (!s || !el || nftnl_set_elem_set(el, NFTNL_SET_ELEM_KEY, key, sizeof(key))) {
 		tx_fail(t, -ENOMEM);
 		if (el)

@@ -519,7 +519,37 @@ static void fail_at(struct apply *a, size_t i, int r, const char *sentence)
 	say(&a->steps[i], r, sentence, a->e);
 }
 
-/* a link that is there already is fine if it is the one that was meant */
+static struct nl *peer_of(struct apply *a, const struct item *it, const struct nl_link *l)
+{
+	return strcmp(l->peer_ns, it->ns) ? a->peer(l->peer_ns, a->arg) : a->s;
+}
+
+/* is the far end where it ought to be?  Its namespace may be a new one of the same
+ * name, while the old one, and with it this link, is kept alive by a process */
+static int far_end_same(struct apply *a, const struct item *it)
+{
+	auto_buf struct buf b = BUF_INIT;
+	char index[16] = "", peer_index[16] = "";
+	struct nl_link l;
+	struct nl *peer;
+	int r = nl_parse_link(it->key, it->val, &l);
+
+	if (r)
+		return r;
+	peer = peer_of(a, it, &l);
+	if (!peer)
+		return -ENOENT;
+	r = nl_observe_link(peer, l.peer, &b);
+	if (r || buf_error(&b))
+		return r == -ENODEV ? -EEXIST : r ? r : -ENOMEM;
+	(void)item_arg(buf_str(&b), "index", index, sizeof(index));
+	(void)item_arg(buf_str(&b), "peer-index", peer_index, sizeof(peer_index));
+	return strtoul(index, NULL, 10) == l.peer_index &&
+		strtoul(peer_index, NULL, 10) == l.index ? 0 : -EEXIST;
+}
+
+/* a link that is there already is fine if it is the one that was meant; 0, -EEXIST
+ * if it isn't, other errors */
 static int same_link(struct apply *a, const struct item *it)
 {
 	auto_buf struct buf b = BUF_INIT;
@@ -527,8 +557,8 @@ static int same_link(struct apply *a, const struct item *it)
 
 	if (r || buf_error(&b))
 		return r == -ENODEV ? -EEXIST : r ? r : -ENOMEM;
-	/* it may still be down: the messages that follow see to it */
-	return nl_link_matches(buf_str(&b), it->val) ? 0 : -EEXIST;
+	/* it may be down: the messages that go with it see to that */
+	return nl_link_same(buf_str(&b), it->val) ? far_end_same(a, it) : -EEXIST;
 }
 
 static void settle(struct apply *a, struct nl_batch *b)
@@ -564,7 +594,7 @@ static int add_far(struct apply *a, size_t i, struct nl **last)
 
 	if (r)
 		return r;
-	peer = strcmp(l.peer_ns, it->ns) ? a->peer(l.peer_ns, a->arg) : a->s;
+	peer = peer_of(a, it, &l);
 	if (!peer)
 		return -ENOENT;
 	if (peer != *last || a->far.n + 2 > NL_SLICE_MAX)
@@ -642,6 +672,14 @@ static size_t apply_slice(struct apply *a, size_t i)
 	return i;
 }
 
+/* before a link is replaced: deletes it, unless it is the right one */
+static int make_room(struct apply *a, const struct item *it)
+{
+	int r = same_link(a, it);
+
+	return r == -EEXIST ? nl_delete_links(a->s, &it->key, 1) : r;
+}
+
 size_t nl_apply(struct nl *s, const struct step *steps, size_t n, bool *done,
 		nl_ns_fd_fn ns_fd, nl_peer_fn peer, void *arg, struct err *e)
 {
@@ -662,7 +700,7 @@ size_t nl_apply(struct nl *s, const struct step *steps, size_t n, bool *done,
 			continue;
 		}
 		if (is_link_add(&steps[i]) && steps[i].op == STEP_REPLACE) {
-			int r = nl_delete_links(s, &steps[i].old->key, 1);
+			int r = make_room(a, steps[i].new);
 
 			if (r) {
 				fail_at(a, i, r, "");

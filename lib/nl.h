@@ -37,6 +37,8 @@ typedef int (*nl_ns_fd_fn)(const char *ns, void *arg);
  * failing one is steps[return] and "e" holds the kernel's sentence.  Steps after
  * a failing one in the same slice may have been done too: "done[i]" says so for
  * each.  Adding what exists equal, and deleting what is gone, is success.
+ * Replacing a link makes it anew unless it is still the right one between the
+ * right ends: then its settings are written again and it is brought up.
  */
 typedef struct nl *(*nl_peer_fn)(const char *ns, void *arg);
 size_t nl_apply(struct nl *s, const struct step *steps, size_t n, bool *done,
@@ -54,6 +56,7 @@ int nl_delete_links(struct nl *s, const char *const *names, size_t n);
  * Retries interrupted dumps.
  */
 int nl_observe(struct nl *s, const char *ns, struct program *ret, struct err *e);
+/* equal in all that can be read, and up */
 bool nl_link_matches(const char *observed_val, const char *program_val);
 struct nl_counters {
 	unsigned long long rx_packets, rx_bytes, tx_packets, tx_bytes;

@@ -131,6 +131,8 @@ int nl_build_step(struct nl_build *bd, const struct step *st, struct err *e);
 int nl_build_peer(struct nl_batch *b, size_t step, const struct nl_link *l);
 struct nl_msg *nl_msg_link_by_name(int type, int flags, const char *name);
 
+/* as nl_link_matches(), but for what a step sets again without making the link anew: up, alias */
+bool nl_link_same(const char *observed_val, const char *program_val);
 /* a link's observed value; -ENODEV */
 int nl_observe_link(struct nl *s, const char *name, struct buf *ret);
 

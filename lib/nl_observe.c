@@ -116,15 +116,25 @@ static bool same_arg(const char *a, const char *b, const char *name)
 	return !strcmp(x, y);
 }
 
-bool nl_link_matches(const char *observed_val, const char *program_val)
+bool nl_link_same(const char *observed_val, const char *program_val)
 {
-	static const char *const names[] = { "index", "mac", "mtu", "alias", "peer-index" };
+	/* the alias isn't here: it is set again by whoever finds the link */
+	static const char *const names[] = { "index", "mac", "mtu", "peer-index" };
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(names); i++)
 		if (!same_arg(observed_val, program_val, names[i]))
 			return false;
 	return true;
+}
+
+bool nl_link_matches(const char *observed_val, const char *program_val)
+{
+	char up[8] = "1";
+
+	(void)item_arg(observed_val, "up", up, sizeof(up));
+	return !strcmp(up, "1") && same_arg(observed_val, program_val, "alias") &&
+		nl_link_same(observed_val, program_val);
 }
 
 /* ---- addresses ---- */

@@ -252,6 +252,42 @@ static void test_replace(void **state)
 	assert_has(&b, "mtu 1500");
 }
 
+/* a link that someone took down or renamed in words is put right, not made anew */
+static void test_repair(void **state)
+{
+	const struct step repair[] = {
+		REPLACE(LINK, LINK, LINK_VAL " differs", LINK_VAL),
+		ADD(ROUTE, "50 10.0.1.5/32", "dev " LINK " scope link"),
+	};
+	auto_buf struct buf b = BUF_INIT;
+	struct program seen;
+	struct err e = {0};
+
+	(void)state;
+	APPLY(r, mix);
+	in_workload();
+	test_in(ns_r, &b, "ip link set " LINK " down alias else; ip -n x link 2>&1");
+	assert_ok(nl_observe(r, "r", &seen, &e), e);
+	assert_false(nl_link_matches(program_find(&seen, "r", ITEM_LINK, LINK)->val, LINK_VAL));
+	program_done(&seen);
+	APPLY(r, repair);
+	assert_ok(nl_observe(r, "r", &seen, &e), e);
+	assert_true(nl_link_matches(program_find(&seen, "r", ITEM_LINK, LINK)->val, LINK_VAL));
+	assert_non_null(program_find(&seen, "r", ITEM_ROUTE, "50 10.0.1.5/32"));
+	program_done(&seen);
+	/* its far end was never touched */
+	test_in(ns_w, &b, "ip addr; ip route");
+	assert_has(&b, "inet 10.0.1.5/24");
+	assert_has(&b, "default via 10.0.1.1");
+	/* an end that sits elsewhere is not the link that was meant */
+	test_in(ns_w, &b, "ip link set eth0 down; ip link set eth0 name gone");
+	APPLY(r, repair);
+	test_in(ns_w, &b, "ip -br addr");
+	assert_has(&b, "eth0@");
+	assert_has_not(&b, "10.0.1.5");
+	assert_has_not(&b, "gone");
+}
+
 static void test_kernels_sentence(void **state)
 {
 	const struct step steps[] = {
@@ -383,10 +419,10 @@ static void test_faults(void **state)
 		assert_false(done[ret]);
 	}
 	fault_set(0);
-	/* 4 for the link, 1 to look whether the one that is there is it, 1 for the far
+	/* 4 for the link, 2 to look whether the one that is there is it, 1 for the far
 	 * end, 1 each for the others; a build without faults has none */
 	if (fault_count())
-		assert_int_equal(n, ARRAY_SIZE(mix) - 1 + 4 + 1 + 1 + 1);
+		assert_int_equal(n, ARRAY_SIZE(mix) - 1 + 4 + 2 + 1 + 1);
 	APPLY(r, mix);
 }
 
@@ -399,6 +435,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_other_link_of_that_name, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_delete, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_replace, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_repair, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_kernels_sentence, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refused_words, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_many, setup, teardown),
