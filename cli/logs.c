@@ -17,10 +17,13 @@
 #include "lib/util.h"
 
 #define LINE_MAX_SIZE (64 * 1024)	/* a longer line comes in pieces */
+#define ASK_AGAIN_MS 500
 
 struct file {
 	char *node;		/* owns */
-	int fd, watch;		/* owns fd */
+	int fd;			/* owns */
+	dev_t dev;
+	ino_t ino;
 	struct buf line;	/* what came since the last newline */
 };
 
@@ -31,15 +34,19 @@ struct follow {
 	bool prefixed;		/* several nodes */
 };
 
+static void file_done(struct file *file)
+{
+	free(file->node);
+	auto_close_fn(&file->fd);
+	buf_done(&file->line);
+}
+
 static void follow_done(struct follow *f)
 {
 	size_t i;
 
-	for (i = 0; i < f->n; i++) {
-		free(f->files[i].node);
-		auto_close_fn(&f->files[i].fd);
-		buf_done(&f->files[i].line);
-	}
+	for (i = 0; i < f->n; i++)
+		file_done(&f->files[i]);
 	free(f->files);
 	auto_close_fn(&f->watch_fd);
 }
@@ -129,33 +136,58 @@ static int print_now(struct cli *c, const char *lab, const char *node)
 
 /* ---- what comes ---- */
 
+/* a descriptor whose file is followed already is closed */
+static int take_file(const struct cli *c, const char *node, int fd, struct follow *f)
+{
+	struct file *file;
+	char path[40];
+	struct stat st;
+	size_t i;
+
+	if (fstat(fd, &st) < 0)
+		st = (struct stat){0};
+	for (i = 0; i < f->n; i++)
+		if (f->files[i].ino == st.st_ino && f->files[i].dev == st.st_dev) {
+			close(fd);
+			return 0;
+		}
+	file = reallocarray(f->files, f->n + 1, sizeof(*file));
+	if (!file) {
+		close(fd);
+		return out_no_memory(c);
+	}
+	f->files = file;
+	file = &f->files[f->n++];
+	*file = (struct file){ .fd = fd, .dev = st.st_dev, .ino = st.st_ino, .node = strdup(node) };
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	if (!file->node)
+		return out_no_memory(c);
+	/* the magic link leads to the file itself, wherever it is */
+	if (inotify_add_watch(f->watch_fd, path, IN_MODIFY | IN_ATTRIB | IN_MOVE_SELF) < 0)
+		return out_fail(c, ERR_STATE, "logs: cannot follow %s: %s", out_safe(node),
+				strerror(errno));
+	return 0;
+}
+
 static int take_files(const struct cli *c, const cJSON *m, const int *fds, size_t n_fds,
 		      struct follow *f)
 {
 	const cJSON *name = json_get(m, "files") ? json_get(m, "files")->child : NULL;
-	char path[40];
 	size_t i;
+	int r = 0;
 
-	f->files = calloc(n_fds + 1, sizeof(*f->files));
-	if (!f->files)
-		return out_no_memory(c);
 	for (i = 0; i < n_fds; i++, name = name ? name->next : NULL) {
-		struct file *file = &f->files[f->n++];
-
-		file->fd = fds[i];
-		file->watch = -1;
-		file->node = strdup(cJSON_IsString(name) ? name->valuestring : "?");
-		(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fds[i]);
-		if (file->node)
-			file->watch = inotify_add_watch(f->watch_fd, path, IN_MODIFY | IN_ATTRIB);
+		if (r)
+			close(fds[i]);
+		else
+			r = take_file(c, cJSON_IsString(name) ? name->valuestring : "?", fds[i], f);
 	}
-	for (i = 0; i < f->n; i++)
-		if (!f->files[i].node || f->files[i].watch < 0)
-			return out_fail(c, ERR_STATE, "logs: cannot follow: %s", strerror(errno));
-	return 0;
+	return r;
 }
 
-static int ask(struct cli *c, const char *lab, const char *node, struct follow *f)
+/* asks for the files that there are now; "again": a lab that is gone is the end,
+ * which is told by -1 and not an error */
+static int ask(struct cli *c, const char *lab, const char *node, bool again, struct follow *f)
 {
 	auto_json cJSON *m = NULL;
 	cJSON *q = cJSON_CreateObject();
@@ -180,7 +212,7 @@ static int ask(struct cli *c, const char *lab, const char *node, struct follow *
 	if (r < 0)
 		return out_fail(c, ERR_UNAVAILABLE, "%s: sandboxd is gone", what);
 	if (!r && json_get(m, "error"))
-		r = door_fail(c, what, json_get(m, "error"));
+		return again ? -1 : door_fail(c, what, json_get(m, "error"));
 	return r ? r : take_files(c, m, fds, n, f);
 }
 
@@ -211,6 +243,9 @@ static bool read_on(const struct cli *c, const struct follow *f, struct file *fi
 	bool alive = fstat(file->fd, &st) == 0 && st.st_nlink > 0;
 	ssize_t n;
 
+	/* emptied: what was written since begins at its start */
+	if (alive && st.st_size < lseek(file->fd, 0, SEEK_CUR))
+		(void)lseek(file->fd, 0, SEEK_SET);
 	while ((n = read(file->fd, bytes, sizeof(bytes))) > 0) {
 		buf_add(&file->line, bytes, (size_t)n);
 		print_whole_lines(c, f, file);
@@ -220,30 +255,52 @@ static bool read_on(const struct cli *c, const struct follow *f, struct file *fi
 	return alive;
 }
 
+static void read_all(const struct cli *c, struct follow *f)
+{
+	size_t i = 0;
+
+	while (i < f->n) {
+		if (read_on(c, f, &f->files[i])) {
+			i++;
+			continue;
+		}
+		file_done(&f->files[i]);
+		memmove(&f->files[i], &f->files[i + 1], (f->n - i - 1) * sizeof(*f->files));
+		f->n--;
+	}
+}
+
+/* logs are turned over and nodes come and go: from time to time the files are
+ * asked for anew.  What was renamed is read to its end before */
 static int follow(struct cli *c, const char *lab, const char *node)
 {
 	auto_follow struct follow f = { .prefixed = !node };
+	struct mono asked = mono_now();
 	struct pollfd p;
 	char drain[8192];
-	size_t i;
-	int r, alive = 1;
+	int r;
 
 	f.watch_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	if (f.watch_fd < 0)
 		return out_fail(c, ERR_STATE, "logs: inotify: %s", strerror(errno));
-	r = ask(c, lab, node, &f);
+	r = ask(c, lab, node, false, &f);
+	c->no_start = true;	/* a daemon that goes is no reason to start another */
 	p = (struct pollfd){ .fd = f.watch_fd, .events = POLLIN };
-	while (!r && alive) {
+	while (!r) {
 		/* emptied before reading, so that nothing written later is missed */
 		while (read(f.watch_fd, drain, sizeof(drain)) > 0)
 			;
-		for (alive = 0, i = 0; i < f.n; i++)
-			alive += read_on(c, &f, &f.files[i]);
+		read_all(c, &f);
 		r = out_done(c);
-		if (!r && alive && poll(&p, 1, -1) < 0 && errno != EINTR)
+		if (!r && poll(&p, 1, ASK_AGAIN_MS) < 0 && errno != EINTR)
 			r = out_fail(c, ERR_INTERNAL, "logs: poll: %s", strerror(errno));
+		if (!r && mono_ms_since(asked) >= ASK_AGAIN_MS) {
+			asked = mono_now();
+			r = ask(c, lab, node, true, &f);
+		}
 	}
-	return r;
+	read_all(c, &f);
+	return r < 0 ? out_done(c) : r;
 }
 
 static int logs(struct cli *c, const struct args *a)
