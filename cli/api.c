@@ -40,7 +40,7 @@ static void take_answer(struct httpc_answer *a, void *arg)
 
 	w->answered = true;
 	w->answer = *a;
-	*a = (struct httpc_answer){0};
+	*a = (struct httpc_answer){ 0 };
 }
 
 /* requests that are under way hold pointers to their callers: they go with the
@@ -55,7 +55,7 @@ int api_send(struct cli *c, const struct api_request *q, struct httpc_answer *re
 {
 	static bool checked;
 	auto_free char *sock = daemon_sock(c, q->to);
-	struct waiting w = {0};
+	struct waiting w = { 0 };
 	int r;
 
 	r = checked ? 0 : daemons_need(c);
@@ -89,7 +89,7 @@ int api_send(struct cli *c, const struct api_request *q, struct httpc_answer *re
 
 int api_json(struct cli *c, const char *what, const struct api_request *q, cJSON **ret)
 {
-	struct httpc_answer a = {0};
+	struct httpc_answer a = { 0 };
 	cJSON *v = NULL;
 	char why[200] = "empty";
 	int r = api_send(c, q, &a);
@@ -113,7 +113,10 @@ int api_json(struct cli *c, const char *what, const struct api_request *q, cJSON
 int api_get(struct cli *c, const char *what, const char *path, cJSON **ret)
 {
 	struct api_request q = {
-		.to = DAEMON_SANDBOXD, .method = "GET", .path = path, .wait_ms = API_WAIT_MS,
+		.to = DAEMON_SANDBOXD,
+		.method = "GET",
+		.path = path,
+		.wait_ms = API_WAIT_MS,
 	};
 
 	return path ? api_json(c, what, &q, ret) : out_no_memory(c);

@@ -13,15 +13,15 @@
 #include "lib/http.h"
 #include "lib/json.h"
 
-#define API_WAIT_MS 120000	/* for what takes no time-out of its own */
+#define API_WAIT_MS 120000 /* for what takes no time-out of its own */
 
 struct api_request {
 	enum daemon to;
-	const char *method, *path;	/* path with its query, escaped */
-	const char *const *headers;	/* NULL, or NULL-terminated "Name: value" */
+	const char *method, *path;  /* path with its query, escaped */
+	const char *const *headers; /* NULL, or NULL-terminated "Name: value" */
 	const void *body;
 	size_t size;
-	int64_t wait_ms;		/* 0: without end */
+	int64_t wait_ms; /* 0: without end */
 };
 
 /* both daemons are there, the loop too; done by the calls below, too */

@@ -16,7 +16,7 @@
 #include "lib/util.h"
 
 #define GLOBALS_MAX 12
-#define LONG_BASE 256		/* value of the first option without a letter */
+#define LONG_BASE 256 /* value of the first option without a letter */
 
 const struct arg_opt ARG_GLOBALS[] = {
 	{ "run-dir", 0, "DIR", "sockets, logs and namespaces (/run/vpclab)" },
@@ -54,7 +54,8 @@ static void add_options(struct parser *p, const struct arg_opt *o)
 		char *s = p->letters + strlen(p->letters);
 
 		p->longs[p->n] = (struct option){
-			.name = o->name, .has_arg = has_arg(o),
+			.name = o->name,
+			.has_arg = has_arg(o),
 			.val = o->letter ? o->letter : LONG_BASE + (int)p->n,
 		};
 		p->all[p->n++] = o;
@@ -79,8 +80,7 @@ static const struct arg_opt *by_value(const struct parser *p, int val)
 	return NULL;
 }
 
-__attribute__((format(printf, 2, 3)))
-static void mistake(struct parser *p, const char *fmt, ...)
+__attribute__((format(printf, 2, 3))) static void mistake(struct parser *p, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -114,7 +114,7 @@ static void add_value(struct args *a, const struct arg_opt *o, const char *value
 
 static int start(struct parser *p, const struct arg_spec *spec, int argc, struct args *ret)
 {
-	*ret = (struct args){0};
+	*ret = (struct args){ 0 };
 	/* every argument is one word, or at most one letter a byte: count those */
 	ret->words = calloc((size_t)argc + 1, sizeof(*ret->words));
 	ret->values = NULL;
@@ -145,24 +145,23 @@ static void check_words(struct parser *p, const struct arg_spec *spec)
 	if (a->n_words < spec->min_words)
 		mistake(p, "something is missing: vpclab %s %s", spec->verb, spec->usage);
 	else if (a->n_words > spec->max_words)
-		mistake(p, "too many words, from '%s' on: vpclab %s%s%s",
-			a->words[spec->max_words], spec->verb, spec->usage[0] ? " " : "",
-			spec->usage);
+		mistake(p, "too many words, from '%s' on: vpclab %s%s%s", a->words[spec->max_words],
+			spec->verb, spec->usage[0] ? " " : "", spec->usage);
 	else if (a->rest && !spec->command_after)
 		mistake(p, "nothing may follow '--': vpclab %s %s", spec->verb, spec->usage);
 	else if (spec->command_after && (!a->rest || !a->rest[0]))
 		mistake(p, "no command given: vpclab %s %s", spec->verb, spec->usage);
 }
 
-int args_parse(const struct arg_spec *spec, int argc, char **argv, struct args *ret,
-	       int *ret_used, char *ret_why, size_t size)
+int args_parse(const struct arg_spec *spec, int argc, char **argv, struct args *ret, int *ret_used,
+	       char *ret_why, size_t size)
 {
 	struct parser p = { .ret = ret, .why = ret_why, .why_size = size };
 	int c;
 
 	if (start(&p, spec, argc, ret) < 0 || room_for_values(ret, argc, argv) < 0)
 		return -ENOMEM;
-	optind = 0;		/* GNU: start anew */
+	optind = 0; /* GNU: start anew */
 	opterr = 0;
 	while ((c = getopt_long(argc, argv, p.letters, p.longs, NULL)) != -1) {
 		if (c == 1) {
@@ -192,7 +191,7 @@ void args_done(struct args *a)
 {
 	free(a->words);
 	free(a->values);
-	*a = (struct args){0};
+	*a = (struct args){ 0 };
 }
 
 const char *args_get(const struct args *a, const char *name)
@@ -220,8 +219,8 @@ const char *args_nth(const struct args *a, const char *name, size_t idx)
 	return NULL;
 }
 
-int args_number(const struct args *a, const char *name, uint64_t min, uint64_t max,
-		uint64_t def, uint64_t *ret)
+int args_number(const struct args *a, const char *name, uint64_t min, uint64_t max, uint64_t def,
+		uint64_t *ret)
 {
 	const char *s = args_get(a, name);
 
@@ -248,8 +247,8 @@ int parse_seconds(const char *s, double min, double max, double *ret)
 	return 0;
 }
 
-int args_seconds(const struct args *a, const char *name, double min, double max,
-		 double def, double *ret)
+int args_seconds(const struct args *a, const char *name, double min, double max, double def,
+		 double *ret)
 {
 	const char *s = args_get(a, name);
 

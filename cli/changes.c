@@ -12,7 +12,7 @@
 #include "cli/out.h"
 #include "lib/util.h"
 
-#define PATIENCE_MS 60000	/* beyond the daemon's own limit: queue and undo */
+#define PATIENCE_MS 60000 /* beyond the daemon's own limit: queue and undo */
 
 static const struct {
 	const char *action, *sign, *done;
@@ -61,8 +61,12 @@ static int ask(struct cli *c, const struct put *p, const char *method, const cha
 	char what[200];
 	const char *headers[3] = { "Content-Type: application/json", NULL, NULL };
 	struct api_request q = {
-		.to = DAEMON_SANDBOXD, .method = method, .path = path, .headers = headers,
-		.body = p->s->text, .size = p->s->size,
+		.to = DAEMON_SANDBOXD,
+		.method = method,
+		.path = path,
+		.headers = headers,
+		.body = p->s->text,
+		.size = p->s->size,
 		.wait_ms = (int64_t)(p->timeout * 1000) + PATIENCE_MS,
 	};
 	cJSON *answer = NULL;
@@ -131,7 +135,7 @@ void changes_print(const struct cli *c, const cJSON *answer)
 const char *changes_summary(const cJSON *answer)
 {
 	static char text[120];
-	size_t counts[ARRAY_SIZE(ACTIONS)] = {0}, i, n = 0;
+	size_t counts[ARRAY_SIZE(ACTIONS)] = { 0 }, i, n = 0;
 	const cJSON *change;
 
 	cJSON_ArrayForEach(change, json_get(answer, "changes"))

@@ -11,14 +11,14 @@
 #include "cli/cli.h"
 #include "cli/source.h"
 
-#define UP_TIMEOUT 60.0		/* s */
+#define UP_TIMEOUT 60.0 /* s */
 
 struct put {
 	const struct source *s;
-	const char *lab;	/* the name it gets */
-	double timeout;		/* s */
+	const char *lab; /* the name it gets */
+	double timeout;	 /* s */
 	bool strict;
-	pid_t lease;		/* the lab goes with this process; 0: it stays */
+	pid_t lease; /* the lab goes with this process; 0: it stays */
 };
 
 /* both: "ret" owns the daemon's answer, its warnings joined with the file's own

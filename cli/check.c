@@ -10,7 +10,7 @@
 #include "cli/source.h"
 
 struct tally {
-	cJSON *errors, *warnings;	/* own */
+	cJSON *errors, *warnings; /* own */
 	int status;
 };
 
@@ -29,7 +29,7 @@ static void tell(const struct cli *c, const struct source *s, const cJSON *doc, 
 	size_t n = s->issues.n_warnings;
 
 	if (!s->lab || strict)
-		(void)out_fail_issues(c, s->file, &s->issues);	/* prints; the status is ours */
+		(void)out_fail_issues(c, s->file, &s->issues); /* prints; the status is ours */
 	else
 		out_warnings(c, json_get(doc, "warnings"));
 	if (!s->lab || (strict && n) || c->quiet)
@@ -40,8 +40,7 @@ static void tell(const struct cli *c, const struct source *s, const cJSON *doc, 
 		printf("%s: valid\n", out_safe(s->file));
 }
 
-static int check_one(const struct cli *c, const char *file, const struct args *a,
-		     struct tally *t)
+static int check_one(const struct cli *c, const char *file, const struct args *a, struct tally *t)
 {
 	bool strict = args_has(a, "strict");
 	auto_json cJSON *doc = NULL;
@@ -95,7 +94,11 @@ static const struct arg_opt OPTS[] = {
 };
 
 const struct verb VERB_CHECK = {
-	.name = "check", .usage = "FILE...",
+	.name = "check",
+	.usage = "FILE...",
 	.summary = "validate lab files: all errors and warnings, without a daemon",
-	.opts = OPTS, .min_words = 1, .max_words = SIZE_MAX, .fn = check,
+	.opts = OPTS,
+	.min_words = 1,
+	.max_words = SIZE_MAX,
+	.fn = check,
 };

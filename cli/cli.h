@@ -16,12 +16,12 @@
 #include "cli/args.h"
 
 enum {
-	EXIT_HELD = 0,		/* done, all held */
-	EXIT_FAILED = 1,	/* an expectation, or a function error */
-	EXIT_USAGE = 2,		/* usage, or an invalid lab file */
-	EXIT_NOTHING = 3,	/* nothing to do the job on */
-	EXIT_UNSUPPORTED = 4,	/* this host or build can't */
-	EXIT_OPERATION = 5,	/* the operation itself failed */
+	EXIT_HELD = 0,	      /* done, all held */
+	EXIT_FAILED = 1,      /* an expectation, or a function error */
+	EXIT_USAGE = 2,	      /* usage, or an invalid lab file */
+	EXIT_NOTHING = 3,     /* nothing to do the job on */
+	EXIT_UNSUPPORTED = 4, /* this host or build can't */
+	EXIT_OPERATION = 5,   /* the operation itself failed */
 	EXIT_CANT_RUN = 125
 };
 
@@ -29,23 +29,23 @@ struct loop;
 struct httpc;
 
 struct cli {
-	char *run, *state;	/* own; absolute */
-	bool json;		/* -o json */
+	char *run, *state; /* own; absolute */
+	bool json;	   /* -o json */
 	bool quiet, verbose, no_start;
 	bool color_out, color_err;
-	bool progress;		/* standard error is a terminal, and not -q */
-	struct loop *loop;	/* owns; made by the first request (api.c) */
+	bool progress;	   /* standard error is a terminal, and not -q */
+	struct loop *loop; /* owns; made by the first request (api.c) */
 	struct httpc *httpc;
-	volatile int interrupted;	/* the signal that asked us to end; 0: none */
+	volatile int interrupted; /* the signal that asked us to end; 0: none */
 };
 
 struct verb {
 	const char *name;
-	const char *usage;		/* "FILE..." */
-	const char *summary;		/* one line, for help */
-	const char *more;		/* NULL, or further lines for "help VERB" */
-	const struct arg_opt *opts;	/* ends with a NULL name; NULL: none */
-	size_t min_words, max_words;	/* as in struct arg_spec */
+	const char *usage;	     /* "FILE..." */
+	const char *summary;	     /* one line, for help */
+	const char *more;	     /* NULL, or further lines for "help VERB" */
+	const struct arg_opt *opts;  /* ends with a NULL name; NULL: none */
+	size_t min_words, max_words; /* as in struct arg_spec */
 	size_t command_after;
 	int (*fn)(struct cli *c, const struct args *a);
 };

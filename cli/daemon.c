@@ -17,7 +17,7 @@
 static cJSON *status_of(const struct cli *c, enum daemon d)
 {
 	auto_free char *sock = daemon_sock(c, d);
-	struct httpc_answer a = {0};
+	struct httpc_answer a = { 0 };
 	cJSON *v = NULL;
 
 	if (sock && httpc_call(sock, "GET", "/v1/status", NULL, NULL, 0, 10000, &a) == 0 &&
@@ -61,7 +61,7 @@ static cJSON *gather(const struct cli *c)
 	while (more && more->child) {
 		item = cJSON_DetachItemViaPointer(more, more->child);
 		if (json_get(limits, item->string))
-			cJSON_Delete(item);	/* netd's word stands */
+			cJSON_Delete(item); /* netd's word stands */
 		else
 			cJSON_AddItemToObject(limits, item->string, item);
 	}
@@ -95,7 +95,7 @@ static int status(const struct cli *c)
 		(void)snprintf(pid, sizeof(pid), "%.0f", json_num(o, "pid", 0));
 		if (!strcmp(pid, "0"))
 			cells[1] = NULL;
-		(void)table_add(t, cells);	/* table_print() tells */
+		(void)table_add(t, cells); /* table_print() tells */
 		table_color(t, 2, !strcmp(cells[2], "running") ? "green" : "yellow");
 	}
 	r = t ? table_print(t, stdout) : -1;
@@ -128,7 +128,11 @@ static const struct arg_opt OPTS[] = {
 };
 
 const struct verb VERB_DAEMON = {
-	.name = "daemon", .usage = "start|stop|status",
+	.name = "daemon",
+	.usage = "start|stop|status",
 	.summary = "the daemons of this run directory; labs stay up when they stop",
-	.opts = OPTS, .min_words = 1, .max_words = 1, .fn = daemon_verb,
+	.opts = OPTS,
+	.min_words = 1,
+	.max_words = 1,
+	.fn = daemon_verb,
 };

@@ -26,8 +26,8 @@
 
 #define START_LIMIT_MS 15000
 #define STOP_LIMIT_MS 15000
-#define LOOK_AGAIN_MS 20	/* bind(2) is seen by inotify, listen(2) isn't */
-#define TAIL_SIZE 600		/* bytes of a log that an error shows */
+#define LOOK_AGAIN_MS 20 /* bind(2) is seen by inotify, listen(2) isn't */
+#define TAIL_SIZE 600	 /* bytes of a log that an error shows */
 
 extern char **environ;
 
@@ -99,9 +99,9 @@ static int daemon_answers(const struct cli *c, enum daemon d)
 
 struct starting {
 	enum daemon d;
-	int log_fd, pidfd, watch_fd;	/* own; -1 */
-	off_t log_from;			/* where its own lines begin */
-	char *log;			/* owns */
+	int log_fd, pidfd, watch_fd; /* own; -1 */
+	off_t log_from;		     /* where its own lines begin */
+	char *log;		     /* owns */
 };
 
 static void starting_done(struct starting *s)
@@ -161,15 +161,25 @@ static void log_tail(const struct starting *s, char *ret, size_t size)
 static int spawn(const struct cli *c, struct starting *s, const char *group)
 {
 	auto_free char *program = daemon_program(NAMES[s->d]);
-	char *argv[] = { (char *)NAMES[s->d], (char *)"--run-dir", c->run,
-			 (char *)"--state-dir", c->state,
-			 group ? (char *)"--group" : NULL, (char *)group, NULL };
+	char *argv[] = { (char *)NAMES[s->d],
+			 (char *)"--run-dir",
+			 c->run,
+			 (char *)"--state-dir",
+			 c->state,
+			 group ? (char *)"--group" : NULL,
+			 (char *)group,
+			 NULL };
 	const int fds[] = { -1, s->log_fd, s->log_fd };
 	struct proc_spec spec = {
-		.path = program, .argv = argv, .envp = environ, .fds = fds,
-		.n_fds = ARRAY_SIZE(fds), .cwd = "/", .session = true,
+		.path = program,
+		.argv = argv,
+		.envp = environ,
+		.fds = fds,
+		.n_fds = ARRAY_SIZE(fds),
+		.cwd = "/",
+		.session = true,
 	};
-	struct err e = {0};
+	struct err e = { 0 };
 	pid_t pid;
 
 	if (!program)
@@ -194,9 +204,11 @@ static int tell_end(const struct cli *c, const struct starting *s)
 	else if (WIFSIGNALED(status))
 		(void)snprintf(how, sizeof(how), " (signal %d)", WTERMSIG(status));
 	log_tail(s, tail, sizeof(tail));
-	return out_fail(c, WIFEXITED(status) && WEXITSTATUS(status) == EXIT_UNSUPPORTED ?
-			ERR_HOST : ERR_UNAVAILABLE, "%s: did not start%s: %s", NAMES[s->d], how,
-			*tail ? tail : s->log);
+	return out_fail(c,
+			WIFEXITED(status) && WEXITSTATUS(status) == EXIT_UNSUPPORTED ?
+				ERR_HOST :
+				ERR_UNAVAILABLE,
+			"%s: did not start%s: %s", NAMES[s->d], how, *tail ? tail : s->log);
 }
 
 static int wait_for(const struct cli *c, struct starting *s)
@@ -216,7 +228,7 @@ static int wait_for(const struct cli *c, struct starting *s)
 		if (ended && daemon_pid(c, s->d) == 0)
 			return tell_end(c, s);
 		(void)poll(p, ended ? 1 : 2, LOOK_AGAIN_MS);
-		(void)!read(s->watch_fd, drain, sizeof(drain));	/* only a wake-up */
+		(void)!read(s->watch_fd, drain, sizeof(drain)); /* only a wake-up */
 	}
 	log_tail(s, tail, sizeof(tail));
 	return out_fail(c, ERR_TIMEOUT, "%s: did not serve within %d s: %s", NAMES[s->d],
@@ -233,8 +245,7 @@ static int start_one(const struct cli *c, enum daemon d, const char *group)
 	if (r)
 		return r;
 	s.watch_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-	if (s.watch_fd < 0 ||
-	    inotify_add_watch(s.watch_fd, c->run, IN_CREATE | IN_MOVED_TO) < 0)
+	if (s.watch_fd < 0 || inotify_add_watch(s.watch_fd, c->run, IN_CREATE | IN_MOVED_TO) < 0)
 		return out_fail(c, ERR_STATE, "%s: inotify: %s", c->run, strerror(errno));
 	r = daemon_pid(c, d) ? 0 : spawn(c, &s, group);
 	if (!r)
@@ -249,8 +260,10 @@ int daemons_start(struct cli *c, const char *group)
 	int r;
 
 	if (geteuid() != 0)
-		return out_fail(c, ERR_DENIED, "daemons: only root can start them: sudo vpclab "
-				"--run-dir %s daemon start", out_safe(c->run));
+		return out_fail(c, ERR_DENIED,
+				"daemons: only root can start them: sudo vpclab "
+				"--run-dir %s daemon start",
+				out_safe(c->run));
 	/* netd first: sandboxd asks it for what was there before */
 	for (d = 0; d < N_DAEMONS; d++) {
 		if (daemon_answers(c, d) == 0)
@@ -272,16 +285,22 @@ int daemons_need(struct cli *c)
 	if (!r)
 		return 0;
 	if (r == -EACCES || r == -EPERM)
-		return out_fail(c, ERR_DENIED, "%s: not permitted: run vpclab as root, or join the "
-				"group that the daemons were started with (--group)", c->run);
+		return out_fail(c, ERR_DENIED,
+				"%s: not permitted: run vpclab as root, or join the "
+				"group that the daemons were started with (--group)",
+				c->run);
 	if (r != -ENOENT && r != -ECONNREFUSED && r != -ENOTDIR)
 		return out_fail(c, ERR_UNAVAILABLE, "%s: %s", c->run, strerror(-r));
 	if (geteuid() != 0)
-		return out_fail(c, ERR_DENIED, "%s: no daemon runs there, and only root can start "
-				"it: sudo vpclab --run-dir %s daemon start", c->run, out_safe(c->run));
+		return out_fail(c, ERR_DENIED,
+				"%s: no daemon runs there, and only root can start "
+				"it: sudo vpclab --run-dir %s daemon start",
+				c->run, out_safe(c->run));
 	if (c->no_start)
-		return out_fail(c, ERR_UNAVAILABLE, "%s: no daemon runs there, and --no-start "
-				"forbids to start it", c->run);
+		return out_fail(c, ERR_UNAVAILABLE,
+				"%s: no daemon runs there, and --no-start "
+				"forbids to start it",
+				c->run);
 	return daemons_start(c, NULL);
 }
 

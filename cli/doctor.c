@@ -72,7 +72,8 @@ static int try(const struct cli *c, const struct doctor_check *k, struct finding
 		return out_fail(c, ERR_INTERNAL, "doctor: child: %s", strerror(errno));
 	f->state = WIFEXITED(status) && WEXITSTATUS(status) == 0 ? STATE_OK : STATE_MISSING;
 	if (WIFSIGNALED(status))
-		(void)snprintf(f->detail, sizeof(f->detail), "ended by signal %d", WTERMSIG(status));
+		(void)snprintf(f->detail, sizeof(f->detail), "ended by signal %d",
+			       WTERMSIG(status));
 	return 0;
 }
 
@@ -108,7 +109,7 @@ static int print(const struct cli *c, const cJSON *checks)
 		const char *cells[] = { json_str(k, "name", "?"), state,
 					json_str(k, "detail", NULL) };
 
-		(void)table_add(t, cells);	/* table_print() tells */
+		(void)table_add(t, cells); /* table_print() tells */
 		table_color(t, 1, !strcmp(state, "ok") ? "green" : "red");
 	}
 	r = table_print(t, stdout);
@@ -130,7 +131,7 @@ static int doctor(struct cli *c, const struct args *a)
 
 	(void)a;
 	for (k = DOCTOR_CHECKS; k->name && !r; k++) {
-		struct finding f = {0};
+		struct finding f = { 0 };
 
 		out_progress(c, "trying %s ...", k->name);
 		r = try(c, k, &f);
@@ -151,7 +152,8 @@ static int doctor(struct cli *c, const struct args *a)
 }
 
 const struct verb VERB_DOCTOR = {
-	.name = "doctor", .usage = "",
+	.name = "doctor",
+	.usage = "",
 	.summary = "what this host lacks, with how to get it; 4 if anything needed is missing",
 	.fn = doctor,
 };

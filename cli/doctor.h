@@ -12,14 +12,14 @@
 
 struct doctor_check {
 	const char *name;
-	const char *fix;		/* how to get it */
-	bool needs_root;		/* can't be tried without */
-	bool optional;			/* nothing of this build depends on it */
+	const char *fix; /* how to get it */
+	bool needs_root; /* can't be tried without */
+	bool optional;	 /* nothing of this build depends on it */
 	/* 0 or -errno, with what was found or is wrong in "ret"; runs in a child of
 	 * its own, in empty network and mount namespaces where "needs_root" is set */
 	int (*fn)(char *ret, size_t size);
 };
 
-extern const struct doctor_check DOCTOR_CHECKS[];	/* ends with a NULL name */
+extern const struct doctor_check DOCTOR_CHECKS[]; /* ends with a NULL name */
 
 #endif

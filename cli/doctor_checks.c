@@ -28,7 +28,7 @@
 
 #define KERNEL_MAJOR 5
 #define KERNEL_MINOR 10
-#define FILES_MIN 4096		/* one daemon: sockets, pidfds, namespaces */
+#define FILES_MIN 4096 /* one daemon: sockets, pidfds, namespaces */
 
 static int found(char *ret, size_t size, const char *text)
 {
@@ -63,7 +63,7 @@ static int check_kernel(char *ret, size_t size)
 	if (sscanf(u.release, "%u.%u", &major, &minor) != 2)
 		return -EINVAL;
 	return major > KERNEL_MAJOR || (major == KERNEL_MAJOR && minor >= KERNEL_MINOR) ? 0 :
-	       -ENOSYS;
+											  -ENOSYS;
 }
 
 static int check_root(char *ret, size_t size)
@@ -163,7 +163,7 @@ static int check_cgroups(char *ret, size_t size)
 {
 	char scratch[] = "/tmp/vpclab-doctor-XXXXXX";
 	struct cgroups *g = NULL;
-	struct err e = {0}, ignored = {0};
+	struct err e = { 0 }, ignored = { 0 };
 	int r;
 
 	if (!mkdtemp(scratch))
@@ -173,7 +173,7 @@ static int check_cgroups(char *ret, size_t size)
 		(void)broken(ret, size, &e);
 	} else {
 		(void)found(ret, size, cgroups_describe(g));
-		(void)cgroups_remove(g, 1000, &ignored);	/* empty: nothing can hold it */
+		(void)cgroups_remove(g, 1000, &ignored); /* empty: nothing can hold it */
 		cgroups_close(g);
 	}
 	(void)rm_rf(scratch);
@@ -216,8 +216,9 @@ static int apply_links(const struct program *p, struct pair *pair, struct err *e
 
 	for (i = 0; i < p->n && n < ARRAY_SIZE(steps); i++)
 		steps[n++] = (struct step){ .op = STEP_ADD, .phase = 3, .new = &p->items[i] };
-	return nl_apply(pair->here, steps, n, done, peer_fd, peer_nl, pair, e) == n ? 0 :
-	       -(e->errnum ? e->errnum : EIO);
+	return nl_apply(pair->here, steps, n, done, peer_fd, peer_nl, pair, e) == n ?
+		       0 :
+		       -(e->errnum ? e->errnum : EIO);
 }
 
 static int try_links(const struct program *p, struct err *e)
@@ -244,12 +245,13 @@ static int try_links(const struct program *p, struct err *e)
 static int check_links(char *ret, size_t size)
 {
 	struct program p;
-	struct err e = {0};
+	struct err e = { 0 };
 	int r;
 
 	/* in the order of their making: a program's own order is by name */
 	program_init(&p);
-	program_add(&p, "a", ITEM_LINK, "eni0", "index 2 peer eth0 peer-ns b peer-index 2 "
+	program_add(&p, "a", ITEM_LINK, "eni0",
+		    "index 2 peer eth0 peer-ns b peer-index 2 "
 		    "mac 02:00:00:00:00:01 peer-mac 02:00:00:00:00:02 mtu 9001 alias doctor");
 	program_add(&p, "a", ITEM_ROUTE, "50 10.0.0.2/32", "dev eni0 scope link");
 	program_add(&p, "a", ITEM_ROUTE, "101 10.0.0.0/16", "throw");
@@ -266,7 +268,7 @@ static int try_nft(char *ret, size_t size, void (*fill)(struct program *p))
 	auto_close int fd = own_netns();
 	struct program p;
 	struct nft *s = NULL;
-	struct err e = {0};
+	struct err e = { 0 };
 	char hash[33];
 	int r;
 
@@ -335,7 +337,7 @@ static void fill_count(struct program *p)
 	program_add(p, "a", ITEM_SET, "ip vpclab conns",
 		    "type ipv4_addr . inet_proto . inet_service; flags dynamic; size 1024;");
 	FILTER(p, "ct state new add @conns { ip daddr . meta l4proto . th dport "
-	       "ct count over 55000 } drop");
+		  "ct count over 55000 } drop");
 }
 
 static void fill_notes(struct program *p)
@@ -401,7 +403,8 @@ static int check_conntrack(char *ret, size_t size)
 	return r;
 }
 
-#define KERNEL_FIX(option) "a kernel with " option " (Debian's and Ubuntu's have it; where modules " \
+#define KERNEL_FIX(option)                                                        \
+	"a kernel with " option " (Debian's and Ubuntu's have it; where modules " \
 	"can't be loaded, load it on the host)"
 
 const struct doctor_check DOCTOR_CHECKS[] = {
@@ -423,11 +426,12 @@ const struct doctor_check DOCTOR_CHECKS[] = {
 	{ "nftables sets", KERNEL_FIX("CONFIG_NF_TABLES"), true, .fn = check_sets },
 	{ "nftables maps", KERNEL_FIX("CONFIG_NF_TABLES"), true, .fn = check_maps },
 	{ "nftables notes", KERNEL_FIX("CONFIG_NF_TABLES"), true, .fn = check_notes },
-	{ "nftables conntrack zones", KERNEL_FIX("CONFIG_NFT_CT and CONFIG_NF_CONNTRACK_ZONES"), true,
-	  .fn = check_zones },
+	{ "nftables conntrack zones", KERNEL_FIX("CONFIG_NFT_CT and CONFIG_NF_CONNTRACK_ZONES"),
+	  true, .fn = check_zones },
 	{ "nftables fib", KERNEL_FIX("CONFIG_NFT_FIB_IPV4"), true, .fn = check_fib },
 	{ "nftables nat", KERNEL_FIX("CONFIG_NFT_NAT"), true, .fn = check_nat },
-	{ "nftables connection limits", KERNEL_FIX("CONFIG_NFT_CONNLIMIT"), true, .fn = check_count },
+	{ "nftables connection limits", KERNEL_FIX("CONFIG_NFT_CONNLIMIT"), true,
+	  .fn = check_count },
 	{ "nftables reject", KERNEL_FIX("CONFIG_NFT_REJECT"), true, .fn = check_reject },
 	{ "connection tracking", KERNEL_FIX("CONFIG_NF_CT_NETLINK"), true, .fn = check_conntrack },
 	{ 0 },

@@ -16,7 +16,10 @@ int down_lab(struct cli *c, const char *lab)
 {
 	auto_free char *path = api_lab_path(lab, "");
 	struct api_request q = {
-		.to = DAEMON_SANDBOXD, .method = "DELETE", .path = path, .wait_ms = API_WAIT_MS,
+		.to = DAEMON_SANDBOXD,
+		.method = "DELETE",
+		.path = path,
+		.wait_ms = API_WAIT_MS,
 	};
 	char what[200];
 
@@ -86,7 +89,10 @@ static const struct arg_opt OPTS[] = {
 };
 
 const struct verb VERB_DOWN = {
-	.name = "down", .usage = "LAB... | --all",
+	.name = "down",
+	.usage = "LAB... | --all",
 	.summary = "remove labs, whatever state they are in; nothing of them stays",
-	.opts = OPTS, .max_words = SIZE_MAX, .fn = down,
+	.opts = OPTS,
+	.max_words = SIZE_MAX,
+	.fn = down,
 };

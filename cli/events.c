@@ -53,7 +53,7 @@ static int poll_once(struct cli *c, const char *lab, uint64_t *after)
 {
 	auto_free char *escaped = lab ? api_escape(lab) : NULL;
 	auto_free char *path = NULL;
-	struct httpc_answer a = {0};
+	struct httpc_answer a = { 0 };
 	struct api_request q = { .to = DAEMON_NETD, .method = "GET", .wait_ms = POLL_MS * 2 };
 	int r;
 
@@ -97,7 +97,10 @@ static const struct arg_opt OPTS[] = {
 };
 
 const struct verb VERB_EVENTS = {
-	.name = "events", .usage = "[LAB]",
+	.name = "events",
+	.usage = "[LAB]",
 	.summary = "what changes, one JSON object a line, until it is interrupted",
-	.opts = OPTS, .max_words = 1, .fn = events,
+	.opts = OPTS,
+	.max_words = 1,
+	.fn = events,
 };

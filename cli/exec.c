@@ -24,7 +24,7 @@
 static const int PASSED_ON[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2 };
 
 struct session {
-	int door, signals, master;	/* own; -1 */
+	int door, signals, master; /* own; -1 */
 	bool raw, in_open;
 	struct termios before;
 };
@@ -32,7 +32,7 @@ struct session {
 static void session_done(struct session *s)
 {
 	if (s->raw)
-		(void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &s->before);	/* may be gone */
+		(void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &s->before); /* may be gone */
 	auto_close_fn(&s->door);
 	auto_close_fn(&s->signals);
 	auto_close_fn(&s->master);
@@ -63,7 +63,7 @@ static void copy_size(const struct session *s)
 	struct winsize w;
 
 	if (s->master >= 0 && ioctl(STDIN_FILENO, TIOCGWINSZ, &w) == 0)
-		(void)ioctl(s->master, TIOCSWINSZ, &w);	/* only a look */
+		(void)ioctl(s->master, TIOCSWINSZ, &w); /* only a look */
 }
 
 /* "ret_slave": the command's end */
@@ -183,9 +183,11 @@ static int hear(const struct cli *c, const struct args *a, struct session *s, bo
 	if (r > 0)
 		return r;
 	if (r < 0)
-		return out_fail(c, ERR_UNAVAILABLE, *started ?
-				"%s: sandboxd is gone: the command runs on, but its status is lost" :
-				"%s: sandboxd is gone", what);
+		return out_fail(c, ERR_UNAVAILABLE,
+				*started ? "%s: sandboxd is gone: the command runs on, but its "
+					   "status is lost" :
+					   "%s: sandboxd is gone",
+				what);
 	if (json_get(m, "error")) {
 		drain(s);
 		return door_fail(c, what, json_get(m, "error"));
@@ -201,7 +203,8 @@ static int hear(const struct cli *c, const struct args *a, struct session *s, bo
 static int run(const struct cli *c, const struct args *a, struct session *s)
 {
 	struct pollfd p[4] = {
-		{ .fd = s->door, .events = POLLIN }, { .fd = s->signals, .events = POLLIN },
+		{ .fd = s->door, .events = POLLIN },
+		{ .fd = s->signals, .events = POLLIN },
 		{ .fd = s->master, .events = POLLIN },
 		{ .fd = s->master >= 0 ? STDIN_FILENO : -1, .events = POLLIN },
 	};
@@ -217,7 +220,7 @@ static int run(const struct cli *c, const struct args *a, struct session *s)
 				return r;
 		}
 		if (p[2].revents && !carry(s->master, STDOUT_FILENO))
-			p[2].fd = -1;	/* EIO: the last holder of its other end is gone */
+			p[2].fd = -1; /* EIO: the last holder of its other end is gone */
 		if (p[3].revents && !carry(STDIN_FILENO, s->master))
 			p[3].fd = -1;
 		if (p[0].revents) {
@@ -247,10 +250,15 @@ static const struct arg_opt OPTS[] = {
 };
 
 const struct verb VERB_EXEC = {
-	.name = "exec", .usage = "LAB NODE -- CMD...",
+	.name = "exec",
+	.usage = "LAB NODE -- CMD...",
 	.summary = "run a command in a node; exits with its status",
 	.more = "NODE may also be router:VPC, nat_gateway:VPC/NAME or internet.\n"
 		"124: timed out, 125: could not run it, 126: not executable, 127: not found,\n"
 		"128+N: killed by signal N.",
-	.opts = OPTS, .min_words = 2, .max_words = 2, .command_after = 2, .fn = exec_verb,
+	.opts = OPTS,
+	.min_words = 2,
+	.max_words = 2,
+	.command_after = 2,
+	.fn = exec_verb,
 };

@@ -19,7 +19,7 @@
 struct making {
 	const struct lab *l;
 	const cJSON *show;
-	struct expect_case *cases;	/* owns */
+	struct expect_case *cases; /* owns */
 	size_t n, cap;
 };
 
@@ -69,8 +69,7 @@ static const char *address_of(const struct making *m, const struct expect *x, co
 	return address;
 }
 
-static int add_case(struct making *m, const struct expect *x, const char *from,
-		    const char *result)
+static int add_case(struct making *m, const struct expect *x, const char *from, const char *result)
 {
 	struct expect_case *k;
 
@@ -117,8 +116,7 @@ static bool is_address_of(const cJSON *o, const struct addr *a)
 		if (addr_parse(json_str(o, members[i], ""), &b) == 0 && addr_equal(a, &b))
 			return true;
 	cJSON_ArrayForEach(ip, json_get(o, "private_ips"))
-		if (cJSON_IsString(ip) && addr_parse(ip->valuestring, &b) == 0 &&
-		    addr_equal(a, &b))
+		if (cJSON_IsString(ip) && addr_parse(ip->valuestring, &b) == 0 && addr_equal(a, &b))
 			return true;
 	return false;
 }
@@ -207,8 +205,7 @@ static int add_cases(struct making *m, const struct expect *x)
 	return r ? r : add_others(m, x);
 }
 
-int expect_cases(const struct lab *l, const cJSON *show, struct expect_case **ret,
-		 size_t *ret_n)
+int expect_cases(const struct lab *l, const cJSON *show, struct expect_case **ret, size_t *ret_n)
 {
 	struct making m = { .l = l, .show = show };
 	size_t i;
@@ -350,7 +347,8 @@ static bool is_function(const struct lab *l, const cJSON *show, const struct fun
 			const struct addr *seen)
 {
 	const cJSON *ids = json_get(json_get(json_get(show, "functions"), f->name),
-				    "network_interfaces"), *id, *vpc;
+				    "network_interfaces"),
+		    *id, *vpc;
 
 	if (!f->vpc)
 		return addr_equal(seen, &l->service_ip);
@@ -358,7 +356,8 @@ static bool is_function(const struct lab *l, const cJSON *show, const struct fun
 		cJSON_ArrayForEach(vpc, json_get(show, "vpcs"))
 			if (cJSON_IsString(id) &&
 			    is_address_of(json_get(json_get(vpc, "network_interfaces"),
-						   id->valuestring), seen))
+						   id->valuestring),
+					  seen))
 				return true;
 	return false;
 }
@@ -391,8 +390,8 @@ bool expect_is_seen(const struct lab *l, const cJSON *show, const char *word, co
 
 /* ---- probes ---- */
 
-__attribute__((format(printf, 2, 3)))
-static bool fails(struct expect_verdict *v, const char *fmt, ...)
+__attribute__((format(printf, 2, 3))) static bool fails(struct expect_verdict *v, const char *fmt,
+							...)
 {
 	size_t len = strlen(v->why);
 	va_list ap;
@@ -404,8 +403,7 @@ static bool fails(struct expect_verdict *v, const char *fmt, ...)
 	return false;
 }
 
-static bool result_holds(const struct expect_case *k, const cJSON *result,
-			 struct expect_verdict *v)
+static bool result_holds(const struct expect_case *k, const cJSON *result, struct expect_verdict *v)
 {
 	const char *got = json_str(result, "result", "");
 
@@ -469,8 +467,8 @@ void expect_judge_probe(const struct lab *l, const cJSON *show, const struct exp
 		const char *name = json_str(part, "interface", "?");
 		size_t len = strlen(ret->why);
 
-		(void)snprintf(ret->why + len, sizeof(ret->why) - len, "%s%s: ",
-			       len ? "; " : "", name);
+		(void)snprintf(ret->why + len, sizeof(ret->why) - len, "%s%s: ", len ? "; " : "",
+			       name);
 		if (part_holds(l, show, k, part, ret))
 			ret->why[len] = '\0';
 	}
@@ -506,8 +504,8 @@ static void error_of(const struct expect_call *call, const cJSON *body, char *re
 	if (is_success(call) && call->function_error)
 		(void)snprintf(ret, size, "%s", json_str(body, "errorType", "?"));
 	else if (!is_success(call))
-		(void)snprintf(ret, size, "%.*s", (int)strcspn(call->error_type ?
-			       call->error_type : "?", ":"),
+		(void)snprintf(ret, size, "%.*s",
+			       (int)strcspn(call->error_type ? call->error_type : "?", ":"),
 			       call->error_type ? call->error_type : "?");
 }
 
@@ -533,9 +531,10 @@ static bool call_holds(const struct expect *x, const struct expect_call *call,
 		return fails(v, "%s instead of error %s", *error ? error : "no error", x->error);
 	/* an error that nobody asked about */
 	if (!x->error && !x->status && *error)
-		return fails(v, "%s %s: %s", call->function_error ? "function error" : "refused:",
-			     error, json_str(body, "errorMessage",
-			     json_str(body, "message", json_str(body, "Message", ""))));
+		return fails(v, "%s %s: %s",
+			     call->function_error ? "function error" : "refused:", error,
+			     json_str(body, "errorMessage",
+				      json_str(body, "message", json_str(body, "Message", ""))));
 	if (x->log && (!call->log || !strstr(call->log, x->log)))
 		return fails(v, "the log's tail has no line with '%s'", x->log);
 	return body_holds(x, body, v);

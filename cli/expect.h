@@ -15,17 +15,16 @@
 
 /* one test case: an expectation, or one source of an only_from */
 struct expect_case {
-	const struct expect *x;		/* borrows from the lab, as all but "name" */
-	char *name;			/* owns */
-	const char *from;		/* NULL: an invocation */
-	const char *result;		/* NULL: neither open nor refused */
-	const char *address;		/* of the target: "private", "public"; NULL: no choice */
+	const struct expect *x; /* borrows from the lab, as all but "name" */
+	char *name;		/* owns */
+	const char *from;	/* NULL: an invocation */
+	const char *result;	/* NULL: neither open nor refused */
+	const char *address;	/* of the target: "private", "public"; NULL: no choice */
 };
 
 /* "show": the lab as it runs (what public addresses there are); NULL: as the
  * file has it.  "ret" owns: expect_cases_free(); 0 or -ENOMEM */
-int expect_cases(const struct lab *l, const cJSON *show, struct expect_case **ret,
-		 size_t *ret_n);
+int expect_cases(const struct lab *l, const cJSON *show, struct expect_case **ret, size_t *ret_n);
 void expect_cases_free(struct expect_case *cases, size_t n);
 
 /* the request of a probe: {"from","to","port","address","timeout"}; owns */
@@ -37,8 +36,8 @@ cJSON *expect_expected(const struct expect_case *k);
 
 struct expect_verdict {
 	bool ok;
-	cJSON *got;			/* owns: the report's "got" */
-	char why[EXPECT_WHY_SIZE];	/* what didn't hold, "" if all did */
+	cJSON *got;		   /* owns: the report's "got" */
+	char why[EXPECT_WHY_SIZE]; /* what didn't hold, "" if all did */
 };
 
 /* "result": of one probe, as sandboxd answered; "show" as above */
@@ -47,12 +46,12 @@ void expect_judge_probe(const struct lab *l, const cJSON *show, const struct exp
 
 /* one answer of the Invoke API; borrows */
 struct expect_call {
-	int status;			/* HTTP */
-	const char *error_type;		/* x-amzn-ErrorType; NULL: none */
-	bool function_error;		/* X-Amz-Function-Error was there */
-	const char *body;		/* NUL-terminated */
+	int status;		/* HTTP */
+	const char *error_type; /* x-amzn-ErrorType; NULL: none */
+	bool function_error;	/* X-Amz-Function-Error was there */
+	const char *body;	/* NUL-terminated */
 	size_t size;
-	const char *log;		/* its tail; NULL: none */
+	const char *log; /* its tail; NULL: none */
 };
 void expect_judge_calls(const struct expect_case *k, const struct expect_call *calls, size_t n,
 			struct expect_verdict *ret);

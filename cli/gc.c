@@ -21,18 +21,23 @@ static int run_gc(const struct cli *c, const char *name)
 {
 	auto_free char *program = daemon_program(name);
 	char *argv[] = { (char *)name, (char *)"--run-dir", c->run, (char *)"--state-dir",
-			 c->state, (char *)"--gc", NULL };
+			 c->state,     (char *)"--gc",	    NULL };
 	/* what it says is no result of ours: all of it goes to standard error */
 	const int fds[] = { -1, STDERR_FILENO, STDERR_FILENO };
-	struct proc_spec spec = { .path = program, .argv = argv, .envp = environ, .fds = fds,
-				  .n_fds = ARRAY_SIZE(fds), .cwd = "/" };
+	struct proc_spec spec = { .path = program,
+				  .argv = argv,
+				  .envp = environ,
+				  .fds = fds,
+				  .n_fds = ARRAY_SIZE(fds),
+				  .cwd = "/" };
 	auto_close int pidfd = -1;
-	struct err e = {0};
+	struct err e = { 0 };
 	pid_t pid;
 	int status = 0, r;
 
 	if (!program)
-		return out_fail(c, ERR_STATE, "%s: not found beside vpclab or in ../lib/vpclab", name);
+		return out_fail(c, ERR_STATE, "%s: not found beside vpclab or in ../lib/vpclab",
+				name);
 	if (proc_spawn(&spec, &pid, &pidfd, &e) < 0) {
 		err_wrap(&e, "%s", name);
 		return out_fail_err(c, &e);
@@ -57,8 +62,10 @@ static int gc(struct cli *c, const struct args *a)
 	for (d = 0; d < N_DAEMONS; d++) {
 		pid = daemon_pid(c, d);
 		if (pid)
-			return out_fail(c, ERR_BUSY, "gc: %s runs (pid %d): remove labs with down, or "
-					"stop the daemons first", daemon_name(d), pid);
+			return out_fail(c, ERR_BUSY,
+					"gc: %s runs (pid %d): remove labs with down, or "
+					"stop the daemons first",
+					daemon_name(d), pid);
 	}
 	if (geteuid() != 0)
 		return out_fail(c, ERR_DENIED, "gc: only root can: sudo vpclab --run-dir %s gc",
@@ -72,6 +79,8 @@ static int gc(struct cli *c, const struct args *a)
 }
 
 const struct verb VERB_GC = {
-	.name = "gc", .usage = "",
-	.summary = "remove leftovers of daemons that are gone, and forget their labs", .fn = gc,
+	.name = "gc",
+	.usage = "",
+	.summary = "remove leftovers of daemons that are gone, and forget their labs",
+	.fn = gc,
 };

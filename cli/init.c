@@ -13,66 +13,76 @@
 #include "lib/util.h"
 
 static const char STARTER[] =
-"{\n"
-"  \"$comment\": \"Try: vpclab check FILE, vpclab test FILE, vpclab up FILE, vpclab show %1$s\",\n"
-"  \"version\": 1,\n"
-"  \"lab\": \"%1$s\",\n"
-"  \"internet\": {\n"
-"    \"$comment\": \"The lab's own internet; it has no way out to the real one.\",\n"
-"    \"hosts\": {\n"
-"      \"api\": { \"ip\": \"198.51.100.10\", \"serve\": [\"tcp/443\"] }\n"
-"    }\n"
-"  },\n"
-"  \"roles\": {\n"
-"    \"fn\": { \"managed_policies\": [\"AWSLambdaVPCAccessExecutionRole\"] }\n"
-"  },\n"
-"  \"vpcs\": {\n"
-"    \"main\": {\n"
-"      \"cidr_block\": \"10.0.0.0/16\",\n"
-"      \"internet_gateway\": true,\n"
-"      \"subnets\": {\n"
-"        \"public\":  { \"cidr_block\": \"10.0.1.0/24\", \"route_table\": \"public\" },\n"
-"        \"private\": { \"cidr_block\": \"10.0.2.0/24\", \"route_table\": \"private\" }\n"
-"      },\n"
-"      \"nat_gateways\": {\n"
-"        \"nat\": { \"subnet\": \"public\", \"elastic_ip\": \"203.0.113.10\" }\n"
-"      },\n"
-"      \"route_tables\": {\n"
-"        \"public\":  { \"routes\": { \"0.0.0.0/0\": \"internet_gateway\" } },\n"
-"        \"private\": { \"routes\": { \"0.0.0.0/0\": \"nat_gateway:nat\" } }\n"
-"      },\n"
-"      \"security_groups\": {\n"
-"        \"fn\": { \"egress\": [ { \"protocol\": \"-1\", \"cidr_blocks\": [\"0.0.0.0/0\"] } ] },\n"
-"        \"db\": {\n"
-"          \"ingress\": [ { \"protocol\": \"tcp\", \"from_port\": 5432, \"security_groups\": [\"fn\"] } ]\n"
-"        }\n"
-"      },\n"
-"      \"instances\": {\n"
-"        \"$comment\": \"serve: the built-in server, which says whom it saw\",\n"
-"        \"db\": { \"subnet\": \"private\", \"security_groups\": [\"db\"], \"serve\": [\"tcp/5432\"] }\n"
-"      }\n"
-"    }\n"
-"  },\n"
-"  \"functions\": {\n"
-"    \"$comment\": \"exec: the event on standard input, the response on standard output\",\n"
-"    \"inside\":  { \"runtime\": \"exec\", \"command\": [\"cat\"], \"role\": \"fn\",\n"
-"                 \"vpc_config\": { \"subnets\": [\"private\"], \"security_groups\": [\"fn\"] } },\n"
-"    \"outside\": { \"runtime\": \"exec\", \"command\": [\"cat\"] }\n"
-"  },\n"
-"  \"expect\": [\n"
-"    { \"name\": \"the function in the VPC reaches the database\",\n"
-"      \"from\": \"inside\", \"to\": \"db\", \"port\": \"tcp/5432\", \"result\": \"open\" },\n"
-"    { \"name\": \"it sees the internet as the NAT gateway\",\n"
-"      \"from\": \"inside\", \"to\": \"api\", \"port\": \"tcp/443\", \"result\": \"open\",\n"
-"      \"seen_as\": \"nat_gateway:main/nat\" },\n"
-"    { \"name\": \"a function outside any VPC doesn't reach the database\",\n"
-"      \"from\": \"outside\", \"to\": \"db\", \"port\": \"tcp/5432\", \"result\": \"timeout\" },\n"
-"    { \"name\": \"nobody else does\",\n"
-"      \"to\": \"db\", \"port\": \"tcp/5432\", \"only_from\": [\"inside\"] },\n"
-"    { \"name\": \"the function answers\",\n"
-"      \"invoke\": \"inside\", \"payload\": { \"hello\": \"lab\" }, \"returns\": { \"hello\": \"lab\" } }\n"
-"  ]\n"
-"}\n";
+	"{\n"
+	"  \"$comment\": \"Try: vpclab check FILE, vpclab test FILE, vpclab up FILE, vpclab show "
+	"%1$s\",\n"
+	"  \"version\": 1,\n"
+	"  \"lab\": \"%1$s\",\n"
+	"  \"internet\": {\n"
+	"    \"$comment\": \"The lab's own internet; it has no way out to the real one.\",\n"
+	"    \"hosts\": {\n"
+	"      \"api\": { \"ip\": \"198.51.100.10\", \"serve\": [\"tcp/443\"] }\n"
+	"    }\n"
+	"  },\n"
+	"  \"roles\": {\n"
+	"    \"fn\": { \"managed_policies\": [\"AWSLambdaVPCAccessExecutionRole\"] }\n"
+	"  },\n"
+	"  \"vpcs\": {\n"
+	"    \"main\": {\n"
+	"      \"cidr_block\": \"10.0.0.0/16\",\n"
+	"      \"internet_gateway\": true,\n"
+	"      \"subnets\": {\n"
+	"        \"public\":  { \"cidr_block\": \"10.0.1.0/24\", \"route_table\": \"public\" },\n"
+	"        \"private\": { \"cidr_block\": \"10.0.2.0/24\", \"route_table\": \"private\" }\n"
+	"      },\n"
+	"      \"nat_gateways\": {\n"
+	"        \"nat\": { \"subnet\": \"public\", \"elastic_ip\": \"203.0.113.10\" }\n"
+	"      },\n"
+	"      \"route_tables\": {\n"
+	"        \"public\":  { \"routes\": { \"0.0.0.0/0\": \"internet_gateway\" } },\n"
+	"        \"private\": { \"routes\": { \"0.0.0.0/0\": \"nat_gateway:nat\" } }\n"
+	"      },\n"
+	"      \"security_groups\": {\n"
+	"        \"fn\": { \"egress\": [ { \"protocol\": \"-1\", \"cidr_blocks\": [\"0.0.0.0/0\"] "
+	"} ] },\n"
+	"        \"db\": {\n"
+	"          \"ingress\": [ { \"protocol\": \"tcp\", \"from_port\": 5432, "
+	"\"security_groups\": [\"fn\"] } ]\n"
+	"        }\n"
+	"      },\n"
+	"      \"instances\": {\n"
+	"        \"$comment\": \"serve: the built-in server, which says whom it saw\",\n"
+	"        \"db\": { \"subnet\": \"private\", \"security_groups\": [\"db\"], \"serve\": "
+	"[\"tcp/5432\"] }\n"
+	"      }\n"
+	"    }\n"
+	"  },\n"
+	"  \"functions\": {\n"
+	"    \"$comment\": \"exec: the event on standard input, the response on standard "
+	"output\",\n"
+	"    \"inside\":  { \"runtime\": \"exec\", \"command\": [\"cat\"], \"role\": \"fn\",\n"
+	"                 \"vpc_config\": { \"subnets\": [\"private\"], \"security_groups\": "
+	"[\"fn\"] } },\n"
+	"    \"outside\": { \"runtime\": \"exec\", \"command\": [\"cat\"] }\n"
+	"  },\n"
+	"  \"expect\": [\n"
+	"    { \"name\": \"the function in the VPC reaches the database\",\n"
+	"      \"from\": \"inside\", \"to\": \"db\", \"port\": \"tcp/5432\", \"result\": \"open\" "
+	"},\n"
+	"    { \"name\": \"it sees the internet as the NAT gateway\",\n"
+	"      \"from\": \"inside\", \"to\": \"api\", \"port\": \"tcp/443\", \"result\": "
+	"\"open\",\n"
+	"      \"seen_as\": \"nat_gateway:main/nat\" },\n"
+	"    { \"name\": \"a function outside any VPC doesn't reach the database\",\n"
+	"      \"from\": \"outside\", \"to\": \"db\", \"port\": \"tcp/5432\", \"result\": "
+	"\"timeout\" },\n"
+	"    { \"name\": \"nobody else does\",\n"
+	"      \"to\": \"db\", \"port\": \"tcp/5432\", \"only_from\": [\"inside\"] },\n"
+	"    { \"name\": \"the function answers\",\n"
+	"      \"invoke\": \"inside\", \"payload\": { \"hello\": \"lab\" }, \"returns\": { "
+	"\"hello\": \"lab\" } }\n"
+	"  ]\n"
+	"}\n";
 
 static bool is_name(const char *s)
 {
@@ -101,7 +111,7 @@ static int write_new(const struct cli *c, const char *name, const char *text, si
 		return out_fail(c, ERR_STATE, "init: %s: %s", file, strerror(errno));
 	r = write_all(fd, text, size);
 	if (r < 0) {
-		(void)unlink(file);	/* half a file helps nobody */
+		(void)unlink(file); /* half a file helps nobody */
 		return out_fail(c, ERR_STATE, "init: %s: %s", file, strerror(-r));
 	}
 	if (!c->quiet)
@@ -115,7 +125,8 @@ static int init(struct cli *c, const struct args *a)
 	auto_buf struct buf b = BUF_INIT;
 
 	if (!is_name(name))
-		return out_fail_usage(c, "init: %s: not a name of a lab ([a-z][a-z0-9-]{0,30})", name);
+		return out_fail_usage(c, "init: %s: not a name of a lab ([a-z][a-z0-9-]{0,30})",
+				      name);
 	buf_printf(&b, STARTER, name);
 	if (buf_error(&b))
 		return out_no_memory(c);
@@ -126,7 +137,9 @@ static int init(struct cli *c, const struct args *a)
 }
 
 const struct verb VERB_INIT = {
-	.name = "init", .usage = "[NAME]",
+	.name = "init",
+	.usage = "[NAME]",
 	.summary = "a lab file to start from: to NAME.json, or to standard output",
-	.max_words = 1, .fn = init,
+	.max_words = 1,
+	.fn = init,
 };

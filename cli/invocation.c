@@ -15,11 +15,11 @@
 #include "lib/loop.h"
 #include "lib/util.h"
 
-#define WAIT_MS 1000000		/* a function's 900 s, and its start */
+#define WAIT_MS 1000000 /* a function's 900 s, and its start */
 #define HEADERS_MAX 6
 
-struct call {			/* an invocation made ready for HTTP */
-	char *path, *lab, *type;	/* own */
+struct call {			 /* an invocation made ready for HTTP */
+	char *path, *lab, *type; /* own */
 	const char *headers[HEADERS_MAX];
 };
 
@@ -69,10 +69,14 @@ static int make_call(const struct cli *c, const struct invocation *i, struct cal
 
 int invocation_run(struct cli *c, const struct invocation *i, struct httpc_answer *ret)
 {
-	auto_call struct call k = {0};
+	auto_call struct call k = { 0 };
 	struct api_request q = {
-		.to = DAEMON_SANDBOXD, .method = "POST", .body = i->payload, .size = i->size,
-		.wait_ms = WAIT_MS, .headers = k.headers,
+		.to = DAEMON_SANDBOXD,
+		.method = "POST",
+		.body = i->payload,
+		.size = i->size,
+		.wait_ms = WAIT_MS,
+		.headers = k.headers,
 	};
 	int r = make_call(c, i, &k);
 
@@ -100,7 +104,7 @@ static void on_answer(struct httpc_answer *a, void *arg)
 	struct slot *s = arg;
 
 	s->m->answers[s->idx] = *a;
-	*a = (struct httpc_answer){0};
+	*a = (struct httpc_answer){ 0 };
 	s->m->ms[s->idx] = mono_ms_since(s->start);
 	s->m->running--;
 	s->m->ended++;
@@ -135,7 +139,7 @@ int invocation_run_many(struct cli *c, const struct invocation *i, size_t n, siz
 	auto_free char *sock = daemon_sock(c, DAEMON_SANDBOXD);
 	auto_free struct slot *slots = calloc(n, sizeof(*slots));
 	struct many m = { .answers = ret, .ms = ret_ms };
-	auto_call struct call k = {0};
+	auto_call struct call k = { 0 };
 	size_t j;
 	int r;
 
@@ -148,7 +152,7 @@ int invocation_run_many(struct cli *c, const struct invocation *i, size_t n, siz
 		r = api_ready(c);
 	if (!r)
 		r = run_slots(c, i, &k, sock, slots, n, parallel);
-	if (r)		/* what is under way points into the slots */
+	if (r) /* what is under way points into the slots */
 		c->httpc = httpc_free(c->httpc);
 	return r;
 }

@@ -14,9 +14,9 @@
 
 struct invocation {
 	const char *lab, *function;
-	const char *qualifier;		/* NULL: none */
-	const char *type;		/* "RequestResponse", "Event", "DryRun"; NULL: the first */
-	bool tail;			/* the log's last 4 KB come with the answer */
+	const char *qualifier; /* NULL: none */
+	const char *type;      /* "RequestResponse", "Event", "DryRun"; NULL: the first */
+	bool tail;	       /* the log's last 4 KB come with the answer */
 	const void *payload;
 	size_t size;
 };

@@ -12,9 +12,9 @@
 #include "cli/out.h"
 #include "lib/util.h"
 
-#define PAYLOAD_MAX (16 * 1024 * 1024)	/* the daemon answers 413 long before */
+#define PAYLOAD_MAX (16 * 1024 * 1024) /* the daemon answers 413 long before */
 #define RETRIES_MAX 20
-#define BACKOFF_MS 100			/* doubled each time, as AWS's clients do */
+#define BACKOFF_MS 100 /* doubled each time, as AWS's clients do */
 
 static int load_payload(const struct cli *c, const char *word, char **ret, size_t *ret_size)
 {
@@ -71,7 +71,7 @@ static int tell_refusal(const struct cli *c, const char *function, const struct 
 	char *colon;
 
 	/* "ErrorType:http://..." is how AWS qualifies some */
-	(void)httpc_header(a, "x-amzn-ErrorType", code, sizeof(code));	/* stays as it was */
+	(void)httpc_header(a, "x-amzn-ErrorType", code, sizeof(code)); /* stays as it was */
 	colon = strchr(code, ':');
 	if (colon)
 		*colon = '\0';
@@ -96,7 +96,7 @@ static int run(struct cli *c, const struct invocation *i, uint64_t retries,
 		if (r || n == retries || !is_worth_another(ret))
 			return r;
 		httpc_answer_done(ret);
-		*ret = (struct httpc_answer){0};
+		*ret = (struct httpc_answer){ 0 };
 		(void)poll(NULL, 0, BACKOFF_MS << (n < 8 ? n : 8));
 	}
 }
@@ -126,16 +126,19 @@ static int print(const struct cli *c, const struct args *a, const struct httpc_a
 static int invoke(struct cli *c, const struct args *a)
 {
 	auto_free char *payload = NULL;
-	struct httpc_answer got = {0};
+	struct httpc_answer got = { 0 };
 	struct invocation i = {
-		.lab = a->words[0], .function = a->words[1],
-		.qualifier = args_get(a, "qualifier"), .tail = args_has(a, "log"),
+		.lab = a->words[0],
+		.function = a->words[1],
+		.qualifier = args_get(a, "qualifier"),
+		.tail = args_has(a, "log"),
 	};
 	uint64_t retries;
 	int r;
 
 	if (args_has(a, "event"))
-		return out_fail(c, ERR_UNSUPPORTED, "invoke: --event: this build doesn't have it yet");
+		return out_fail(c, ERR_UNSUPPORTED,
+				"invoke: --event: this build doesn't have it yet");
 	if (args_number(a, "retries", 0, RETRIES_MAX, 0, &retries) < 0)
 		return out_fail_usage(c, "invoke: --retries %s: not a number (0..%d)",
 				      args_get(a, "retries"), RETRIES_MAX);
@@ -161,7 +164,11 @@ static const struct arg_opt OPTS[] = {
 };
 
 const struct verb VERB_INVOKE = {
-	.name = "invoke", .usage = "LAB FUNCTION",
+	.name = "invoke",
+	.usage = "LAB FUNCTION",
 	.summary = "one invocation; the response as it came; 1 on a function error",
-	.opts = OPTS, .min_words = 2, .max_words = 2, .fn = invoke,
+	.opts = OPTS,
+	.min_words = 2,
+	.max_words = 2,
+	.fn = invoke,
 };

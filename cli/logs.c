@@ -16,22 +16,22 @@
 #include "cli/out.h"
 #include "lib/util.h"
 
-#define LINE_MAX_SIZE (64 * 1024)	/* a longer line comes in pieces */
+#define LINE_MAX_SIZE (64 * 1024) /* a longer line comes in pieces */
 #define ASK_AGAIN_MS 500
 
 struct file {
-	char *node;		/* owns */
-	int fd;			/* owns */
+	char *node; /* owns */
+	int fd;	    /* owns */
 	dev_t dev;
 	ino_t ino;
-	struct buf line;	/* what came since the last newline */
+	struct buf line; /* what came since the last newline */
 };
 
 struct follow {
-	struct file *files;	/* owns */
+	struct file *files; /* owns */
 	size_t n;
-	int watch_fd;		/* owns */
-	bool prefixed;		/* several nodes */
+	int watch_fd;  /* owns */
+	bool prefixed; /* several nodes */
 };
 
 static void file_done(struct file *file)
@@ -110,7 +110,7 @@ static int print_now(struct cli *c, const char *lab, const char *node)
 {
 	auto_free char *escaped = node ? api_escape(node) : NULL;
 	auto_free char *path = api_lab_path(lab, "/logs"), *whole = NULL;
-	struct httpc_answer a = {0};
+	struct httpc_answer a = { 0 };
 	struct api_request q = { .to = DAEMON_SANDBOXD, .method = "GET", .wait_ms = API_WAIT_MS };
 	int r;
 
@@ -145,7 +145,7 @@ static int take_file(const struct cli *c, const char *node, int fd, struct follo
 	size_t i;
 
 	if (fstat(fd, &st) < 0)
-		st = (struct stat){0};
+		st = (struct stat){ 0 };
 	for (i = 0; i < f->n; i++)
 		if (f->files[i].ino == st.st_ino && f->files[i].dev == st.st_dev) {
 			close(fd);
@@ -284,7 +284,7 @@ static int follow(struct cli *c, const char *lab, const char *node)
 	if (f.watch_fd < 0)
 		return out_fail(c, ERR_STATE, "logs: inotify: %s", strerror(errno));
 	r = ask(c, lab, node, false, &f);
-	c->no_start = true;	/* a daemon that goes is no reason to start another */
+	c->no_start = true; /* a daemon that goes is no reason to start another */
 	p = (struct pollfd){ .fd = f.watch_fd, .events = POLLIN };
 	while (!r) {
 		/* emptied before reading, so that nothing written later is missed */
@@ -318,7 +318,11 @@ static const struct arg_opt OPTS[] = {
 };
 
 const struct verb VERB_LOGS = {
-	.name = "logs", .usage = "LAB [NODE]",
+	.name = "logs",
+	.usage = "LAB [NODE]",
 	.summary = "output of functions and of programs in nodes",
-	.opts = OPTS, .min_words = 1, .max_words = 2, .fn = logs,
+	.opts = OPTS,
+	.min_words = 1,
+	.max_words = 2,
+	.fn = logs,
 };

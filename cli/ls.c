@@ -12,9 +12,8 @@
 #include "lib/table.h"
 #include "lib/util.h"
 
-static const char *const HEADS[] = {
-	"LAB", "STATE", ">VPCS", ">NODES", ">FUNCTIONS", "CREATED", NULL
-};
+static const char *const HEADS[] = { "LAB",	   "STATE",   ">VPCS", ">NODES",
+				     ">FUNCTIONS", "CREATED", NULL };
 
 static void number(const cJSON *o, const char *key, char *ret, size_t size)
 {
@@ -41,17 +40,20 @@ static int print(const struct cli *c, const cJSON *labs)
 		return out_no_memory(c);
 	cJSON_ArrayForEach(lab, labs) {
 		const char *state = json_str(lab, "state", "?");
-		const char *cells[] = { json_str(lab, "lab", "?"), state, vpcs, nodes, functions,
-					created };
+		const char *cells[] = {
+			json_str(lab, "lab", "?"), state, vpcs, nodes, functions, created
+		};
 
 		number(lab, "vpcs", vpcs, sizeof(vpcs));
 		number(lab, "nodes", nodes, sizeof(nodes));
 		number(lab, "functions", functions, sizeof(functions));
 		stamp(json_num(lab, "created", 0), created, sizeof(created));
 		if (table_add(t, cells) < 0)
-			break;	/* table_print() tells */
-		table_color(t, 1, !strcmp(state, "up") ? "green" :
-			    !strcmp(state, "failed") ? "red" : "yellow");
+			break; /* table_print() tells */
+		table_color(t, 1,
+			    !strcmp(state, "up")     ? "green" :
+			    !strcmp(state, "failed") ? "red" :
+						       "yellow");
 	}
 	r = table_print(t, stdout);
 	table_free(t);
@@ -74,5 +76,8 @@ static int ls(struct cli *c, const struct args *a)
 }
 
 const struct verb VERB_LS = {
-	.name = "ls", .usage = "", .summary = "the labs of this run directory", .fn = ls,
+	.name = "ls",
+	.usage = "",
+	.summary = "the labs of this run directory",
+	.fn = ls,
 };

@@ -20,9 +20,9 @@
 
 /* in the order of the manual */
 static const struct verb *const HERE[] = {
-	&VERB_CHECK, &VERB_PLAN, &VERB_UP, &VERB_TEST, &VERB_DOWN, &VERB_LS, &VERB_SHOW,
-	&VERB_EXEC, &VERB_PROBE, &VERB_INVOKE, &VERB_LOGS, &VERB_EVENTS, &VERB_GC,
-	&VERB_DOCTOR, &VERB_DAEMON, &VERB_INIT, &VERB_VERSION, &VERB_HELP,
+	&VERB_CHECK, &VERB_PLAN,   &VERB_UP,	 &VERB_TEST,   &VERB_DOWN,    &VERB_LS,
+	&VERB_SHOW,  &VERB_EXEC,   &VERB_PROBE,	 &VERB_INVOKE, &VERB_LOGS,    &VERB_EVENTS,
+	&VERB_GC,    &VERB_DOCTOR, &VERB_DAEMON, &VERB_INIT,   &VERB_VERSION, &VERB_HELP,
 };
 
 /* verbs of the interface that this build doesn't have: refused by name */
@@ -89,7 +89,7 @@ static void fill_standard_fds(void)
 	int fd;
 
 	do
-		fd = open("/dev/null", O_RDWR);	/* not CLOEXEC: what we start needs them, too */
+		fd = open("/dev/null", O_RDWR); /* not CLOEXEC: what we start needs them, too */
 	while (fd >= 0 && fd <= STDERR_FILENO);
 	if (fd >= 0)
 		close(fd);
@@ -139,8 +139,12 @@ static int run_verb(struct cli *c, const struct verb *v, int argc, char **argv,
 		    const struct args *first)
 {
 	struct arg_spec spec = {
-		.verb = v->name, .opts = v->opts, .usage = v->usage, .min_words = v->min_words,
-		.max_words = v->max_words, .command_after = v->command_after,
+		.verb = v->name,
+		.opts = v->opts,
+		.usage = v->usage,
+		.min_words = v->min_words,
+		.max_words = v->max_words,
+		.command_after = v->command_after,
 	};
 	struct args a;
 	char why[300];
@@ -179,8 +183,8 @@ static bool wants_json(int argc, char **argv)
 
 	for (i = 1; i < argc; i++)
 		if (!strcmp(argv[i], "-ojson") || !strcmp(argv[i], "--output=json") ||
-		    ((!strcmp(argv[i], "-o") || !strcmp(argv[i], "--output")) &&
-		     argv[i + 1] && !strcmp(argv[i + 1], "json")))
+		    ((!strcmp(argv[i], "-o") || !strcmp(argv[i], "--output")) && argv[i + 1] &&
+		     !strcmp(argv[i + 1], "json")))
 			return true;
 	return false;
 }
@@ -206,13 +210,13 @@ static int dispatch(struct cli *c, int argc, char **argv, const struct args *fir
 int main(int argc, char **argv)
 {
 	static const struct arg_spec before = { .max_words = SIZE_MAX, .usage = "" };
-	struct cli c = {0};
+	struct cli c = { 0 };
 	struct args first;
 	char why[300];
 	int used, r;
 
 	fill_standard_fds();
-	(void)setlocale(LC_ALL, "");	/* "C" does, with letters escaped in tables */
+	(void)setlocale(LC_ALL, ""); /* "C" does, with letters escaped in tables */
 	(void)setlocale(LC_NUMERIC, "C");
 	if (argc > 1 && !strcmp(argv[1], "--version"))
 		argv[1] = (char *)"version";

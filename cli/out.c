@@ -78,7 +78,7 @@ const char *out_safe(const char *s)
 const char *out_color(bool wanted, enum out_color color)
 {
 	static const char *const codes[] = {
-		[OUT_PLAIN] = "\x1b[0m", [OUT_RED] = "\x1b[31m", [OUT_GREEN] = "\x1b[32m",
+		[OUT_PLAIN] = "\x1b[0m",   [OUT_RED] = "\x1b[31m", [OUT_GREEN] = "\x1b[32m",
 		[OUT_YELLOW] = "\x1b[33m", [OUT_BOLD] = "\x1b[1m", [OUT_DIM] = "\x1b[2m",
 	};
 
@@ -199,8 +199,7 @@ static int api_exit(const char *code, int status)
 	}
 }
 
-static void print_issue(const struct cli *c, const cJSON *w, const char *word,
-			enum out_color color)
+static void print_issue(const struct cli *c, const cJSON *w, const char *word, enum out_color color)
 {
 	const char *file = json_str(w, "file", ""), *path = json_str(w, "path", "");
 	const char *code = json_str(w, "code", "");
@@ -285,13 +284,15 @@ int out_fail_issues(const struct cli *c, const char *file, const struct issues *
 		return out_no_memory(c);
 	out_progress(c, "%s", "");
 	if (!c->json) {
-		print_issues(c, json_get(doc, "errors"), c->quiet ? NULL : json_get(doc, "warnings"));
+		print_issues(c, json_get(doc, "errors"),
+			     c->quiet ? NULL : json_get(doc, "warnings"));
 		return status;
 	}
-	(void)snprintf(msg, sizeof(msg), "%s: %s", out_safe(file), i->n_errors ? i->errors[0].msg : "");
+	(void)snprintf(msg, sizeof(msg), "%s: %s", out_safe(file),
+		       i->n_errors ? i->errors[0].msg : "");
 	print_json_issues(status == EXIT_UNSUPPORTED ? "UnsupportedOperation" : "InvalidLab", msg,
-			  i->n_errors ? i->errors[0].path : NULL, status,
-			  json_get(doc, "errors"), json_get(doc, "warnings"));
+			  i->n_errors ? i->errors[0].path : NULL, status, json_get(doc, "errors"),
+			  json_get(doc, "warnings"));
 	return status;
 }
 

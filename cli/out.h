@@ -26,8 +26,7 @@ const char *out_safe(const char *s);
 int out_fail(const struct cli *c, enum err_code code, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 int out_fail_err(const struct cli *c, const struct err *e);
-int out_fail_usage(const struct cli *c, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
+int out_fail_usage(const struct cli *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 int out_no_memory(const struct cli *c);
 /* "what": the operation, e.g. "up shop"; "answer": a daemon's {"code","message",
  * "path"[,"errors","warnings"]}, may be NULL; "status": of HTTP */
@@ -37,11 +36,9 @@ int out_fail_issues(const struct cli *c, const char *file, const struct issues *
 
 /* warnings as interface.md 4 writes them; nothing with -o json or -q */
 void out_warnings(const struct cli *c, const cJSON *warnings);
-void out_warn(const struct cli *c, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
+void out_warn(const struct cli *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* one line that the next one replaces; "" takes it away */
-void out_progress(const struct cli *c, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
+void out_progress(const struct cli *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* one document and a newline; takes "v"; exit status (5 if it can't be written) */
 int out_json(const struct cli *c, cJSON *v);

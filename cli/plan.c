@@ -14,21 +14,24 @@ static void print_text(const struct cli *c, const struct source *s, const cJSON 
 	out_warnings(c, json_get(answer, "warnings"));
 	changes_print(c, answer);
 	if (!c->quiet)
-		printf("%s: %s\n", out_safe(s->lab->name), json_bool(answer, "changed", false) ?
-		       changes_summary(answer) : "no changes");
+		printf("%s: %s\n", out_safe(s->lab->name),
+		       json_bool(answer, "changed", false) ? changes_summary(answer) :
+							     "no changes");
 }
 
 static int plan(struct cli *c, const struct args *a)
 {
-	struct source s = {0};
+	struct source s = { 0 };
 	struct put p = { .s = &s, .timeout = UP_TIMEOUT };
 	cJSON *answer = NULL;
 	bool changed = false;
 	int r;
 
 	if (!source_is_file(a->words[0]))
-		return out_fail_usage(c, "plan: %s: not a FILE: it has no '/' and does not end in "
-				      ".json", a->words[0]);
+		return out_fail_usage(c,
+				      "plan: %s: not a FILE: it has no '/' and does not end in "
+				      ".json",
+				      a->words[0]);
 	r = source_load(c, a->words[0], a, &s);
 	if (!r) {
 		p.lab = s.lab->name;
@@ -57,7 +60,11 @@ static const struct arg_opt OPTS[] = {
 };
 
 const struct verb VERB_PLAN = {
-	.name = "plan", .usage = "FILE",
+	.name = "plan",
+	.usage = "FILE",
 	.summary = "what up would create, update, replace and delete; changes nothing",
-	.opts = OPTS, .min_words = 1, .max_words = 1, .fn = plan,
+	.opts = OPTS,
+	.min_words = 1,
+	.max_words = 1,
+	.fn = plan,
 };

@@ -11,9 +11,8 @@
 #include "cli/probes.h"
 #include "topology/lab.h"
 
-static const char *const RESULTS[] = {
-	"open", "refused", "timeout", "unreachable", "inconclusive", NULL
-};
+static const char *const RESULTS[] = { "open",	      "refused",      "timeout",
+				       "unreachable", "inconclusive", NULL };
 
 static int check_args(const struct cli *c, const struct args *a, double *ret_timeout)
 {
@@ -27,8 +26,8 @@ static int check_args(const struct cli *c, const struct args *a, double *ret_tim
 		if (!strcmp(expect, RESULTS[i]))
 			break;
 	if (expect && !RESULTS[i])
-		return out_fail_usage(c, "probe: --expect %s: open, refused, timeout or unreachable",
-				      expect);
+		return out_fail_usage(
+			c, "probe: --expect %s: open, refused, timeout or unreachable", expect);
 	if (address && strcmp(address, "private") && strcmp(address, "public"))
 		return out_fail_usage(c, "probe: --address %s: private or public", address);
 	if (args_seconds(a, "timeout", 0.01, 900, 0, ret_timeout) < 0)
@@ -92,14 +91,19 @@ static int probe(struct cli *c, const struct args *a)
 }
 
 static const struct arg_opt OPTS[] = {
-	{ "expect", 0, "RESULT", "1 if the result is another: open, refused, timeout, unreachable" },
+	{ "expect", 0, "RESULT",
+	  "1 if the result is another: open, refused, timeout, unreachable" },
 	{ "address", 0, "KIND", "which of the target's: private or public" },
 	{ "timeout", 0, "SECONDS", "silence that counts (1)" },
 	{ 0 },
 };
 
 const struct verb VERB_PROBE = {
-	.name = "probe", .usage = "LAB FROM TO PORT",
+	.name = "probe",
+	.usage = "LAB FROM TO PORT",
 	.summary = "one probe: open, refused, timeout or unreachable, as whom, and what dropped it",
-	.opts = OPTS, .min_words = 4, .max_words = 4, .fn = probe,
+	.opts = OPTS,
+	.min_words = 4,
+	.max_words = 4,
+	.fn = probe,
 };

@@ -32,8 +32,9 @@ static int send_batch(struct cli *c, const char *lab, cJSON *batch, cJSON *resul
 	auto_json cJSON *body = cJSON_CreateObject(), *answer = NULL;
 	auto_free char *text = NULL;
 	const char *const headers[] = { "Content-Type: application/json", NULL };
-	struct api_request q = { .to = DAEMON_SANDBOXD, .method = "POST", .path = path,
-				 .headers = headers };
+	struct api_request q = {
+		.to = DAEMON_SANDBOXD, .method = "POST", .path = path, .headers = headers
+	};
 	int n = cJSON_GetArraySize(batch), i, r;
 	cJSON *list;
 	char what[120];
@@ -68,7 +69,7 @@ int probes_run(struct cli *c, const char *lab, const cJSON *probes, cJSON **ret)
 		batch = cJSON_CreateArray();
 		for (n = 0; p && n < PROBES_BATCH_MAX; n++, p = p->next)
 			cJSON_AddItemToArray(batch, cJSON_Duplicate(p, true));
-		r = send_batch(c, lab, batch, results);		/* takes the batch */
+		r = send_batch(c, lab, batch, results); /* takes the batch */
 	}
 	if (r) {
 		cJSON_Delete(results);
@@ -93,8 +94,8 @@ void probe_words(const cJSON *result, struct buf *b)
 	buf_printf(b, "%s in %s", json_str(result, "result", "?"),
 		   out_ms(json_num(result, "took_ms", 0)));
 	if (seen)
-		buf_printf(b, "; %s saw %s", json_str(result, "seen_by",
-			   json_str(result, "to", "the target")), seen);
+		buf_printf(b, "; %s saw %s",
+			   json_str(result, "seen_by", json_str(result, "to", "the target")), seen);
 	if (cJSON_IsObject(dropped)) {
 		buf_printf(b, "; dropped: %s", json_str(dropped, "code", "?"));
 		if (component || direction)

@@ -100,8 +100,8 @@ static void add_way(struct buf *b, const cJSON *expected)
 /* "open; seen as service", "returns {...}": what was asked for, in words */
 static void add_expected(struct buf *b, const cJSON *x)
 {
-	static const char *const calls[] = { "returns", "matches", "error", "status", "log",
-					     "outcomes", "times", "parallel" };
+	static const char *const calls[] = { "returns", "matches",  "error", "status",
+					     "log",	"outcomes", "times", "parallel" };
 	const cJSON *code, *v;
 	const char *sep = "";
 	size_t i;
@@ -156,7 +156,7 @@ static void add_got(struct buf *b, const cJSON *result)
 static void add_quoted(struct buf *b, const char *s)
 {
 	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-		"-_./:@,+";
+				    "-_./:@,+";
 
 	if (*s && s[strspn(s, plain)] == '\0') {
 		buf_adds(b, s);
@@ -394,8 +394,10 @@ static void add_counts(struct buf *b, const cJSON *one_or_list, bool list)
 	failed = list ? sum(one_or_list, "failed") : json_num(one_or_list, "failed", 0);
 	skipped = list ? sum(one_or_list, "skipped") : json_num(one_or_list, "skipped", 0);
 	ms = list ? sum(one_or_list, "took_ms") : json_num(one_or_list, "took_ms", 0);
-	buf_printf(b, " tests=\"%.0f\" failures=\"%.0f\" errors=\"0\" skipped=\"%.0f\" "
-		   "time=\"%.3f\"", passed + failed + skipped, failed, skipped, ms / 1000);
+	buf_printf(b,
+		   " tests=\"%.0f\" failures=\"%.0f\" errors=\"0\" skipped=\"%.0f\" "
+		   "time=\"%.3f\"",
+		   passed + failed + skipped, failed, skipped, ms / 1000);
 }
 
 static void add_testcase(struct buf *b, const cJSON *lab, const cJSON *r)

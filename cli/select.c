@@ -10,25 +10,32 @@
 
 #include "lib/util.h"
 
-#define COLUMNS(...) (const char *const []){ __VA_ARGS__, NULL }
+#define COLUMNS(...)              \
+	(const char *const[])     \
+	{                         \
+		__VA_ARGS__, NULL \
+	}
 
 const struct select_kind SELECT_KINDS[] = {
 	{ "hosts", IN_INTERNET, COLUMNS("id", "ip", "dns_names", "state") },
 	{ "vpcs", IN_TOP, COLUMNS("id", "cidr_block", "state") },
-	{ "subnets", IN_VPC, COLUMNS("id", "cidr_block", "availability_zone", "route_table",
-				     "network_acl", "state") },
+	{ "subnets", IN_VPC,
+	  COLUMNS("id", "cidr_block", "availability_zone", "route_table", "network_acl", "state") },
 	{ "route_tables", IN_VPC, COLUMNS("id", "routes", "state") },
-	{ "nat_gateways", IN_VPC, COLUMNS("id", "private_ip", "public_ip", "subnet", "state",
-					  "failure_code") },
+	{ "nat_gateways", IN_VPC,
+	  COLUMNS("id", "private_ip", "public_ip", "subnet", "state", "failure_code") },
 	{ "security_groups", IN_VPC, COLUMNS("id", "description", "state") },
 	{ "network_acls", IN_VPC, COLUMNS("id", "state") },
-	{ "instances", IN_VPC_BARE, COLUMNS("id", "private_ip", "public_ip", "subnet", "vpc",
-					    "security_groups", "pid", "state") },
-	{ "network_interfaces", IN_VPC, COLUMNS("id", "private_ip", "public_ip", "subnet",
-						"interface_type", "router_interface", "status") },
+	{ "instances", IN_VPC_BARE,
+	  COLUMNS("id", "private_ip", "public_ip", "subnet", "vpc", "security_groups", "pid",
+		  "state") },
+	{ "network_interfaces", IN_VPC,
+	  COLUMNS("id", "private_ip", "public_ip", "subnet", "interface_type", "router_interface",
+		  "status") },
 	{ "peerings", IN_TOP, COLUMNS("id", "requester", "accepter", "state") },
-	{ "functions", IN_TOP, COLUMNS("id", "runtime", "version", "network_interfaces",
-				       "environments", "state", "state_reason_code") },
+	{ "functions", IN_TOP,
+	  COLUMNS("id", "runtime", "version", "network_interfaces", "environments", "state",
+		  "state_reason_code") },
 	{ "roles", IN_TOP, COLUMNS("id", "state") },
 	{ 0 },
 };
@@ -110,8 +117,7 @@ static enum select_status pick(cJSON *map, const struct select_kind *k, const ch
 }
 
 enum select_status select_objects(const cJSON *show, const char *word,
-				  const struct select_kind **ret_kind, cJSON **ret,
-				  bool *ret_one)
+				  const struct select_kind **ret_kind, cJSON **ret, bool *ret_one)
 {
 	const char *slash = strchr(word, '/');
 	const struct select_kind *k = kind_of(word, slash ? (size_t)(slash - word) : strlen(word));

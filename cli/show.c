@@ -71,7 +71,7 @@ static void head_of(const char *member, char *ret, size_t size)
 
 static int add_row(struct table *t, const struct select_kind *k, const cJSON *o)
 {
-	struct buf texts[COLUMNS_MAX] = {0};
+	struct buf texts[COLUMNS_MAX] = { 0 };
 	const char *cells[COLUMNS_MAX + 1] = { o->string };
 	size_t i, state = 0;
 	const char *s = json_str(o, "state", "");
@@ -170,8 +170,7 @@ static int print_all(const struct cli *c, const cJSON *show)
 	return r ? r : out_done(c);
 }
 
-static int tell_status(const struct cli *c, enum select_status s, const char *lab,
-		       const char *word)
+static int tell_status(const struct cli *c, enum select_status s, const char *lab, const char *word)
 {
 	auto_buf struct buf b = BUF_INIT;
 	const struct select_kind *k;
@@ -184,8 +183,10 @@ static int tell_status(const struct cli *c, enum select_status s, const char *la
 	case SELECT_NONE:
 		return out_fail(c, ERR_NO_OBJECT, "show: lab %s has no %s", lab, word);
 	case SELECT_AMBIGUOUS:
-		return out_fail(c, ERR_NO_OBJECT, "show: %s: more than one VPC has it: name it as "
-				"VPC/NAME", word);
+		return out_fail(c, ERR_NO_OBJECT,
+				"show: %s: more than one VPC has it: name it as "
+				"VPC/NAME",
+				word);
 	default:
 		return out_no_memory(c);
 	}
@@ -245,9 +246,13 @@ static int show(struct cli *c, const struct args *a)
 }
 
 const struct verb VERB_SHOW = {
-	.name = "show", .usage = "LAB [KIND[/NAME]]",
+	.name = "show",
+	.usage = "LAB [KIND[/NAME]]",
 	.summary = "the objects of a lab",
-	.more = "KIND is the lab file's plural (subnets, instances, functions, ...); what lives in a\n"
+	.more = "KIND is the lab file's plural (subnets, instances, functions, ...); what lives in "
+		"a\n"
 		"VPC is named VPC/NAME, or NAME where only one VPC has it.",
-	.min_words = 1, .max_words = 2, .fn = show,
+	.min_words = 1,
+	.max_words = 2,
+	.fn = show,
 };

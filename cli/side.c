@@ -88,20 +88,20 @@ void side_done(struct side_files *s)
 /* ---- jobs side by side ---- */
 
 struct child {
-	pid_t pid;		/* 0: not started, or reaped */
-	int fd;			/* owns; -1: nothing more comes */
+	pid_t pid; /* 0: not started, or reaped */
+	int fd;	   /* owns; -1: nothing more comes */
 	struct buf text;
-	int status;		/* of vpclab */
+	int status; /* of vpclab */
 	bool ended;
 };
 
 struct pool {
 	struct cli *c;
 	struct test *t;
-	struct child *children;	/* own */
+	struct child *children; /* own */
 	struct pollfd *polls;	/* own; the last is the signals' */
 	size_t next, running, told;
-	int signals;		/* owns */
+	int signals; /* owns */
 	int interrupted;
 };
 
@@ -128,7 +128,7 @@ static void child_main(struct pool *p, struct test_job *j, int fd)
 	int r;
 
 	sigemptyset(&none);
-	(void)sigprocmask(SIG_SETMASK, &none, NULL);	/* cannot fail with these */
+	(void)sigprocmask(SIG_SETMASK, &none, NULL); /* cannot fail with these */
 	p->c->progress = false;
 	r = test_catch_signals(p->c);
 	if (!r)
@@ -160,7 +160,7 @@ static int start(struct pool *p)
 		close(fds[0]);
 		return out_fail(p->c, ERR_INTERNAL, "test: fork: %s", strerror(errno));
 	}
-	(void)setpgid(k->pid, k->pid);	/* both do: whoever comes first */
+	(void)setpgid(k->pid, k->pid); /* both do: whoever comes first */
 	k->fd = fds[0];
 	p->next++;
 	p->running++;
@@ -199,7 +199,7 @@ static void pass_signal(struct pool *p)
 	p->interrupted = (int)info.ssi_signo;
 	for (i = 0; i < p->next; i++)
 		if (p->children[i].pid)
-			(void)kill(p->children[i].pid, p->interrupted);	/* ours, not yet reaped */
+			(void)kill(p->children[i].pid, p->interrupted); /* ours, not yet reaped */
 }
 
 /* results come out in the jobs' order; 0 or the first failure */
@@ -227,7 +227,7 @@ static void wait_round(struct pool *p)
 		p->polls[i] = (struct pollfd){ .fd = p->children[i].fd, .events = POLLIN };
 	p->polls[n] = (struct pollfd){ .fd = p->signals, .events = POLLIN };
 	if (poll(p->polls, n + 1, -1) < 0)
-		return;	/* EINTR */
+		return; /* EINTR */
 	for (i = 0; i < n; i++)
 		if (p->polls[i].revents)
 			read_child(p, &p->children[i]);
@@ -263,8 +263,8 @@ static int open_pool(struct pool *p)
 	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
 		return out_fail(p->c, ERR_INTERNAL, "test: signals: %s", strerror(errno));
 	p->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	return p->signals < 0 ? out_fail(p->c, ERR_INTERNAL, "test: signals: %s",
-					 strerror(errno)) : 0;
+	return p->signals < 0 ? out_fail(p->c, ERR_INTERNAL, "test: signals: %s", strerror(errno)) :
+				0;
 }
 
 int side_run_parallel(struct cli *c, struct test *t)

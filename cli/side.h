@@ -11,8 +11,8 @@
 #define SIDE_FILES 3
 
 struct side_files {
-	const char *names[SIDE_FILES];	/* NULL: not wanted */
-	int fds[SIDE_FILES];		/* own; -1 */
+	const char *names[SIDE_FILES]; /* NULL: not wanted */
+	int fds[SIDE_FILES];	       /* own; -1 */
 };
 
 /* opened before the tests, so that a wrong name is told at once; 0 or exit

@@ -17,8 +17,8 @@
 #include "lib/util.h"
 
 struct source_doc {
-	char *file;		/* owns; "--merge" for JSON on the command line */
-	char *text;		/* owns */
+	char *file; /* owns; "--merge" for JSON on the command line */
+	char *text; /* owns */
 	size_t size;
 	struct json_doc doc;
 };
@@ -92,8 +92,8 @@ struct collect {
 	bool any;
 };
 
-static void first_issue(struct json_pos pos, const char *path, const char *code,
-			const char *msg, void *arg)
+static void first_issue(struct json_pos pos, const char *path, const char *code, const char *msg,
+			void *arg)
 {
 	struct collect *k = arg;
 
@@ -187,8 +187,7 @@ static int merge(const struct cli *c, const struct args *a, struct source *s)
 	return 0;
 }
 
-const cJSON *source_find(const cJSON *root, const char *path, size_t *ret_depth,
-			 bool *ret_whole)
+const cJSON *source_find(const cJSON *root, const char *path, size_t *ret_depth, bool *ret_whole)
 {
 	const cJSON *at = root, *child;
 	char here[1024] = "", next[1024];
@@ -268,7 +267,8 @@ static int check_name(const struct cli *c, const char *name)
 		    !(i && ((name[i] >= '0' && name[i] <= '9') || name[i] == '-')))
 			break;
 	if (!len || i < len || len > 31)
-		return out_fail_usage(c, "--lab %s: not a name of a lab ([a-z][a-z0-9-]{0,30})", name);
+		return out_fail_usage(c, "--lab %s: not a name of a lab ([a-z][a-z0-9-]{0,30})",
+				      name);
 	return 0;
 }
 
@@ -276,13 +276,12 @@ static void parse(struct source *s, const char *name)
 {
 	lab_free(s->lab);
 	issues_done(&s->issues);
-	s->issues = (struct issues){0};
+	s->issues = (struct issues){ 0 };
 	s->lab = lab_parse(s->text, s->size, s->file, name, &s->issues);
 	place_all(s);
 }
 
-int source_open(const struct cli *c, const char *file, const struct args *a,
-		struct source *ret)
+int source_open(const struct cli *c, const char *file, const struct args *a, struct source *ret)
 {
 	const char *name = a ? args_get(a, "lab") : NULL;
 	int r;
@@ -314,8 +313,7 @@ static int refuse(const struct cli *c, const struct source *s)
 	return 0;
 }
 
-int source_load(const struct cli *c, const char *file, const struct args *a,
-		struct source *ret)
+int source_load(const struct cli *c, const char *file, const struct args *a, struct source *ret)
 {
 	auto_json cJSON *warnings = NULL;
 	int r = source_open(c, file, a, ret);
@@ -326,8 +324,10 @@ int source_load(const struct cli *c, const char *file, const struct args *a,
 		return r;
 	warnings = source_warnings(ret);
 	out_warnings(c, warnings);
-	return out_fail(c, ERR_INVALID_LAB, "%s: it has warnings, and --strict makes errors of "
-			"them", file);
+	return out_fail(c, ERR_INVALID_LAB,
+			"%s: it has warnings, and --strict makes errors of "
+			"them",
+			file);
 }
 
 void source_done(struct source *s)
@@ -345,7 +345,7 @@ void source_done(struct source *s)
 	free(s->file);
 	free(s->text);
 	free(s->base);
-	*s = (struct source){0};
+	*s = (struct source){ 0 };
 }
 
 cJSON *source_warnings(const struct source *s)

@@ -11,18 +11,20 @@
 #include "topology/lab.h"
 
 /* the options that go with a file, for a verb's table */
-#define SOURCE_OPTS \
-	{ "lab", 0, "NAME", "takes the place of the file's \"lab\"" }, \
-	{ "merge", 0, "FILE|JSON", "a merge patch over the file; may be repeated" }
+#define SOURCE_OPTS                                                                     \
+	{ "lab", 0, "NAME", "takes the place of the file's \"lab\"" },                  \
+	{                                                                               \
+		"merge", 0, "FILE|JSON", "a merge patch over the file; may be repeated" \
+	}
 
 struct source {
-	char *file;		/* owns; as given: "-" is standard input */
-	char *text;		/* owns; what a daemon is sent */
+	char *file; /* owns; as given: "-" is standard input */
+	char *text; /* owns; what a daemon is sent */
 	size_t size;
-	char *base;		/* owns; absolute: what relative paths count from */
-	struct lab *lab;	/* owns; NULL with errors */
-	struct issues issues;	/* owns; file and position are those of the file or patch at fault */
-	struct source_doc *docs;	/* owns; the file and its patches, where there are patches */
+	char *base;	      /* owns; absolute: what relative paths count from */
+	struct lab *lab;      /* owns; NULL with errors */
+	struct issues issues; /* owns; file and position are those of the file or patch at fault */
+	struct source_doc *docs; /* owns; the file and its patches, where there are patches */
 	size_t n_docs;
 };
 
@@ -34,11 +36,9 @@ bool source_is_file(const char *word);
  * faults: they are in "ret"->issues then and ->lab is NULL.  Else the exit
  * status (it was told).  source_done() in either case.
  */
-int source_open(const struct cli *c, const char *file, const struct args *a,
-		struct source *ret);
+int source_open(const struct cli *c, const char *file, const struct args *a, struct source *ret);
 /* the same, where a fault of the file is told and ends the verb; warnings too with --strict */
-int source_load(const struct cli *c, const char *file, const struct args *a,
-		struct source *ret);
+int source_load(const struct cli *c, const char *file, const struct args *a, struct source *ret);
 void source_done(struct source *s);
 /* warnings as JSON; owns; NULL: no memory */
 cJSON *source_warnings(const struct source *s);
@@ -46,7 +46,6 @@ cJSON *source_warnings(const struct source *s);
 /* pure, for tests: where "path" (vpcs.main.routes["0.0.0.0/0"], a[0].b) leads
  * from "root"; the deepest value that is there, and in "ret_depth" how many
  * steps that took; "ret_whole": it is all of the path */
-const cJSON *source_find(const cJSON *root, const char *path, size_t *ret_depth,
-			 bool *ret_whole);
+const cJSON *source_find(const cJSON *root, const char *path, size_t *ret_depth, bool *ret_whole);
 
 #endif

@@ -63,8 +63,8 @@ static int add_folder(const struct cli *c, struct test *t, const char *folder)
 	for (i = 0; i < n; i++) {
 		auto_free char *path = NULL;
 
-		if (asprintf(&path, "%s%s%s", folder,
-			     folder[strlen(folder) - 1] == '/' ? "" : "/", names[i]->d_name) < 0)
+		if (asprintf(&path, "%s%s%s", folder, folder[strlen(folder) - 1] == '/' ? "" : "/",
+			     names[i]->d_name) < 0)
 			path = NULL;
 		if (!r)
 			r = path ? add_job(c, t, path, false) : out_no_memory(c);
@@ -103,9 +103,12 @@ static int load_lab(struct cli *c, struct test_job *j)
 {
 	auto_free char *path = api_lab_path(j->word, "/document");
 	struct api_request q = {
-		.to = DAEMON_SANDBOXD, .method = "GET", .path = path, .wait_ms = API_WAIT_MS,
+		.to = DAEMON_SANDBOXD,
+		.method = "GET",
+		.path = path,
+		.wait_ms = API_WAIT_MS,
 	};
-	struct httpc_answer a = {0};
+	struct httpc_answer a = { 0 };
 	int r = path ? api_send(c, &q, &a) : out_no_memory(c);
 	char what[120];
 
@@ -187,7 +190,9 @@ static int name_copy(struct cli *c, const struct test *t, struct test_job *j)
 static int bring_up(struct cli *c, const struct test *t, struct test_job *j)
 {
 	struct put p = {
-		.s = &j->source, .lab = j->name, .timeout = UP_TIMEOUT,
+		.s = &j->source,
+		.lab = j->name,
+		.timeout = UP_TIMEOUT,
 		/* what may have to stay can't be bound to us */
 		.lease = t->keep || t->keep_failed ? 0 : getpid(),
 	};
@@ -207,9 +212,12 @@ static int take_down(struct cli *c, const char *name)
 {
 	auto_free char *path = api_lab_path(name, "");
 	struct api_request q = {
-		.to = DAEMON_SANDBOXD, .method = "DELETE", .path = path, .wait_ms = API_WAIT_MS,
+		.to = DAEMON_SANDBOXD,
+		.method = "DELETE",
+		.path = path,
+		.wait_ms = API_WAIT_MS,
 	};
-	struct httpc_answer a = {0};
+	struct httpc_answer a = { 0 };
 	int was = c->interrupted, r;
 
 	out_progress(c, "taking %s down ...", out_safe(name));
@@ -228,13 +236,16 @@ static int take_down(struct cli *c, const char *name)
 	return r;
 }
 
-static int try_rounds(struct cli *c, const struct test *t, const struct test_job *j,
-		      cJSON *results, size_t *ret_n)
+static int try_rounds(struct cli *c, const struct test *t, const struct test_job *j, cJSON *results,
+		      size_t *ret_n)
 {
 	struct trial trial = {
-		.lab = j->is_lab ? j->word : j->name, .file = j->source.lab,
-		.filter = args_get(t->args, "filter"), .skip = args_get(t->args, "skip"),
-		.fail_fast = t->fail_fast, .rounds = t->repeat,
+		.lab = j->is_lab ? j->word : j->name,
+		.file = j->source.lab,
+		.filter = args_get(t->args, "filter"),
+		.skip = args_get(t->args, "skip"),
+		.fail_fast = t->fail_fast,
+		.rounds = t->repeat,
 	};
 	const cJSON *result;
 	size_t n = 0;
@@ -360,8 +371,10 @@ static int print_list(const struct cli *c, const struct test *t)
 
 	for (i = 0; i < t->n_jobs && !r; i++) {
 		struct trial trial = {
-			.lab = t->jobs[i].word, .file = t->jobs[i].source.lab,
-			.filter = args_get(t->args, "filter"), .skip = args_get(t->args, "skip"),
+			.lab = t->jobs[i].word,
+			.file = t->jobs[i].source.lab,
+			.filter = args_get(t->args, "filter"),
+			.skip = args_get(t->args, "skip"),
 		};
 
 		r = trial_list(c, &trial, names);
@@ -388,7 +401,8 @@ static int read_options(const struct cli *c, struct test *t)
 	size_t i;
 
 	if (args_has(t->args, "bundle"))
-		return out_fail(c, ERR_UNSUPPORTED, "test: --bundle: this build doesn't have it yet");
+		return out_fail(c, ERR_UNSUPPORTED,
+				"test: --bundle: this build doesn't have it yet");
 	t->format = c->json ? FORMAT_JSON : FORMAT_TEXT;
 	for (i = 0; format && i < ARRAY_SIZE(formats); i++)
 		if (!strcmp(format, formats[i]))
@@ -500,8 +514,12 @@ static const struct arg_opt OPTS[] = {
 };
 
 const struct verb VERB_TEST = {
-	.name = "test", .usage = "FILE|DIR|LAB...",
+	.name = "test",
+	.usage = "FILE|DIR|LAB...",
 	.summary = "try the expectations: of files on copies of their own, of labs as they run",
 	.more = "1: an expectation failed, 3: none matched.",
-	.opts = OPTS, .min_words = 1, .max_words = SIZE_MAX, .fn = test,
+	.opts = OPTS,
+	.min_words = 1,
+	.max_words = SIZE_MAX,
+	.fn = test,
 };

@@ -13,21 +13,21 @@
 enum test_format { FORMAT_TEXT, FORMAT_TAP, FORMAT_JUNIT, FORMAT_JSON };
 
 struct test_job {
-	char *word;		/* owns; as given */
-	bool is_lab;		/* runs already */
-	struct source source;	/* owns */
-	char *name;		/* owns; of the copy */
+	char *word;	      /* owns; as given */
+	bool is_lab;	      /* runs already */
+	struct source source; /* owns */
+	char *name;	      /* owns; of the copy */
 };
 
 struct test {
 	const struct args *args;
 	enum test_format format;
-	struct test_job *jobs;	/* owns */
+	struct test_job *jobs; /* owns */
 	size_t n_jobs;
 	size_t parallel;
 	unsigned repeat;
 	bool keep, keep_failed, fail_fast;
-	cJSON *labs;		/* owns; results so far */
+	cJSON *labs; /* owns; results so far */
 };
 
 /* SIGINT, SIGTERM and SIGHUP set c->interrupted; 0 or exit status */

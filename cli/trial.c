@@ -18,13 +18,13 @@
 #include "cli/probes.h"
 #include "lib/util.h"
 
-#define RETRY_PAUSE_MS 50	/* between two tries of "within" */
+#define RETRY_PAUSE_MS 50 /* between two tries of "within" */
 #define TYPE_SIZE 100
 
 struct item {
 	struct expect_case *k;
 	bool skipped, judged;
-	struct expect_verdict verdict;	/* owns got */
+	struct expect_verdict verdict; /* owns got */
 	unsigned tries;
 	double took_ms;
 };
@@ -32,10 +32,10 @@ struct item {
 struct run {
 	struct cli *c;
 	const struct trial *t;
-	cJSON *show;			/* owns */
-	struct expect_case *cases;	/* owns */
+	cJSON *show;		   /* owns */
+	struct expect_case *cases; /* owns */
 	size_t n_cases;
-	struct item *items;		/* owns */
+	struct item *items; /* owns */
 	size_t n;
 	struct mono start;
 };
@@ -74,7 +74,8 @@ static int make_items(struct run *r)
 	for (i = 0; i < r->n_cases; i++)
 		if (is_wanted(r->t, r->cases[i].name))
 			r->items[r->n++] = (struct item){
-				.k = &r->cases[i], .skipped = is_skipped(r->t, r->cases[i].name),
+				.k = &r->cases[i],
+				.skipped = is_skipped(r->t, r->cases[i].name),
 			};
 	return 0;
 }
@@ -152,7 +153,7 @@ static int run_probes(struct run *r)
 
 struct calls {
 	size_t n;
-	struct httpc_answer *answers;	/* own, as the next two */
+	struct httpc_answer *answers; /* own, as the next two */
 	struct expect_call *calls;
 	double *ms;
 	char (*types)[TYPE_SIZE];
@@ -175,7 +176,7 @@ static void calls_done(struct calls *k)
 
 static int make_calls(const struct cli *c, const struct expect *x, struct calls *k)
 {
-	k->n = x->times;	/* "parallel" is at most as many */
+	k->n = x->times; /* "parallel" is at most as many */
 	k->answers = calloc(k->n, sizeof(*k->answers));
 	k->calls = calloc(k->n, sizeof(*k->calls));
 	k->ms = calloc(k->n, sizeof(*k->ms));
@@ -189,9 +190,11 @@ static void read_call(struct calls *k, size_t i)
 	char value[40];
 
 	k->calls[i] = (struct expect_call){
-		.status = a->status, .body = a->body ? a->body : "", .size = a->size,
-		.function_error = httpc_header(a, "X-Amz-Function-Error", value,
-					       sizeof(value)) == 0,
+		.status = a->status,
+		.body = a->body ? a->body : "",
+		.size = a->size,
+		.function_error =
+			httpc_header(a, "X-Amz-Function-Error", value, sizeof(value)) == 0,
 		.log = invocation_log(a),
 	};
 	if (httpc_header(a, "x-amzn-ErrorType", k->types[i], TYPE_SIZE) == 0)
@@ -203,11 +206,15 @@ static int run_calls(struct run *r, struct item *item)
 	const struct expect *x = item->k->x;
 	auto_free char *payload = x->payload ? json_print(x->payload) : strdup("{}");
 	struct invocation i = {
-		.lab = r->t->lab, .function = x->invoke, .qualifier = x->qualifier,
-		.type = x->type, .tail = x->log != NULL, .payload = payload,
+		.lab = r->t->lab,
+		.function = x->invoke,
+		.qualifier = x->qualifier,
+		.type = x->type,
+		.tail = x->log != NULL,
+		.payload = payload,
 		.size = payload ? strlen(payload) : 0,
 	};
-	auto_calls struct calls k = {0};
+	auto_calls struct calls k = { 0 };
 	struct mono start = mono_now();
 	size_t j;
 	int e;

@@ -13,11 +13,11 @@
 #include "topology/lab.h"
 
 struct trial {
-	const char *lab;		/* as it runs */
-	const struct lab *file;		/* its expectations */
-	const char *filter, *skip;	/* globs on a case's name; NULL: none */
+	const char *lab;	   /* as it runs */
+	const struct lab *file;	   /* its expectations */
+	const char *filter, *skip; /* globs on a case's name; NULL: none */
 	bool fail_fast;
-	unsigned round, rounds;		/* of --repeat, from 1 */
+	unsigned round, rounds; /* of --repeat, from 1 */
 };
 
 /*

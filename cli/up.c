@@ -26,7 +26,7 @@ static int print(const struct cli *c, cJSON *answer)
 
 static int up(struct cli *c, const struct args *a)
 {
-	struct source s = {0};
+	struct source s = { 0 };
 	struct put p = { .s = &s, .strict = args_has(a, "strict") };
 	cJSON *answer = NULL;
 	int r;
@@ -34,8 +34,10 @@ static int up(struct cli *c, const struct args *a)
 	if (args_has(a, "bind"))
 		return out_fail(c, ERR_UNSUPPORTED, "up: --bind: this build doesn't have it yet");
 	if (!source_is_file(a->words[0]))
-		return out_fail_usage(c, "up: %s: not a FILE: it has no '/' and does not end in "
-				      ".json", a->words[0]);
+		return out_fail_usage(c,
+				      "up: %s: not a FILE: it has no '/' and does not end in "
+				      ".json",
+				      a->words[0]);
 	if (args_seconds(a, "timeout", 0.001, 86400, UP_TIMEOUT, &p.timeout) < 0)
 		return out_fail_usage(c, "up: --timeout %s: not a number of seconds (0.001..86400)",
 				      args_get(a, "timeout"));
@@ -60,8 +62,12 @@ static const struct arg_opt OPTS[] = {
 };
 
 const struct verb VERB_UP = {
-	.name = "up", .usage = "FILE",
+	.name = "up",
+	.usage = "FILE",
 	.summary = "create a lab, or change the running one to match its file",
 	.more = "Only what differs is touched. On failure the lab is as it was.",
-	.opts = OPTS, .min_words = 1, .max_words = 1, .fn = up,
+	.opts = OPTS,
+	.min_words = 1,
+	.max_words = 1,
+	.fn = up,
 };

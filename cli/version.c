@@ -40,10 +40,16 @@ static int help(struct cli *c, const struct args *a)
 }
 
 const struct verb VERB_VERSION = {
-	.name = "version", .usage = "", .summary = "which vpclab this is", .fn = version,
+	.name = "version",
+	.usage = "",
+	.summary = "which vpclab this is",
+	.fn = version,
 };
 
 const struct verb VERB_HELP = {
-	.name = "help", .usage = "[COMMAND]", .summary = "what a command does and takes",
-	.max_words = 1, .fn = help,
+	.name = "help",
+	.usage = "[COMMAND]",
+	.summary = "what a command does and takes",
+	.max_words = 1,
+	.fn = help,
 };

@@ -40,7 +40,7 @@ struct table *table_new(const char *const *heads, bool color)
 	t->tb = scols_new_table();
 	if (!t->tb)
 		return table_free(t);
-	(void)scols_table_enable_colors(t->tb, color);	/* plain text serves as well */
+	(void)scols_table_enable_colors(t->tb, color); /* plain text serves as well */
 	for (; *heads; heads++)
 		if (add_column(t, *heads) < 0)
 			return table_free(t);
@@ -77,7 +77,7 @@ void table_color(struct table *t, size_t col, const char *color)
 	struct libscols_cell *cell = t->last ? scols_line_get_cell(t->last, col) : NULL;
 
 	if (cell)
-		(void)scols_cell_set_color(cell, color);	/* only a look */
+		(void)scols_cell_set_color(cell, color); /* only a look */
 }
 
 int table_print(struct table *t, FILE *f)

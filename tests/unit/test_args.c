@@ -24,14 +24,26 @@ static const struct arg_opt OPTS[] = {
 };
 
 static const struct arg_spec PLAIN = {
-	.verb = "up", .opts = OPTS, .usage = "FILE", .min_words = 1, .max_words = 1,
+	.verb = "up",
+	.opts = OPTS,
+	.usage = "FILE",
+	.min_words = 1,
+	.max_words = 1,
 };
 static const struct arg_spec COMMAND = {
-	.verb = "exec", .opts = OPTS, .usage = "LAB NODE -- CMD...", .min_words = 2,
-	.max_words = 2, .command_after = 2,
+	.verb = "exec",
+	.opts = OPTS,
+	.usage = "LAB NODE -- CMD...",
+	.min_words = 2,
+	.max_words = 2,
+	.command_after = 2,
 };
 
-#define WORDS(...) (const char *[]){ __VA_ARGS__, NULL }
+#define WORDS(...)                \
+	(const char *[])          \
+	{                         \
+		__VA_ARGS__, NULL \
+	}
 
 static int parse(const struct arg_spec *spec, const char *const *argv, struct args *ret, char *why)
 {
@@ -62,10 +74,14 @@ static void test_mistakes(void **state)
 		{ &PLAIN, { "up", "a", "--bind" }, "" },
 		{ &PLAIN, { "up", "a", "--", "b" }, "nothing may follow '--': vpclab up FILE" },
 		{ &PLAIN, { "up", "-" }, "" },
-		{ &COMMAND, { "exec", "l", "n" }, "no command given: vpclab exec LAB NODE -- CMD..." },
-		{ &COMMAND, { "exec", "l", "n", "--" },
+		{ &COMMAND,
+		  { "exec", "l", "n" },
 		  "no command given: vpclab exec LAB NODE -- CMD..." },
-		{ &COMMAND, { "exec", "l", "--", "ls" },
+		{ &COMMAND,
+		  { "exec", "l", "n", "--" },
+		  "no command given: vpclab exec LAB NODE -- CMD..." },
+		{ &COMMAND,
+		  { "exec", "l", "--", "ls" },
 		  "something is missing: vpclab exec LAB NODE -- CMD..." },
 		{ &COMMAND, { "exec", "l", "n", "--", "ls", "-l" }, "" },
 	};
@@ -89,9 +105,11 @@ static void test_order_is_free(void **state)
 	char why[300];
 
 	(void)state;
-	assert_int_equal(parse(&PLAIN, WORDS("up", "--merge", "x", "f.json", "-o", "json",
-					     "--merge=y", "-q", "--timeout", "3", "--timeout=4"),
-			       &a, why), 0);
+	assert_int_equal(parse(&PLAIN,
+			       WORDS("up", "--merge", "x", "f.json", "-o", "json", "--merge=y",
+				     "-q", "--timeout", "3", "--timeout=4"),
+			       &a, why),
+			 0);
 	assert_int_equal(a.n_words, 1);
 	assert_string_equal(a.words[0], "f.json");
 	assert_string_equal(args_nth(&a, "merge", 0), "x");
@@ -122,8 +140,11 @@ static void test_command(void **state)
 	char why[300];
 
 	(void)state;
-	assert_int_equal(parse(&COMMAND, WORDS("exec", "-t", "lab", "node", "--timeout", "5",
-					       "--", "ls", "-t", "--", "x"), &a, why), 0);
+	assert_int_equal(parse(&COMMAND,
+			       WORDS("exec", "-t", "lab", "node", "--timeout", "5", "--", "ls",
+				     "-t", "--", "x"),
+			       &a, why),
+			 0);
 	assert_true(args_has(&a, "tty"));
 	assert_string_equal(args_get(&a, "timeout"), "5");
 	assert_string_equal(a.rest[0], "ls");
@@ -159,11 +180,11 @@ static void test_numbers(void **state)
 {
 	static const struct {
 		const char *text;
-		double value;	/* < 0: refused */
+		double value; /* < 0: refused */
 	} cases[] = {
-		{ "1", 1 }, { "0.5", 0.5 }, { "60", 60 }, { "", -1 }, { "x", -1 }, { "1s", -1 },
-		{ "-1", -1 }, { "0x10", -1 }, { "inf", -1 }, { "nan", -1 }, { "1e3", -1 },
-		{ " 1", -1 }, { "61", -1 }, { "1.2.3", -1 }, { ".", -1 },
+		{ "1", 1 },    { "0.5", 0.5 }, { "60", 60 },   { "", -1 },	{ "x", -1 },
+		{ "1s", -1 },  { "-1", -1 },   { "0x10", -1 }, { "inf", -1 },	{ "nan", -1 },
+		{ "1e3", -1 }, { " 1", -1 },   { "61", -1 },   { "1.2.3", -1 }, { ".", -1 },
 	};
 	double v;
 	size_t i;

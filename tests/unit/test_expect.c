@@ -16,32 +16,32 @@
 #include "lib/util.h"
 
 static const char LAB[] =
-"{\"version\":1,\"lab\":\"l\","
-"\"internet\":{\"hosts\":{\"api\":{\"ip\":\"198.51.100.10\",\"serve\":[\"tcp/443\"]}}},"
-"\"roles\":{\"fn\":{\"managed_policies\":[\"AWSLambdaVPCAccessExecutionRole\"]}},"
-"\"vpcs\":{\"main\":{\"cidr_block\":\"10.0.0.0/16\",\"internet_gateway\":true,"
-"\"subnets\":{\"one\":{\"cidr_block\":\"10.0.1.0/24\",\"route_table\":\"public\"},"
-"\"two\":{\"cidr_block\":\"10.0.2.0/24\"}},"
-"\"route_tables\":{\"public\":{\"routes\":{\"0.0.0.0/0\":\"internet_gateway\"}}},"
-"\"nat_gateways\":{\"nat\":{\"subnet\":\"one\",\"elastic_ip\":\"203.0.113.10\"}},"
-"\"security_groups\":{\"g\":{}},"
-"\"instances\":{\"db\":{\"subnet\":\"two\",\"serve\":[\"tcp/80\"]},"
-"\"web\":{\"subnet\":\"one\",\"elastic_ip\":\"203.0.113.11\",\"serve\":[\"tcp/80\"]}}}},"
-"\"functions\":{\"plain\":{\"runtime\":\"exec\",\"command\":[\"cat\"]},"
-"\"in\":{\"runtime\":\"exec\",\"command\":[\"cat\"],\"role\":\"fn\","
-"\"vpc_config\":{\"subnets\":[\"one\",\"two\"],\"security_groups\":[\"g\"]}}},"
-"\"expect\":[%s]}";
+	"{\"version\":1,\"lab\":\"l\","
+	"\"internet\":{\"hosts\":{\"api\":{\"ip\":\"198.51.100.10\",\"serve\":[\"tcp/443\"]}}},"
+	"\"roles\":{\"fn\":{\"managed_policies\":[\"AWSLambdaVPCAccessExecutionRole\"]}},"
+	"\"vpcs\":{\"main\":{\"cidr_block\":\"10.0.0.0/16\",\"internet_gateway\":true,"
+	"\"subnets\":{\"one\":{\"cidr_block\":\"10.0.1.0/24\",\"route_table\":\"public\"},"
+	"\"two\":{\"cidr_block\":\"10.0.2.0/24\"}},"
+	"\"route_tables\":{\"public\":{\"routes\":{\"0.0.0.0/0\":\"internet_gateway\"}}},"
+	"\"nat_gateways\":{\"nat\":{\"subnet\":\"one\",\"elastic_ip\":\"203.0.113.10\"}},"
+	"\"security_groups\":{\"g\":{}},"
+	"\"instances\":{\"db\":{\"subnet\":\"two\",\"serve\":[\"tcp/80\"]},"
+	"\"web\":{\"subnet\":\"one\",\"elastic_ip\":\"203.0.113.11\",\"serve\":[\"tcp/80\"]}}}},"
+	"\"functions\":{\"plain\":{\"runtime\":\"exec\",\"command\":[\"cat\"]},"
+	"\"in\":{\"runtime\":\"exec\",\"command\":[\"cat\"],\"role\":\"fn\","
+	"\"vpc_config\":{\"subnets\":[\"one\",\"two\"],\"security_groups\":[\"g\"]}}},"
+	"\"expect\":[%s]}";
 
 static const char SHOW[] =
-"{\"vpcs\":{\"main\":{"
-"\"instances\":{\"db\":{\"private_ip\":\"10.0.2.4\",\"private_ips\":[\"10.0.2.4\"],"
-"\"public_ip\":null},\"web\":{\"private_ip\":\"10.0.1.4\",\"private_ips\":[\"10.0.1.4\","
-"\"10.0.1.5\"],\"public_ip\":\"203.0.113.11\"}},"
-"\"nat_gateways\":{\"nat\":{\"private_ip\":\"10.0.1.9\",\"public_ip\":\"203.0.113.10\","
-"\"secondary_ips\":[\"203.0.113.20\"]}},"
-"\"network_interfaces\":{\"eni-1\":{\"private_ip\":\"10.0.1.7\"},"
-"\"eni-2\":{\"private_ip\":\"10.0.2.7\"}}}},"
-"\"functions\":{\"in\":{\"network_interfaces\":[\"eni-1\",\"eni-2\"]}}}";
+	"{\"vpcs\":{\"main\":{"
+	"\"instances\":{\"db\":{\"private_ip\":\"10.0.2.4\",\"private_ips\":[\"10.0.2.4\"],"
+	"\"public_ip\":null},\"web\":{\"private_ip\":\"10.0.1.4\",\"private_ips\":[\"10.0.1.4\","
+	"\"10.0.1.5\"],\"public_ip\":\"203.0.113.11\"}},"
+	"\"nat_gateways\":{\"nat\":{\"private_ip\":\"10.0.1.9\",\"public_ip\":\"203.0.113.10\","
+	"\"secondary_ips\":[\"203.0.113.20\"]}},"
+	"\"network_interfaces\":{\"eni-1\":{\"private_ip\":\"10.0.1.7\"},"
+	"\"eni-2\":{\"private_ip\":\"10.0.2.7\"}}}},"
+	"\"functions\":{\"in\":{\"network_interfaces\":[\"eni-1\",\"eni-2\"]}}}";
 
 struct world {
 	struct lab *lab;
@@ -109,14 +109,18 @@ static void test_probes(void **state)
 		{ FROM_TO("\"result\":\"timeout\",\"because\":\"ENI_SG_RULES_MISMATCH\""),
 		  "{\"result\":\"timeout\",\"dropped\":null}",
 		  "dropped by nothing that was noted instead of ENI_SG_RULES_MISMATCH" },
-		{ FROM_TO("\"result\":\"open\""), "{\"result\":\"open\",\"parts\":["
+		{ FROM_TO("\"result\":\"open\""),
+		  "{\"result\":\"open\",\"parts\":["
 		  "{\"interface\":\"one\",\"result\":\"open\"},"
-		  "{\"interface\":\"two\",\"result\":\"open\"}]}", "" },
-		{ FROM_TO("\"result\":\"open\""), "{\"result\":\"open\",\"parts\":["
+		  "{\"interface\":\"two\",\"result\":\"open\"}]}",
+		  "" },
+		{ FROM_TO("\"result\":\"open\""),
+		  "{\"result\":\"open\",\"parts\":["
 		  "{\"interface\":\"one\",\"result\":\"open\"},"
 		  "{\"interface\":\"two\",\"result\":\"timeout\"}]}",
 		  "two: timeout instead of open" },
-		{ FROM_TO("\"result\":\"open\""), "{\"result\":\"timeout\",\"parts\":["
+		{ FROM_TO("\"result\":\"open\""),
+		  "{\"result\":\"timeout\",\"parts\":["
 		  "{\"interface\":\"one\",\"result\":\"refused\"},"
 		  "{\"interface\":\"two\",\"result\":\"timeout\"}]}",
 		  "one: refused instead of open; two: timeout instead of open" },
@@ -125,9 +129,10 @@ static void test_probes(void **state)
 
 	(void)state;
 	for (i = 0; i < ARRAY_SIZE(cases); i++) {
-		auto_json cJSON *answer = json_parse(cases[i].answer, strlen(cases[i].answer), NULL);
+		auto_json cJSON *answer =
+			json_parse(cases[i].answer, strlen(cases[i].answer), NULL);
 		struct expect_verdict v;
-		struct world w = {0};
+		struct world w = { 0 };
 
 		assert_non_null(answer);
 		open_world(&w, cases[i].expect);
@@ -147,22 +152,33 @@ static void test_seen(void **state)
 		const char *word, *seen;
 		bool is;
 	} cases[] = {
-		{ "10.0.0.4", "10.0.0.4", true }, { "10.0.0.4", "10.0.0.5", false },
-		{ "10.0.0.0/24", "10.0.0.5", true }, { "10.0.0.0/24", "10.0.1.5", false },
-		{ "web", "10.0.1.4", true }, { "web", "10.0.1.5", true },
-		{ "web", "203.0.113.11", true }, { "web", "10.0.2.4", false },
-		{ "api", "198.51.100.10", true }, { "api", "198.51.100.11", false },
-		{ "in", "10.0.1.7", true }, { "in", "10.0.2.7", true }, { "in", "10.0.1.4", false },
-		{ "plain", "192.0.2.10", true }, { "plain", "10.0.1.7", false },
-		{ "service", "192.0.2.10", true }, { "service", "192.0.2.11", false },
+		{ "10.0.0.4", "10.0.0.4", true },
+		{ "10.0.0.4", "10.0.0.5", false },
+		{ "10.0.0.0/24", "10.0.0.5", true },
+		{ "10.0.0.0/24", "10.0.1.5", false },
+		{ "web", "10.0.1.4", true },
+		{ "web", "10.0.1.5", true },
+		{ "web", "203.0.113.11", true },
+		{ "web", "10.0.2.4", false },
+		{ "api", "198.51.100.10", true },
+		{ "api", "198.51.100.11", false },
+		{ "in", "10.0.1.7", true },
+		{ "in", "10.0.2.7", true },
+		{ "in", "10.0.1.4", false },
+		{ "plain", "192.0.2.10", true },
+		{ "plain", "10.0.1.7", false },
+		{ "service", "192.0.2.10", true },
+		{ "service", "192.0.2.11", false },
 		{ "nat_gateway:main/nat", "203.0.113.10", true },
 		{ "nat_gateway:main/nat", "203.0.113.20", true },
 		{ "nat_gateway:main/nat", "10.0.1.9", true },
 		{ "nat_gateway:main/nat", "203.0.113.11", false },
 		{ "nat_gateway:main/other", "203.0.113.10", false },
-		{ "nobody", "10.0.0.1", false }, { "web", NULL, false }, { "web", "x", false },
+		{ "nobody", "10.0.0.1", false },
+		{ "web", NULL, false },
+		{ "web", "x", false },
 	};
-	struct world w = {0};
+	struct world w = { 0 };
 	size_t i;
 
 	(void)state;
@@ -193,7 +209,7 @@ static void test_only_from(void **state)
 	auto_json cJSON *open = json_parse("{\"result\":\"open\"}", 17, NULL);
 	auto_json cJSON *refused = json_parse("{\"result\":\"refused\"}", 20, NULL);
 	auto_json cJSON *unreachable = json_parse("{\"result\":\"unreachable\"}", 24, NULL);
-	struct world w = {0};
+	struct world w = { 0 };
 	struct expect_verdict v;
 
 	(void)state;
@@ -228,16 +244,19 @@ static void test_addresses(void **state)
 		{ "{\"from\":\"db\",\"to\":\"web\",\"port\":\"tcp/80\",\"result\":\"open\"}",
 		  "private" },
 		{ "{\"from\":\"plain\",\"to\":\"web\",\"port\":\"tcp/80\",\"result\":\"open\","
-		  "\"address\":\"public\"}", "public" },
-		{ "{\"from\":\"db\",\"to\":\"api\",\"port\":\"tcp/443\",\"result\":\"open\"}", NULL },
-		{ "{\"from\":\"db\",\"to\":\"10.0.1.4\",\"port\":\"tcp/80\",\"result\":\"open\"}", NULL },
+		  "\"address\":\"public\"}",
+		  "public" },
+		{ "{\"from\":\"db\",\"to\":\"api\",\"port\":\"tcp/443\",\"result\":\"open\"}",
+		  NULL },
+		{ "{\"from\":\"db\",\"to\":\"10.0.1.4\",\"port\":\"tcp/80\",\"result\":\"open\"}",
+		  NULL },
 		{ "{\"to\":\"web\",\"port\":\"tcp/80\",\"only_from\":[\"api\"]}", "public" },
 	};
 	size_t i;
 
 	(void)state;
 	for (i = 0; i < ARRAY_SIZE(cases); i++) {
-		struct world w = {0};
+		struct world w = { 0 };
 		auto_json cJSON *probe = NULL;
 
 		open_world(&w, cases[i].expect);
@@ -254,15 +273,14 @@ static void test_addresses(void **state)
 /* the target itself is no source, whatever it is called */
 static void test_target_is_left_out(void **state)
 {
-	static const char *const targets[] = {
-		"web", "10.0.1.4", "10.0.1.5", "203.0.113.11", "web.main.internal"
-	};
+	static const char *const targets[] = { "web", "10.0.1.4", "10.0.1.5", "203.0.113.11",
+					       "web.main.internal" };
 	size_t i, j;
 
 	(void)state;
 	for (i = 0; i < ARRAY_SIZE(targets); i++) {
 		char text[200];
-		struct world w = {0};
+		struct world w = { 0 };
 
 		(void)snprintf(text, sizeof(text),
 			       "{\"to\":\"%s\",\"port\":\"tcp/80\",\"only_from\":[\"db\"]}",
@@ -270,17 +288,24 @@ static void test_target_is_left_out(void **state)
 		open_world(&w, text);
 		for (j = 0; j < w.n; j++)
 			assert_string_not_equal(w.cases[j].from, "web");
-		assert_int_equal(w.n, 4);	/* db, api, plain, in */
+		assert_int_equal(w.n, 4); /* db, api, plain, in */
 		close_world(&w);
 	}
 }
 
 #define INVOKE(more) "{\"invoke\":\"plain\"" more "}"
-#define CALL(st, text) { .status = st, .body = text, .size = sizeof(text) - 1 }
-#define ERROR_CALL(text) { .status = 200, .function_error = true, .body = text, \
-	.size = sizeof(text) - 1 }
-#define THROTTLED { .status = 429, .error_type = "TooManyRequestsException", .body = "{}", \
-	.size = 2 }
+#define CALL(st, text)                                               \
+	{                                                            \
+		.status = st, .body = text, .size = sizeof(text) - 1 \
+	}
+#define ERROR_CALL(text)                                                                      \
+	{                                                                                     \
+		.status = 200, .function_error = true, .body = text, .size = sizeof(text) - 1 \
+	}
+#define THROTTLED                                                                                \
+	{                                                                                        \
+		.status = 429, .error_type = "TooManyRequestsException", .body = "{}", .size = 2 \
+	}
 
 static void test_invocations(void **state)
 {
@@ -290,42 +315,72 @@ static void test_invocations(void **state)
 		size_t n;
 		const char *why;
 	} cases[] = {
-		{ INVOKE(",\"returns\":{\"a\":1,\"b\":[2]}"), { CALL(200, "{\"b\":[2],\"a\":1}") }, 1, "" },
-		{ INVOKE(",\"returns\":{\"a\":1}"), { CALL(200, "{\"a\":1,\"b\":2}") }, 1,
+		{ INVOKE(",\"returns\":{\"a\":1,\"b\":[2]}"),
+		  { CALL(200, "{\"b\":[2],\"a\":1}") },
+		  1,
+		  "" },
+		{ INVOKE(",\"returns\":{\"a\":1}"),
+		  { CALL(200, "{\"a\":1,\"b\":2}") },
+		  1,
 		  "the response differs" },
-		{ INVOKE(",\"returns\":{\"a\":1}"), { CALL(200, "no json") }, 1, "the response differs" },
+		{ INVOKE(",\"returns\":{\"a\":1}"),
+		  { CALL(200, "no json") },
+		  1,
+		  "the response differs" },
 		{ INVOKE(",\"matches\":{\"a\":{\"x\":1}}"),
-		  { CALL(200, "{\"a\":{\"x\":1,\"y\":2},\"b\":2}") }, 1, "" },
-		{ INVOKE(",\"matches\":{\"a\":1}"), { CALL(200, "{\"a\":2}") }, 1,
+		  { CALL(200, "{\"a\":{\"x\":1,\"y\":2},\"b\":2}") },
+		  1,
+		  "" },
+		{ INVOKE(",\"matches\":{\"a\":1}"),
+		  { CALL(200, "{\"a\":2}") },
+		  1,
 		  "the response does not match" },
-		{ INVOKE(",\"matches\":{\"a\":1}"), { CALL(200, "[1]") }, 1,
+		{ INVOKE(",\"matches\":{\"a\":1}"),
+		  { CALL(200, "[1]") },
+		  1,
 		  "the response does not match" },
 		{ INVOKE(",\"error\":\"Runtime.ExitError\""),
-		  { ERROR_CALL("{\"errorType\":\"Runtime.ExitError\"}") }, 1, "" },
-		{ INVOKE(",\"error\":\"Runtime.ExitError\""), { CALL(200, "{}") }, 1,
+		  { ERROR_CALL("{\"errorType\":\"Runtime.ExitError\"}") },
+		  1,
+		  "" },
+		{ INVOKE(",\"error\":\"Runtime.ExitError\""),
+		  { CALL(200, "{}") },
+		  1,
 		  "no error instead of error Runtime.ExitError" },
-		{ INVOKE(",\"returns\":{}"), { ERROR_CALL("{\"errorType\":\"X\",\"errorMessage\":\"y\"}") },
-		  1, "function error X: y" },
+		{ INVOKE(",\"returns\":{}"),
+		  { ERROR_CALL("{\"errorType\":\"X\",\"errorMessage\":\"y\"}") },
+		  1,
+		  "function error X: y" },
 		{ INVOKE(",\"status\":429"), { THROTTLED }, 1, "" },
 		{ INVOKE(",\"status\":200"), { THROTTLED }, 1, "status 429 instead of 200" },
 		{ INVOKE(",\"error\":\"TooManyRequestsException\""), { THROTTLED }, 1, "" },
 		{ INVOKE(",\"log\":\"hello\""),
-		  { { .status = 200, .body = "1", .size = 1, .log = "START\nhello\n" } }, 1, "" },
-		{ INVOKE(",\"log\":\"hello\""), { CALL(200, "1") }, 1,
+		  { { .status = 200, .body = "1", .size = 1, .log = "START\nhello\n" } },
+		  1,
+		  "" },
+		{ INVOKE(",\"log\":\"hello\""),
+		  { CALL(200, "1") },
+		  1,
 		  "the log's tail has no line with 'hello'" },
-		{ INVOKE(",\"returns\":1,\"times\":2"), { CALL(200, "1"), CALL(200, "2") }, 2,
+		{ INVOKE(",\"returns\":1,\"times\":2"),
+		  { CALL(200, "1"), CALL(200, "2") },
+		  2,
 		  "the response differs" },
 		{ INVOKE(",\"times\":3,\"parallel\":3,\"outcomes\":{\"ok\":2,\"throttled\":1}"),
-		  { CALL(200, "1"), THROTTLED, CALL(200, "2") }, 3, "" },
+		  { CALL(200, "1"), THROTTLED, CALL(200, "2") },
+		  3,
+		  "" },
 		{ INVOKE(",\"times\":3,\"parallel\":3,\"outcomes\":{\"ok\":2,\"throttled\":1}"),
-		  { CALL(200, "1"), CALL(200, "1"), CALL(200, "2") }, 3, "3 ok instead of 2" },
+		  { CALL(200, "1"), CALL(200, "1"), CALL(200, "2") },
+		  3,
+		  "3 ok instead of 2" },
 	};
 	size_t i;
 
 	(void)state;
 	for (i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct expect_verdict v;
-		struct world w = {0};
+		struct world w = { 0 };
 
 		open_world(&w, cases[i].expect);
 		assert_int_equal(w.cases[0].x->times, cases[i].n);
@@ -340,9 +395,12 @@ static void test_invocations(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_probes), cmocka_unit_test(test_seen),
-		cmocka_unit_test(test_only_from), cmocka_unit_test(test_addresses),
-		cmocka_unit_test(test_target_is_left_out), cmocka_unit_test(test_invocations),
+		cmocka_unit_test(test_probes),
+		cmocka_unit_test(test_seen),
+		cmocka_unit_test(test_only_from),
+		cmocka_unit_test(test_addresses),
+		cmocka_unit_test(test_target_is_left_out),
+		cmocka_unit_test(test_invocations),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

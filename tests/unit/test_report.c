@@ -16,22 +16,27 @@
 #include "lib/util.h"
 
 static const char LABS[] =
-"[{\"lab\":\"shop-3fa21c\",\"suite\":\"shop\",\"took_ms\":20,\"results\":["
-"{\"name\":\"a -> db tcp/80 open\",\"ok\":true,\"skipped\":false,"
-"\"expected\":{\"from\":\"a\",\"to\":\"db\",\"port\":\"tcp/80\",\"result\":\"open\"},"
-"\"got\":{\"result\":\"open\",\"took_ms\":0.4},\"tries\":1,\"why\":null,\"took_ms\":0.4},"
-"{\"name\":\"plain can't reach the database\",\"named\":true,\"ok\":false,\"skipped\":false,"
-"\"message\":\"open instead of timeout\","
-"\"expected\":{\"from\":\"plain\",\"to\":\"db\",\"port\":\"tcp/5432\",\"result\":\"timeout\"},"
-"\"got\":{\"result\":\"open\",\"seen_as\":\"192.0.2.10\",\"seen_by\":\"db\",\"took_ms\":0.4},"
-"\"tries\":1,\"why\":null,\"took_ms\":0.4},"
-"{\"name\":\"answers\",\"named\":true,\"ok\":false,\"skipped\":false,"
-"\"message\":\"the response differs\","
-"\"expected\":{\"invoke\":\"fn\",\"payload\":{\"it\":\"it's\"},\"returns\":{\"a\":1}},"
-"\"got\":{\"status\":200,\"error\":null,\"response\":{\"a\":2}},\"tries\":1,\"why\":null,"
-"\"took_ms\":3},"
-"{\"name\":\"later\",\"ok\":true,\"skipped\":true,\"expected\":{\"from\":\"a\",\"to\":\"b\","
-"\"port\":\"icmp\",\"result\":\"open\"},\"got\":null,\"tries\":0,\"why\":null,\"took_ms\":0}]}]";
+	"[{\"lab\":\"shop-3fa21c\",\"suite\":\"shop\",\"took_ms\":20,\"results\":["
+	"{\"name\":\"a -> db tcp/80 open\",\"ok\":true,\"skipped\":false,"
+	"\"expected\":{\"from\":\"a\",\"to\":\"db\",\"port\":\"tcp/80\",\"result\":\"open\"},"
+	"\"got\":{\"result\":\"open\",\"took_ms\":0.4},\"tries\":1,\"why\":null,\"took_ms\":0.4},"
+	"{\"name\":\"plain can't reach the "
+	"database\",\"named\":true,\"ok\":false,\"skipped\":false,"
+	"\"message\":\"open instead of timeout\","
+	"\"expected\":{\"from\":\"plain\",\"to\":\"db\",\"port\":\"tcp/"
+	"5432\",\"result\":\"timeout\"},"
+	"\"got\":{\"result\":\"open\",\"seen_as\":\"192.0.2.10\",\"seen_by\":\"db\",\"took_ms\":0."
+	"4},"
+	"\"tries\":1,\"why\":null,\"took_ms\":0.4},"
+	"{\"name\":\"answers\",\"named\":true,\"ok\":false,\"skipped\":false,"
+	"\"message\":\"the response differs\","
+	"\"expected\":{\"invoke\":\"fn\",\"payload\":{\"it\":\"it's\"},\"returns\":{\"a\":1}},"
+	"\"got\":{\"status\":200,\"error\":null,\"response\":{\"a\":2}},\"tries\":1,\"why\":null,"
+	"\"took_ms\":3},"
+	"{\"name\":\"later\",\"ok\":true,\"skipped\":true,\"expected\":{\"from\":\"a\",\"to\":"
+	"\"b\","
+	"\"port\":\"icmp\",\"result\":\"open\"},\"got\":null,\"tries\":0,\"why\":null,\"took_ms\":"
+	"0}]}]";
 
 static cJSON *labs_of(const char *text)
 {
@@ -50,18 +55,19 @@ static void test_text(void **state)
 
 	(void)state;
 	report_text(labs->child, false, false, &b);
-	assert_string_equal(buf_str(&b),
-"ok      a -> db tcp/80 open\n"
-"not ok  plain can't reach the database   plain -> db tcp/5432\n"
-"        expected  timeout\n"
-"        got       open in 0.4 ms; db saw 192.0.2.10\n"
-"        again     vpclab probe shop-3fa21c plain db tcp/5432\n"
-"not ok  answers   invoke fn\n"
-"        expected  returns {\"a\":1}\n"
-"        got       status 200, response {\"a\":2}\n"
-"        again     vpclab invoke shop-3fa21c fn --payload '{\"it\":\"it'\\''s\"}'\n"
-"skipped later\n"
-"shop-3fa21c: 1 passed, 2 failed, 1 skipped in 20 ms\n");
+	assert_string_equal(
+		buf_str(&b),
+		"ok      a -> db tcp/80 open\n"
+		"not ok  plain can't reach the database   plain -> db tcp/5432\n"
+		"        expected  timeout\n"
+		"        got       open in 0.4 ms; db saw 192.0.2.10\n"
+		"        again     vpclab probe shop-3fa21c plain db tcp/5432\n"
+		"not ok  answers   invoke fn\n"
+		"        expected  returns {\"a\":1}\n"
+		"        got       status 200, response {\"a\":2}\n"
+		"        again     vpclab invoke shop-3fa21c fn --payload '{\"it\":\"it'\\''s\"}'\n"
+		"skipped later\n"
+		"shop-3fa21c: 1 passed, 2 failed, 1 skipped in 20 ms\n");
 }
 
 static void test_quiet_text(void **state)
@@ -83,27 +89,27 @@ static void test_tap(void **state)
 
 	(void)state;
 	report_tap(labs, &b);
-	assert_string_equal(buf_str(&b),
-"TAP version 14\n"
-"1..4\n"
-"ok 1 - a -> db tcp/80 open\n"
-"not ok 2 - plain can't reach the database\n"
-"  ---\n"
-"  message: \"open instead of timeout\"\n"
-"  expected: \"timeout\"\n"
-"  got: \"open in 0.4 ms; db saw 192.0.2.10\"\n"
-"  again: \"vpclab probe shop-3fa21c plain db tcp/5432\"\n"
-"  duration_ms: 0.400\n"
-"  ...\n"
-"not ok 3 - answers\n"
-"  ---\n"
-"  message: \"the response differs\"\n"
-"  expected: \"returns {\\\"a\\\":1}\"\n"
-"  got: \"status 200, response {\\\"a\\\":2}\"\n"
-"  again: \"vpclab invoke shop-3fa21c fn --payload '{\\\"it\\\":\\\"it'\\\\''s\\\"}'\"\n"
-"  duration_ms: 3.000\n"
-"  ...\n"
-"ok 4 - later # SKIP\n");
+	assert_string_equal(buf_str(&b), "TAP version 14\n"
+					 "1..4\n"
+					 "ok 1 - a -> db tcp/80 open\n"
+					 "not ok 2 - plain can't reach the database\n"
+					 "  ---\n"
+					 "  message: \"open instead of timeout\"\n"
+					 "  expected: \"timeout\"\n"
+					 "  got: \"open in 0.4 ms; db saw 192.0.2.10\"\n"
+					 "  again: \"vpclab probe shop-3fa21c plain db tcp/5432\"\n"
+					 "  duration_ms: 0.400\n"
+					 "  ...\n"
+					 "not ok 3 - answers\n"
+					 "  ---\n"
+					 "  message: \"the response differs\"\n"
+					 "  expected: \"returns {\\\"a\\\":1}\"\n"
+					 "  got: \"status 200, response {\\\"a\\\":2}\"\n"
+					 "  again: \"vpclab invoke shop-3fa21c fn --payload "
+					 "'{\\\"it\\\":\\\"it'\\\\''s\\\"}'\"\n"
+					 "  duration_ms: 3.000\n"
+					 "  ...\n"
+					 "ok 4 - later # SKIP\n");
 }
 
 static void test_junit(void **state)
@@ -113,28 +119,38 @@ static void test_junit(void **state)
 
 	(void)state;
 	report_junit(labs, &b);
-	assert_string_equal(buf_str(&b),
-"<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
-"<testsuites name=\"vpclab\" tests=\"4\" failures=\"2\" errors=\"0\" skipped=\"1\" time=\"0.020\">\n"
-"  <testsuite name=\"shop\" tests=\"4\" failures=\"2\" errors=\"0\" skipped=\"1\" time=\"0.020\">\n"
-"    <testcase name=\"a -&gt; db tcp/80 open\" classname=\"shop\" time=\"0.000\"/>\n"
-"    <testcase name=\"plain can't reach the database\" classname=\"shop\" time=\"0.000\">"
-"<failure message=\"open instead of timeout\">        expected  timeout&#10;"
-"        got       open in 0.4 ms; db saw 192.0.2.10&#10;"
-"        again     vpclab probe shop-3fa21c plain db tcp/5432&#10;</failure></testcase>\n"
-"    <testcase name=\"answers\" classname=\"shop\" time=\"0.003\">"
-"<failure message=\"the response differs\">        expected  returns {&quot;a&quot;:1}&#10;"
-"        got       status 200, response {&quot;a&quot;:2}&#10;"
-"        again     vpclab invoke shop-3fa21c fn --payload '{&quot;it&quot;:&quot;it'\\''s&quot;}'"
-"&#10;</failure></testcase>\n"
-"    <testcase name=\"later\" classname=\"shop\" time=\"0.000\"><skipped/></testcase>\n"
-"  </testsuite>\n"
-"</testsuites>\n");
+	assert_string_equal(
+		buf_str(&b),
+		"<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
+		"<testsuites name=\"vpclab\" tests=\"4\" failures=\"2\" errors=\"0\" skipped=\"1\" "
+		"time=\"0.020\">\n"
+		"  <testsuite name=\"shop\" tests=\"4\" failures=\"2\" errors=\"0\" skipped=\"1\" "
+		"time=\"0.020\">\n"
+		"    <testcase name=\"a -&gt; db tcp/80 open\" classname=\"shop\" "
+		"time=\"0.000\"/>\n"
+		"    <testcase name=\"plain can't reach the database\" classname=\"shop\" "
+		"time=\"0.000\">"
+		"<failure message=\"open instead of timeout\">        expected  timeout&#10;"
+		"        got       open in 0.4 ms; db saw 192.0.2.10&#10;"
+		"        again     vpclab probe shop-3fa21c plain db "
+		"tcp/5432&#10;</failure></testcase>\n"
+		"    <testcase name=\"answers\" classname=\"shop\" time=\"0.003\">"
+		"<failure message=\"the response differs\">        expected  returns "
+		"{&quot;a&quot;:1}&#10;"
+		"        got       status 200, response {&quot;a&quot;:2}&#10;"
+		"        again     vpclab invoke shop-3fa21c fn --payload "
+		"'{&quot;it&quot;:&quot;it'\\''s&quot;}'"
+		"&#10;</failure></testcase>\n"
+		"    <testcase name=\"later\" classname=\"shop\" "
+		"time=\"0.000\"><skipped/></testcase>\n"
+		"  </testsuite>\n"
+		"</testsuites>\n");
 }
 
 static void test_several_labs(void **state)
 {
-	static const char text[] = "[{\"lab\":\"a-1\",\"suite\":\"a\",\"results\":[{\"name\":\"x\","
+	static const char text[] =
+		"[{\"lab\":\"a-1\",\"suite\":\"a\",\"results\":[{\"name\":\"x\","
 		"\"ok\":true}]},{\"lab\":\"b-1\",\"suite\":\"b\",\"results\":[{\"name\":\"y\","
 		"\"ok\":true}]}]";
 	auto_json cJSON *labs = labs_of(text), *doc = report_json(labs);
@@ -150,7 +166,8 @@ static void test_several_labs(void **state)
 /* a name that would colour the terminal, end a tag, or comment out a verdict */
 static void test_hostile_names(void **state)
 {
-	static const char evil[] = "[{\"lab\":\"l\",\"suite\":\"s\",\"results\":[{\"name\":"
+	static const char evil[] =
+		"[{\"lab\":\"l\",\"suite\":\"s\",\"results\":[{\"name\":"
 		"\"\\u001b[2J\\u009b<&\\\"# SKIP \\\\ \\n \\ufffe\",\"ok\":false,\"expected\":{"
 		"\"from\":\"a\",\"to\":\"b\",\"port\":\"icmp\",\"result\":\"open\"},"
 		"\"got\":{\"result\":\"timeout\",\"detail\":\"\\u001b]0;x\\u0007\"}}]}]";
@@ -175,18 +192,26 @@ static void test_hostile_names(void **state)
 static void test_escape(void **state)
 {
 	static const struct {
-		const char *in, *out, *lines;	/* lines NULL: as out */
+		const char *in, *out, *lines; /* lines NULL: as out */
 	} cases[] = {
 		{ "plain", "plain", NULL },
-		{ "gr\xc3\xb6\xc3\x9f" "e \xf0\x9f\x98\x80", "gr\xc3\xb6\xc3\x9f" "e \xf0\x9f\x98\x80", NULL },
+		{ "gr\xc3\xb6\xc3\x9f"
+		  "e \xf0\x9f\x98\x80",
+		  "gr\xc3\xb6\xc3\x9f"
+		  "e \xf0\x9f\x98\x80",
+		  NULL },
 		{ "a\nb\tc", "a\\x0ab\\x09c", "a\nb\tc" },
 		{ "\x1b[31m", "\\x1b[31m", NULL },
 		{ "\x7f\r", "\\x7f\\x0d", NULL },
-		{ "\xc2\x9b" "31m", "\\xc2\\x9b31m", NULL },		/* C1: CSI */
-		{ "\xe2\x80\xae" "evil", "\\xe2\\x80\\xaeevil", NULL },	/* right to left */
+		{ "\xc2\x9b"
+		  "31m",
+		  "\\xc2\\x9b31m", NULL }, /* C1: CSI */
+		{ "\xe2\x80\xae"
+		  "evil",
+		  "\\xe2\\x80\\xaeevil", NULL }, /* right to left */
 		{ "\xff\xc0\xaf\xed\xa0\x80", "\\xff\\xc0\\xaf\\xed\\xa0\\x80", NULL },
 		{ "\xc3", "\\xc3", NULL },
-		{ "\xf4\x90\x80\x80", "\\xf4\\x90\\x80\\x80", NULL },	/* past U+10FFFF */
+		{ "\xf4\x90\x80\x80", "\\xf4\\x90\\x80\\x80", NULL }, /* past U+10FFFF */
 	};
 	size_t i;
 
@@ -204,8 +229,8 @@ static void test_escape(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_text), cmocka_unit_test(test_quiet_text),
-		cmocka_unit_test(test_tap), cmocka_unit_test(test_junit),
+		cmocka_unit_test(test_text),	     cmocka_unit_test(test_quiet_text),
+		cmocka_unit_test(test_tap),	     cmocka_unit_test(test_junit),
 		cmocka_unit_test(test_several_labs), cmocka_unit_test(test_hostile_names),
 		cmocka_unit_test(test_escape),
 	};

@@ -16,20 +16,20 @@
 #include "lib/util.h"
 
 static const char SHOW[] =
-"{\"lab\":\"l\",\"vpcs\":{"
-"\"a\":{\"id\":\"vpc-1\",\"subnets\":{\"one\":{\"id\":\"s1\"},\"both\":{\"id\":\"s2\"}},"
-"\"instances\":{\"db\":{\"id\":\"i-1\"}}},"
-"\"b\":{\"id\":\"vpc-2\",\"subnets\":{\"both\":{\"id\":\"s3\"}},"
-"\"instances\":{\"web\":{\"id\":\"i-2\"}}}},"
-"\"functions\":{\"fn\":{\"id\":\"f\"}},\"internet\":{\"hosts\":{\"api\":{\"id\":\"h\"}}}}";
+	"{\"lab\":\"l\",\"vpcs\":{"
+	"\"a\":{\"id\":\"vpc-1\",\"subnets\":{\"one\":{\"id\":\"s1\"},\"both\":{\"id\":\"s2\"}},"
+	"\"instances\":{\"db\":{\"id\":\"i-1\"}}},"
+	"\"b\":{\"id\":\"vpc-2\",\"subnets\":{\"both\":{\"id\":\"s3\"}},"
+	"\"instances\":{\"web\":{\"id\":\"i-2\"}}}},"
+	"\"functions\":{\"fn\":{\"id\":\"f\"}},\"internet\":{\"hosts\":{\"api\":{\"id\":\"h\"}}}}";
 
 static void test_objects(void **state)
 {
 	static const struct {
 		const char *word;
 		enum select_status status;
-		const char *id;		/* of one object */
-		int n;			/* of a map */
+		const char *id; /* of one object */
+		int n;		/* of a map */
 	} cases[] = {
 		{ "subnets", SELECT_OK, NULL, 3 },
 		{ "subnets/a/one", SELECT_OK, "s1", 0 },
@@ -91,7 +91,7 @@ static void test_places(void **state)
 		const char *path;
 		size_t depth;
 		bool whole;
-		double value;	/* of a number found */
+		double value; /* of a number found */
 	} cases[] = {
 		{ "", 0, true, 0 },
 		{ "a", 1, true, 0 },
@@ -132,8 +132,10 @@ static void test_words(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_objects), cmocka_unit_test(test_keys),
-		cmocka_unit_test(test_places), cmocka_unit_test(test_words),
+		cmocka_unit_test(test_objects),
+		cmocka_unit_test(test_keys),
+		cmocka_unit_test(test_places),
+		cmocka_unit_test(test_words),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
