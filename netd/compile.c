@@ -13,8 +13,10 @@
 
 static int unsupported(struct err *e, const char *path, const char *what)
 {
+	int r = err_set(e, ERR_UNSUPPORTED, EOPNOTSUPP, "%s: not supported by this build", what);
+
 	err_path(e, "%s", path);
-	return err_set(e, ERR_UNSUPPORTED, EOPNOTSUPP, "%s: not supported by this build", what);
+	return r;
 }
 
 static int check_acls(const struct vpc *v, struct err *e)

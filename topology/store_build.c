@@ -10,6 +10,7 @@
  * order and in the file's.
  */
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,6 +52,23 @@ struct build {
 static int no_memory(struct build *b)
 {
 	return err_set(b->e, ERR_INTERNAL, ENOMEM, "store: out of memory");
+}
+
+/* a fault of what stands at "path" of the file */
+__attribute__((format(printf, 5, 6)))
+static int fail_at(struct build *b, const char *path, enum err_code code, int errnum,
+		   const char *fmt, ...)
+{
+	char msg[300];
+	va_list ap;
+	int r;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(msg, sizeof(msg), fmt, ap);
+	va_end(ap);
+	r = err_set(b->e, code, errnum, "%s", msg);
+	err_path(b->e, "%s", path);
+	return r;
 }
 
 static const struct alloc *old_alloc(const struct build *b)
@@ -467,8 +485,7 @@ static int number(struct build *b, const char *scope, const struct object *o, ui
 	if (r == -ENOMEM)
 		return no_memory(b);
 	if (r) {
-		err_path(b->e, "%s", o->path);
-		return err_set(b->e, ERR_LIMIT, -r, "more than %u of kind %s in a VPC", max,
+		return fail_at(b, o->path, ERR_LIMIT, -r, "more than %u of kind %s in a VPC", max,
 			       object_kind_name(o->kind));
 	}
 	*ret = v;
@@ -865,16 +882,29 @@ static const char *ip_owner(struct build *b, const struct s_eni *e, size_t i)
 	return i ? pool_printf(b->pool, "%s/%zu", e->o.id, i) : e->o.id;
 }
 
-static int ip_in_use(struct build *b, const struct s_eni *e, const struct addr *a,
-		     const char *owner)
+static const char *holder(const struct s_eni *e)
 {
-	const struct object *o = owner ? store_by_id(b->s, owner) : NULL;
-	const struct s_eni *other = (const void *)o;
+	return e->owner ? e->owner->name : e->o.id;
+}
 
-	err_path(b->e, "%s", e->o.path);
-	return err_set(b->e, ERR_ADDRESS_IN_USE, EADDRINUSE, "%s is in use by %s",
-		       addr_str(a), other && other->owner ? other->owner->name :
-		       owner ? owner : "another interface");
+/* "wants" asks for an address that "has" has */
+static int ip_in_use(struct build *b, const struct s_eni *wants, const struct s_eni *has,
+		     const struct addr *a)
+{
+	return fail_at(b, wants->o.path, ERR_ADDRESS_IN_USE, EADDRINUSE, "%s is in use by %s", addr_str(a),
+		       has ? holder(has) : "another interface");
+}
+
+/* the interface that has a number of a subnet now */
+static const struct s_eni *ip_holder(struct build *b, const char *scope, uint32_t at)
+{
+	const char *owner = alloc_owner(b->s->alloc, scope, at);
+	char id[ID_SIZE];
+
+	if (!owner)
+		return NULL;
+	(void)snprintf(id, sizeof(id), "%.*s", (int)strcspn(owner, "/"), owner);
+	return (const void *)store_by_id(b->s, id);
 }
 
 static int take_fixed(struct build *b, struct s_eni *e)
@@ -892,8 +922,7 @@ static int take_fixed(struct build *b, struct s_eni *e)
 		at = addr_to_v4(&e->private_ips[i]) - addr_to_v4(&base);
 		r = alloc_take(b->s->alloc, scope, ip_owner(b, e, i), at);
 		if (r == -EADDRINUSE)
-			return ip_in_use(b, e, &e->private_ips[i],
-					 alloc_owner(b->s->alloc, scope, at));
+			return ip_in_use(b, e, ip_holder(b, scope, at), &e->private_ips[i]);
 		if (r)
 			return no_memory(b);
 	}
@@ -914,8 +943,9 @@ static int keep_automatic(struct build *b, struct s_eni *e)
 		return 0;
 	if (r != -EADDRINUSE || !alloc_find(old_alloc(b), scope, owner, &at))
 		return no_memory(b);
+	/* who fixed the address asks for one that this one has had */
 	a = addr_v4(addr_to_v4(&base) + at);
-	return ip_in_use(b, e, &a, alloc_owner(b->s->alloc, scope, at));
+	return ip_in_use(b, ip_holder(b, scope, at), e, &a);
 }
 
 static int give_automatic(struct build *b, struct s_eni *e)
@@ -931,8 +961,7 @@ static int give_automatic(struct build *b, struct s_eni *e)
 	r = alloc_lowest(b->s->alloc, ip_scope(b, e), ip_owner(b, e, 0), 4,
 			 (uint32_t)prefix_n_addrs(p) - 2, &at);
 	if (r == -ENOSPC) {
-		err_path(b->e, "%s", e->o.path);
-		return err_set(b->e, ERR_NO_ADDRESS, ENOSPC,
+		return fail_at(b, e->o.path, ERR_NO_ADDRESS, ENOSPC,
 			       "subnet %s has no free address left", e->subnet->o.name);
 	}
 	if (r)
@@ -1004,8 +1033,7 @@ static int pool_take(struct build *b, const struct addr *a, const char *owner, c
 		return 0;
 	r = alloc_take(b->s->alloc, elastic_scope(b), owner, addr_to_v4(a) - addr_to_v4(&base));
 	if (r == -EADDRINUSE) {
-		err_path(b->e, "%s", path);
-		return err_set(b->e, ERR_ADDRESS_IN_USE, EADDRINUSE, "%s is in use in this lab",
+		return fail_at(b, path, ERR_ADDRESS_IN_USE, EADDRINUSE, "%s is in use in this lab",
 			       addr_str(a));
 	}
 	return r ? no_memory(b) : 0;
@@ -1030,8 +1058,7 @@ static int elastic_keep(struct build *b, struct s_eni *e)
 		return 0;
 	r = alloc_keep(b->s->alloc, old_alloc(b), elastic_scope(b), w.owner);
 	if (r == -EADDRINUSE) {
-		err_path(b->e, "%s", e->o.path);
-		return err_set(b->e, ERR_ADDRESS_IN_USE, EADDRINUSE,
+		return fail_at(b, e->o.path, ERR_ADDRESS_IN_USE, EADDRINUSE,
 			       "the automatic public address of %s was given to another",
 			       e->owner->name);
 	}
@@ -1059,8 +1086,7 @@ static int elastic_give(struct build *b, struct s_eni *e)
 	r = n < 3 ? -ENOSPC : alloc_lowest(b->s->alloc, elastic_scope(b), w.owner, 1,
 					   (uint32_t)(n - 2), &at);
 	if (r == -ENOSPC) {
-		err_path(b->e, "%s", e->o.path);
-		return err_set(b->e, ERR_LIMIT, ENOSPC, "address_pool %s has no free address left",
+		return fail_at(b, e->o.path, ERR_LIMIT, ENOSPC, "address_pool %s has no free address left",
 			       prefix_str(p));
 	}
 	if (r)
