@@ -85,15 +85,6 @@ static void carry_elem(const void *key, size_t size, uint64_t packets, uint64_t 
 	c->bytes += bytes;
 }
 
-void observe_carried(const struct netlab *l, const char *ns, const char *set,
-		     const void *key, size_t size, uint64_t *packets, uint64_t *bytes)
-{
-	const struct carried *c = carried_find(l, ns, set, key, size);
-
-	*packets = c ? c->packets : 0;
-	*bytes = c ? c->bytes : 0;
-}
-
 static void carry_counters(struct netlab *l, const struct program *want, const char *ns,
 			   struct nft *nft)
 {

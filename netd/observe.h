@@ -31,8 +31,4 @@ void observe_rearm(struct netlab *l);
 int observe_watch(struct netlab *l, struct err *e);
 void observe_clear(struct netlab *l);
 
-/* what a set's element had counted before its ruleset was replaced */
-void observe_carried(const struct netlab *l, const char *ns, const char *set,
-		     const void *key, size_t size, uint64_t *packets, uint64_t *bytes);
-
 #endif

@@ -1,0 +1,604 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * show - a lab as one document (show.h).  Objects that live in a VPC stand in
+ * it, under their name there.  A failed allocation sticks, and there is no
+ * document then: never one that lacks a part.
+ */
+#include "netd/show.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/nl.h"
+#include "lib/ns.h"
+#include "lib/util.h"
+#include "netd/counts.h"
+#include "netd/jobs.h"
+
+struct show {
+	struct netlab *l;
+	const struct store *s;
+	bool failed;		/* out of memory */
+};
+
+/* ---- writing ---- */
+
+static cJSON *kept(struct show *w, cJSON *v)
+{
+	if (!v)
+		w->failed = true;
+	return v;
+}
+
+/* takes "v" */
+static void put(struct show *w, cJSON *o, const char *name, cJSON *v)
+{
+	if (!kept(w, v) || !cJSON_AddItemToObject(o, name, v)) {
+		w->failed = true;
+		cJSON_Delete(v);
+	}
+}
+
+static void put_text(struct show *w, cJSON *o, const char *name, const char *s)
+{
+	put(w, o, name, s ? cJSON_CreateString(s) : cJSON_CreateNull());
+}
+
+static void put_addr(struct show *w, cJSON *o, const char *name, const struct addr *a)
+{
+	put_text(w, o, name, a && addr_is_set(a) ? addr_str(a) : NULL);
+}
+
+static void put_bool(struct show *w, cJSON *o, const char *name, bool v)
+{
+	put(w, o, name, cJSON_CreateBool(v));
+}
+
+static void put_number(struct show *w, cJSON *o, const char *name, double v)
+{
+	put(w, o, name, cJSON_CreateNumber(v));
+}
+
+static cJSON *put_object(struct show *w, cJSON *o, const char *name)
+{
+	return kept(w, cJSON_AddObjectToObject(o, name));
+}
+
+static cJSON *put_array(struct show *w, cJSON *o, const char *name)
+{
+	return kept(w, cJSON_AddArrayToObject(o, name));
+}
+
+static void push_text(struct show *w, cJSON *list, const char *s)
+{
+	cJSON *v = kept(w, cJSON_CreateString(s));
+
+	if (!v || !cJSON_AddItemToArray(list, v)) {
+		w->failed = true;
+		cJSON_Delete(v);
+	}
+}
+
+static cJSON *push_object(struct show *w, cJSON *list)
+{
+	cJSON *o = kept(w, cJSON_CreateObject());
+
+	if (!o || cJSON_AddItemToArray(list, o))
+		return o;
+	w->failed = true;
+	cJSON_Delete(o);
+	return NULL;
+}
+
+static void put_namespace(struct show *w, cJSON *o, const char *ns)
+{
+	auto_free char *path = ns ? ns_path(w->l->netd->dir.run, (int)getpid(), w->l->name, ns) :
+				    NULL;
+
+	if (ns && !path)
+		w->failed = true;
+	put_text(w, o, "namespace", path);
+}
+
+/* the name of an object inside its VPC */
+static const char *short_name(const struct object *o)
+{
+	const char *slash = strchr(o->name, '/');
+
+	return slash ? slash + 1 : o->name;
+}
+
+static cJSON *put_common(struct show *w, cJSON *map, const struct object *obj)
+{
+	cJSON *o = put_object(w, map, short_name(obj));
+
+	put_text(w, o, "id", obj->id);
+	put_text(w, o, "name", obj->name);
+	put_text(w, o, "kind", object_kind_name(obj->kind));
+	put_text(w, o, "state", obj->state);
+	return o;
+}
+
+static void put_groups(struct show *w, cJSON *o, struct s_group *const *v, size_t n)
+{
+	cJSON *list = put_array(w, o, "security_groups");
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		push_text(w, list, short_name(&v[i]->o));
+}
+
+static void put_private_ips(struct show *w, cJSON *o, const struct s_eni *e)
+{
+	cJSON *list = put_array(w, o, "private_ips");
+	size_t i;
+
+	for (i = 0; e && i < e->n_private_ips; i++)
+		push_text(w, list, addr_str(&e->private_ips[i]));
+}
+
+/* ---- what a VPC holds ---- */
+
+static void show_subnet(struct show *w, cJSON *map, const struct s_subnet *s)
+{
+	cJSON *o = put_common(w, map, &s->o);
+
+	put_text(w, o, "vpc", s->vpc->def->name);
+	put_text(w, o, "cidr_block", prefix_str(&s->def->cidr_block));
+	put_text(w, o, "availability_zone", s->def->availability_zone);
+	put_text(w, o, "route_table", short_name(&s->table->o));
+	put_text(w, o, "network_acl", s->def->network_acl ? s->def->network_acl->name : NULL);
+	put_bool(w, o, "map_public_ip_on_launch", s->def->map_public_ip_on_launch);
+}
+
+static const char *target_text(const struct route *r, char *ret, size_t size)
+{
+	static const char *const kind[] = {
+		[TARGET_LOCAL] = "local", [TARGET_INTERNET_GATEWAY] = "internet_gateway",
+		[TARGET_NAT_GATEWAY] = "nat_gateway", [TARGET_PEERING] = "peering",
+		[TARGET_INSTANCE] = "instance", [TARGET_NETWORK_INTERFACE] = "network_interface",
+		[TARGET_BLACKHOLE] = "blackhole",
+	};
+	const char *name = r->target_name ? r->target_name : "";
+
+	snprintf(ret, size, "%s%s%s", kind[r->target], *name ? ":" : "", name);
+	return ret;
+}
+
+static void show_route(struct show *w, cJSON *list, const struct prefix *to, const char *target,
+		       bool active)
+{
+	cJSON *o = push_object(w, list);
+
+	put_text(w, o, "destination", prefix_str(to));
+	put_text(w, o, "target", target);
+	put_text(w, o, "state", active ? "active" : "blackhole");
+}
+
+static void show_table(struct show *w, cJSON *map, const struct s_table *t)
+{
+	cJSON *o = put_common(w, map, &t->o);
+	cJSON *list = put_array(w, o, "routes");
+	const struct vpc *v = t->vpc->def;
+	char target[128];
+	size_t i;
+
+	put_text(w, o, "vpc", v->name);
+	put_bool(w, o, "main", v->main_route_table == t->def);
+	show_route(w, list, &v->cidr_block, "local", true);
+	for (i = 0; i < v->n_secondary_cidr_blocks; i++)
+		show_route(w, list, &v->secondary_cidr_blocks[i], "local", true);
+	for (i = 0; i < t->def->n_routes; i++) {
+		const struct route *r = &t->def->routes[i];
+
+		show_route(w, list, &r->destination, target_text(r, target, sizeof(target)),
+			   store_route_active(t->vpc, r));
+	}
+}
+
+static void put_protocol(struct show *w, cJSON *o, int protocol)
+{
+	static const struct {
+		int number;
+		const char *name;
+	} names[] = { { -1, "-1" }, { IPPROTO_TCP, "tcp" }, { IPPROTO_UDP, "udp" },
+		      { IPPROTO_ICMP, "icmp" } };
+	char text[16];
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(names); i++)
+		if (names[i].number == protocol) {
+			put_text(w, o, "protocol", names[i].name);
+			return;
+		}
+	snprintf(text, sizeof(text), "%d", protocol);
+	put_text(w, o, "protocol", text);
+}
+
+static void show_rules(struct show *w, cJSON *o, const char *name, const struct sg_rule *r,
+		       size_t n)
+{
+	cJSON *list = put_array(w, o, name);
+	size_t i, k;
+
+	for (i = 0; i < n; i++) {
+		cJSON *x = push_object(w, list), *cidrs, *groups;
+
+		put_protocol(w, x, r[i].protocol);
+		put_number(w, x, "from_port", r[i].from_port);
+		put_number(w, x, "to_port", r[i].to_port);
+		cidrs = put_array(w, x, "cidr_blocks");
+		for (k = 0; k < r[i].n_cidr_blocks; k++)
+			push_text(w, cidrs, prefix_str(&r[i].cidr_blocks[k]));
+		groups = put_array(w, x, "security_groups");
+		for (k = 0; k < r[i].n_security_groups; k++)
+			push_text(w, groups, r[i].security_groups[k]->name);
+		put_bool(w, x, "self", r[i].self);
+		put_text(w, x, "description", r[i].description);
+	}
+}
+
+static void show_group(struct show *w, cJSON *map, const struct s_group *g)
+{
+	cJSON *o = put_common(w, map, &g->o);
+
+	put_text(w, o, "vpc", g->vpc->def->name);
+	put_text(w, o, "description", g->def->description);
+	show_rules(w, o, "ingress", g->def->ingress, g->def->n_ingress);
+	show_rules(w, o, "egress", g->def->egress, g->def->n_egress);
+}
+
+static void show_entries(struct show *w, cJSON *o, const char *name, const struct acl_entry *v,
+			 size_t n)
+{
+	cJSON *list = put_array(w, o, name);
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		cJSON *x = push_object(w, list);
+
+		put_number(w, x, "rule_number", v[i].rule_number);
+		put_text(w, x, "rule_action", v[i].allow ? "allow" : "deny");
+		put_protocol(w, x, v[i].protocol);
+		put_text(w, x, "cidr_block", prefix_str(&v[i].cidr_block));
+		put_number(w, x, "from_port", v[i].from_port);
+		put_number(w, x, "to_port", v[i].to_port);
+		put_number(w, x, "icmp_type", v[i].icmp_type);
+		put_number(w, x, "icmp_code", v[i].icmp_code);
+	}
+}
+
+static void show_acl(struct show *w, cJSON *map, const struct s_acl *a)
+{
+	cJSON *o = put_common(w, map, &a->o);
+
+	put_text(w, o, "vpc", a->vpc->def->name);
+	show_entries(w, o, "ingress", a->def->ingress, a->def->n_ingress);
+	show_entries(w, o, "egress", a->def->egress, a->def->n_egress);
+}
+
+static void show_instance(struct show *w, cJSON *map, const struct s_instance *in)
+{
+	cJSON *o = put_common(w, map, &in->o);
+	const struct s_eni *e = in->eni;
+
+	put_addr(w, o, "private_ip", e && e->n_private_ips ? &e->private_ips[0] : NULL);
+	put_private_ips(w, o, e);
+	put_addr(w, o, "public_ip", e ? &e->public_ip : NULL);
+	put_text(w, o, "subnet", in->def->subnet->name);
+	put_text(w, o, "vpc", in->vpc->def->name);
+	put_groups(w, o, e ? e->groups : NULL, e ? e->n_groups : 0);
+	put_text(w, o, "network_interface_id", e ? e->o.id : NULL);
+	put(w, o, "pid", cJSON_CreateNull());	/* sandboxd knows it */
+	put_namespace(w, o, in->ns);
+}
+
+/* ---- what the kernel counted ---- */
+
+/* one namespace's drops; without it (gone, being repaired) nothing was counted */
+static struct counts read_counts(struct show *w, const char *ns, const char *table)
+{
+	struct counts c = { NULL, 0, 0, false };
+	struct err ignored = { .code = ERR_NONE };
+
+	(void)counts_read(w->l, ns, table, &c, &ignored);
+	return c;
+}
+
+static void put_dropped(struct show *w, cJSON *o, const struct counts *c, const char *link)
+{
+	put(w, o, "dropped", counts_json(c, link));
+}
+
+/* the router's end counts from the other side */
+static void put_counters(struct show *w, cJSON *o, const struct s_eni *e,
+			 const struct counts *dropped, const char *link)
+{
+	struct err ignored = { .code = ERR_NONE };
+	struct nl *nl = e->ns ? spaces_nl(w->l->spaces, e->vpc->ns, &ignored) : NULL;
+	cJSON *x = put_object(w, o, "counters");
+	struct nl_counters n = { 0 };
+
+	if (nl && nl_link_counters(nl, e->router_interface, &n) < 0)
+		n = (struct nl_counters){ 0 };	/* it is being made again */
+	put_number(w, x, "rx_packets", (double)n.tx_packets);
+	put_number(w, x, "rx_bytes", (double)n.tx_bytes);
+	put_number(w, x, "tx_packets", (double)n.rx_packets);
+	put_number(w, x, "tx_bytes", (double)n.rx_bytes);
+	put_dropped(w, x, dropped, link);
+}
+
+/* adds the counts of a gateway's own namespace to those of its interface */
+static void merge_counts(struct show *w, struct counts *to, const struct counts *from,
+			 const char *link)
+{
+	size_t i;
+
+	for (i = 0; i < from->n; i++) {
+		struct count *v = reallocarray(to->v, to->n + 1, sizeof(*v));
+
+		if (!v) {
+			w->failed = true;
+			return;
+		}
+		to->v = v;
+		to->v[to->n] = from->v[i];
+		snprintf(to->v[to->n].link, sizeof(to->v->link), "%s", link);
+		to->n++;
+	}
+	to->cap = to->n;
+}
+
+/* of all interfaces of a VPC: its router's, its NAT gateways', its functions' */
+static struct counts vpc_counts(struct show *w, const struct s_vpc *v)
+{
+	struct counts all = read_counts(w, v->ns, "ip vpc");
+	size_t i;
+
+	for (i = 0; i < v->n_nats; i++)
+		if (v->nats[i].eni) {
+			struct counts c = read_counts(w, v->nats[i].ns, "ip natgw");
+
+			merge_counts(w, &all, &c, v->nats[i].eni->router_interface);
+			counts_done(&c);
+		}
+	for (i = 0; i < w->s->n_egresses; i++) {
+		const struct s_egress *g = w->s->egresses[i];
+
+		if (g->eni && g->eni->vpc == v) {
+			struct counts c = read_counts(w, g->ns, "ip egress");
+
+			merge_counts(w, &all, &c, g->eni->router_interface);
+			counts_done(&c);
+		}
+	}
+	return all;
+}
+
+static void show_eni(struct show *w, cJSON *map, const struct s_eni *e,
+		     const struct counts *dropped)
+{
+	cJSON *o = put_common(w, map, &e->o);
+
+	put_addr(w, o, "private_ip", e->n_private_ips ? &e->private_ips[0] : NULL);
+	put_private_ips(w, o, e);
+	put_addr(w, o, "public_ip", &e->public_ip);
+	put_text(w, o, "subnet", e->subnet->def->name);
+	put_text(w, o, "vpc", e->vpc->def->name);
+	put_groups(w, o, e->groups, e->n_groups);
+	put_text(w, o, "interface_type", eni_type_name(e->type));
+	put_text(w, o, "description", e->description);
+	put_text(w, o, "status", e->o.state);
+	put_text(w, o, "owner", e->owner ? e->owner->id : NULL);
+	put_bool(w, o, "source_dest_check", e->source_dest_check);
+	put_text(w, o, "mac_address", e->mac);
+	put_text(w, o, "router_interface", e->router_interface);
+	put_counters(w, o, e, dropped, e->router_interface);
+}
+
+static int read_count(void *arg)
+{
+	auto_close int fd = open("/proc/sys/net/netfilter/nf_conntrack_count",
+				 O_RDONLY | O_CLOEXEC);
+	char text[32];
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+
+	if (n <= 0)
+		return -EIO;
+	text[n] = '\0';
+	*(double *)arg = strtod(text, NULL);
+	return 0;
+}
+
+static void put_metrics(struct show *w, cJSON *o, const struct s_nat *n)
+{
+	struct err ignored = { .code = ERR_NONE };
+	int fd = n->eni ? spaces_fd(w->l->spaces, n->ns, &ignored) : -1;
+	struct counts c = { NULL, 0, 0, false };
+	cJSON *x = put_object(w, o, "metrics");
+	double active = 0;
+
+	if (fd >= 0) {
+		c = read_counts(w, n->ns, "ip natgw");
+		(void)ns_do(fd, read_count, &active);	/* 0 where tracking hasn't begun */
+	}
+	put_number(w, x, "ActiveConnectionCount", active);
+	put_number(w, x, "ErrorPortAllocation",
+		   (double)counts_sum(&c, NULL, "ErrorPortAllocation"));
+	put_number(w, x, "PacketsDropCount", (double)counts_sum(&c, NULL, NULL));
+	counts_done(&c);
+}
+
+static void show_nat(struct show *w, cJSON *map, const struct s_nat *n)
+{
+	cJSON *o = put_common(w, map, &n->o);
+	const struct s_eni *e = n->eni;
+
+	put_text(w, o, "failure_code", n->o.failure_code);
+	put_text(w, o, "failure_message", n->o.failure_message);
+	put_text(w, o, "connectivity_type", n->def->private_connectivity ? "private" : "public");
+	put_text(w, o, "vpc", n->vpc->def->name);
+	put_text(w, o, "subnet", n->def->subnet->name);
+	put_addr(w, o, "private_ip", e && e->n_private_ips ? &e->private_ips[0] : NULL);
+	put_addr(w, o, "public_ip", e ? &e->public_ip : NULL);
+	put_text(w, o, "network_interface_id", e ? e->o.id : NULL);
+	put_namespace(w, o, e ? n->ns : NULL);
+	put_metrics(w, o, n);
+}
+
+static void show_igw(struct show *w, cJSON *o, const struct s_vpc *v, const struct counts *c)
+{
+	cJSON *x;
+
+	if (!v->igw.id) {
+		put(w, o, "internet_gateway", cJSON_CreateNull());
+		return;
+	}
+	x = put_object(w, o, "internet_gateway");
+	put_text(w, x, "id", v->igw.id);
+	put_text(w, x, "name", v->igw.name);
+	put_text(w, x, "kind", object_kind_name(v->igw.kind));
+	put_text(w, x, "state", v->igw.state);
+	put_dropped(w, put_object(w, x, "counters"), c, "igw");
+}
+
+static void show_vpc(struct show *w, cJSON *map, const struct s_vpc *v)
+{
+	struct counts dropped = vpc_counts(w, v);
+	cJSON *o = put_common(w, map, &v->o), *m;
+	size_t i;
+
+	put_text(w, o, "cidr_block", prefix_str(&v->def->cidr_block));
+	put_bool(w, o, "enable_dns_support", v->def->enable_dns_support);
+	put_bool(w, o, "enable_dns_hostnames", v->def->enable_dns_hostnames);
+	put_addr(w, o, "resolver", &v->resolver);
+	put_namespace(w, o, v->ns);
+	show_igw(w, o, v, &dropped);
+	m = put_object(w, o, "subnets");
+	for (i = 0; i < v->n_subnets; i++)
+		show_subnet(w, m, &v->subnets[i]);
+	m = put_object(w, o, "route_tables");
+	for (i = 0; i < v->n_tables; i++)
+		show_table(w, m, &v->tables[i]);
+	m = put_object(w, o, "security_groups");
+	for (i = 0; i < v->n_groups; i++)
+		show_group(w, m, &v->groups[i]);
+	m = put_object(w, o, "network_acls");
+	for (i = 0; i < v->n_acls; i++)
+		show_acl(w, m, &v->acls[i]);
+	m = put_object(w, o, "nat_gateways");
+	for (i = 0; i < v->n_nats; i++)
+		show_nat(w, m, &v->nats[i]);
+	m = put_object(w, o, "instances");
+	for (i = 0; i < v->n_instances; i++)
+		show_instance(w, m, &v->instances[i]);
+	m = put_object(w, o, "network_interfaces");
+	for (i = 0; i < v->n_enis; i++)
+		show_eni(w, m, v->enis[i], &dropped);
+	counts_done(&dropped);
+}
+
+/* ---- functions and the internet ---- */
+
+static void show_function(struct show *w, cJSON *map, const struct s_function *f)
+{
+	cJSON *o = put_common(w, map, &f->o), *list, *places;
+	size_t i;
+
+	put_text(w, o, "runtime", f->def->runtime);
+	put_text(w, o, "vpc", f->def->vpc ? f->def->vpc->name : NULL);
+	list = put_array(w, o, "subnets");
+	for (i = 0; i < f->def->n_subnets; i++)
+		push_text(w, list, f->def->subnets[i]->name);
+	list = put_array(w, o, "security_groups");
+	for (i = 0; i < f->def->n_security_groups; i++)
+		push_text(w, list, f->def->security_groups[i]->name);
+	list = put_array(w, o, "network_interfaces");
+	places = put_array(w, o, "places");
+	for (i = 0; i < f->n_egresses; i++) {
+		const struct s_egress *g = f->egresses[i];
+		cJSON *x = push_object(w, places);
+
+		if (g->eni)
+			push_text(w, list, g->eni->o.id);
+		put_text(w, x, "subnet", g->eni ? g->eni->subnet->def->name : NULL);
+		put_text(w, x, "network_interface", g->eni ? g->eni->o.id : NULL);
+		put_addr(w, x, "address", &g->address);
+		put_text(w, x, "egress", g->ns);
+	}
+}
+
+static void show_host(struct show *w, cJSON *map, const struct s_host *h)
+{
+	cJSON *o = put_common(w, map, &h->o), *names;
+	size_t i;
+
+	put_addr(w, o, "ip", &h->def->ip);
+	put_addr(w, o, "private_ip", NULL);
+	put_addr(w, o, "public_ip", &h->def->ip);
+	names = put_array(w, o, "dns_names");
+	for (i = 0; i < h->def->dns_names.n; i++)
+		push_text(w, names, h->def->dns_names.v[i]);
+	put(w, o, "pid", cJSON_CreateNull());
+	put_namespace(w, o, h->ns);
+}
+
+static void show_internet(struct show *w, cJSON *doc)
+{
+	cJSON *o = put_object(w, doc, "internet"), *m;
+	const struct s_egress *service = store_egress(w->s, "service");
+	size_t i;
+
+	put_addr(w, o, "service_ip", &w->s->lab->service_ip);
+	put_text(w, o, "address_pool", prefix_str(&w->s->lab->address_pool));
+	put_namespace(w, o, "internet");
+	if (service) {
+		struct counts c = read_counts(w, service->ns, "ip egress");
+		cJSON *x = put_object(w, o, "service");
+
+		put_addr(w, x, "address", &service->address);
+		put_namespace(w, x, service->ns);
+		put_dropped(w, put_object(w, x, "counters"), &c, NULL);
+		counts_done(&c);
+	}
+	m = put_object(w, o, "hosts");
+	for (i = 0; i < w->s->n_hosts; i++)
+		show_host(w, m, &w->s->hosts[i]);
+}
+
+cJSON *show_lab(struct netlab *l, struct err *e)
+{
+	struct show w = { l, l->store, false };
+	cJSON *doc, *m;
+	size_t i;
+
+	if (!l->store) {
+		err_set(e, ERR_STATE, EIO, "lab %s could not be brought back", l->name);
+		return NULL;
+	}
+	doc = kept(&w, cJSON_CreateObject());
+	job_faults_pause();
+	put_text(&w, doc, "lab", l->name);
+	put_text(&w, doc, "id", l->store->id);
+	put_text(&w, doc, "state", lab_state(l));
+	put_text(&w, doc, "region", l->store->lab->region);
+	put_number(&w, doc, "created", (double)l->created_ms);
+	m = put_object(&w, doc, "vpcs");
+	for (i = 0; i < l->store->n_vpcs; i++)
+		show_vpc(&w, m, &l->store->vpcs[i]);
+	m = put_object(&w, doc, "functions");
+	for (i = 0; i < l->store->n_functions; i++)
+		show_function(&w, m, &l->store->functions[i]);
+	show_internet(&w, doc);
+	job_faults_resume();
+	spaces_trim(l->spaces);
+	if (!w.failed)
+		return doc;
+	cJSON_Delete(doc);
+	err_set(e, ERR_INTERNAL, ENOMEM, "out of memory");
+	return NULL;
+}
