@@ -241,13 +241,12 @@ static int home_make(const char *run, int host)
 	r = home_make_once(run, host);
 	if (r != -EINVAL || sched_getaffinity(0, sizeof(all), &all))
 		return r;
+	/* also those that we were not started on: it is for a moment */
 	for (cpu = 0; cpu < CPU_SETSIZE && r == -EINVAL && tries < CPU_TRIES; cpu++) {
-		if (!CPU_ISSET(cpu, &all))
-			continue;
 		CPU_ZERO(&one);
 		CPU_SET(cpu, &one);
 		if (sched_setaffinity(0, sizeof(one), &one))
-			continue;
+			continue;	/* no such CPU, or not for us */
 		tries++;
 		r = home_make_once(run, host);
 	}
