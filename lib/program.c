@@ -20,8 +20,7 @@
 #define CHUNK_SIZE (64 * 1024)
 
 static const char *const kind_names[ITEM_N_KINDS] = {
-	"ns", "link", "addr", "route", "rule", "neigh",
-	"table", "set", "chain", "elem", "sock",
+	"ns", "link", "addr", "route", "rule", "neigh", "table", "set", "chain", "elem", "sock",
 };
 
 const char *item_kind_name(enum item_kind k)
@@ -40,12 +39,12 @@ struct chunk {
 /* one entry of the log: it.val == NULL removes */
 struct change {
 	struct item it;
-	size_t seq;		/* 1.. ; what was there before the log has 0 */
+	size_t seq; /* 1.. ; what was there before the log has 0 */
 };
 
 struct arena {
 	struct chunk *chunks;
-	const char *last_ns;	/* neighbours mostly share their namespace's name */
+	const char *last_ns; /* neighbours mostly share their namespace's name */
 	struct change *log;
 	size_t n_log, cap_log;
 };
@@ -109,7 +108,7 @@ static const char *arena_ns(struct program *p, const char *ns)
 
 void program_init(struct program *p)
 {
-	*p = (struct program){0};
+	*p = (struct program){ 0 };
 }
 
 void program_done(struct program *p)
@@ -169,8 +168,8 @@ static void append(struct program *p, struct item it)
 	p->items[p->n++] = it;
 }
 
-void program_add(struct program *p, const char *ns, enum item_kind kind,
-		 const char *key, const char *val)
+void program_add(struct program *p, const char *ns, enum item_kind kind, const char *key,
+		 const char *val)
 {
 	struct item it = { .kind = kind };
 
@@ -180,8 +179,8 @@ void program_add(struct program *p, const char *ns, enum item_kind kind,
 	append(p, it);
 }
 
-void program_addf(struct program *p, const char *ns, enum item_kind kind,
-		  const char *key, const char *fmt, ...)
+void program_addf(struct program *p, const char *ns, enum item_kind kind, const char *key,
+		  const char *fmt, ...)
 {
 	char small[512], *big;
 	va_list ap;
@@ -230,9 +229,9 @@ int program_seal(struct program *p, struct err *e)
 			if (!strcmp(p->items[n - 1].val, it->val))
 				continue;
 			return err_set(e, ERR_INTERNAL, EEXIST,
-				       "program: %s %s %s is both '%s' and '%s'",
-				       it->ns, item_kind_name(it->kind), it->key,
-				       p->items[n - 1].val, it->val);
+				       "program: %s %s %s is both '%s' and '%s'", it->ns,
+				       item_kind_name(it->kind), it->key, p->items[n - 1].val,
+				       it->val);
 		}
 		p->items[n++] = *it;
 	}
@@ -242,8 +241,8 @@ int program_seal(struct program *p, struct err *e)
 
 /* ---- the log: what the kernel acknowledged ---- */
 
-static void log_change(struct program *p, const char *ns, enum item_kind kind,
-		       const char *key, const char *val)
+static void log_change(struct program *p, const char *ns, enum item_kind kind, const char *key,
+		       const char *val)
 {
 	struct arena *a = arena_get(p);
 	struct change *c;
@@ -285,19 +284,18 @@ void program_unset_ns(struct program *p, const char *ns)
  * all it holds, and links into it.  Each is a grave: (what, ns, name) and the
  * moment; whatever is older than a grave that covers it is dead.
  */
-enum grave_kind { GRAVE_ITEM, GRAVE_NS = ITEM_N_KINDS, GRAVE_TABLE, GRAVE_SET, GRAVE_DEV,
-	GRAVE_N };
+enum grave_kind { GRAVE_ITEM, GRAVE_NS = ITEM_N_KINDS, GRAVE_TABLE, GRAVE_SET, GRAVE_DEV, GRAVE_N };
 
 struct grave {
 	int what;
-	const char *ns, *name;	/* pieces of longer texts */
+	const char *ns, *name; /* pieces of longer texts */
 	size_t ns_len, len;
-	size_t seq;		/* 0: free slot */
+	size_t seq; /* 0: free slot */
 };
 
 struct graves {
 	struct grave *slot;
-	size_t n, cap;		/* cap: a power of two */
+	size_t n, cap; /* cap: a power of two */
 	bool any[GRAVE_N];
 	bool failed;
 };
@@ -371,13 +369,14 @@ static void grave_dig(struct graves *g, struct grave key)
 
 static struct grave grave(int what, const char *ns, const char *name, size_t len, size_t seq)
 {
-	return (struct grave){ .what = what, .ns = ns, .ns_len = strlen(ns),
-			       .name = name, .len = len, .seq = seq };
+	return (struct grave){
+		.what = what, .ns = ns, .ns_len = strlen(ns), .name = name, .len = len, .seq = seq
+	};
 }
 
 /* the moment of the grave, 0 if there is none */
-static size_t grave_seq(const struct graves *g, int what, const char *ns,
-			const char *name, size_t len)
+static size_t grave_seq(const struct graves *g, int what, const char *ns, const char *name,
+			size_t len)
 {
 	struct grave key;
 
@@ -553,11 +552,11 @@ static bool alive(const struct graves *g, const struct item *it, size_t born)
 	if (it->kind == ITEM_LINK)
 		seq = max_seq(seq, link_ns_seq(g, it));
 	if (it->kind == ITEM_SET || it->kind == ITEM_CHAIN || it->kind == ITEM_ELEM)
-		seq = max_seq(seq, grave_seq(g, GRAVE_TABLE, it->ns, it->key,
-					     words_len(it->key, 2)));
+		seq = max_seq(seq,
+			      grave_seq(g, GRAVE_TABLE, it->ns, it->key, words_len(it->key, 2)));
 	if (it->kind == ITEM_ELEM)
-		seq = max_seq(seq, grave_seq(g, GRAVE_SET, it->ns, it->key,
-					     strcspn(it->key, "\t")));
+		seq = max_seq(seq,
+			      grave_seq(g, GRAVE_SET, it->ns, it->key, strcspn(it->key, "\t")));
 	if (g->any[GRAVE_DEV]) {
 		dev = item_dev(it, &len);
 		if (dev)
@@ -575,8 +574,8 @@ static int change_cmp(const void *a, const void *b)
 }
 
 /* merges what is alive of the base and of the sorted sets into "out" */
-static size_t merge_log(const struct program *p, const struct graves *g,
-			const struct change *sets, size_t n_sets, struct item *out)
+static size_t merge_log(const struct program *p, const struct graves *g, const struct change *sets,
+			size_t n_sets, struct item *out)
 {
 	size_t i = 0, k = 0, n = 0;
 
@@ -604,7 +603,7 @@ static size_t merge_log(const struct program *p, const struct graves *g,
 int program_sync(struct program *p)
 {
 	struct arena *a = p->arena;
-	struct graves g = {0};
+	struct graves g = { 0 };
 	auto_free struct change *sets = NULL;
 	struct item *out;
 	size_t i, n = 0;
@@ -645,8 +644,8 @@ static const struct program *synced(const struct program *p)
 
 /* ---- reading ---- */
 
-const struct item *program_find(const struct program *p, const char *ns,
-				enum item_kind kind, const char *key)
+const struct item *program_find(const struct program *p, const char *ns, enum item_kind kind,
+				const char *key)
 {
 	struct item it = { .kind = kind, .ns = ns, .key = key };
 
@@ -673,8 +672,8 @@ static size_t lower_bound(const struct program *p, const char *ns, int kind)
 	return lo;
 }
 
-void program_range(const struct program *p, const char *ns, enum item_kind kind,
-		   size_t *ret_from, size_t *ret_to)
+void program_range(const struct program *p, const char *ns, enum item_kind kind, size_t *ret_from,
+		   size_t *ret_to)
 {
 	synced(p);
 	if (kind == ITEM_N_KINDS) {
@@ -802,7 +801,7 @@ static int kind_parse(const char *s, size_t len)
 }
 
 struct parser {
-	const char *at;		/* start of the next line */
+	const char *at; /* start of the next line */
 	unsigned line;
 	struct buf ns, key, val;
 };
@@ -985,8 +984,7 @@ static const char *name_in_table(const struct item *it, const struct item *table
 {
 	size_t len = strlen(table->key);
 
-	return !strncmp(it->key, table->key, len) && it->key[len] == ' ' ?
-		it->key + len + 1 : NULL;
+	return !strncmp(it->key, table->key, len) && it->key[len] == ' ' ? it->key + len + 1 : NULL;
 }
 
 static void print_nft_table(struct buf *b, const struct program *p, const char *ns,

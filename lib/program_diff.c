@@ -23,21 +23,22 @@ struct place {
 
 static const struct place ADD[ITEM_N_KINDS] = {
 	[ITEM_NS] = { 1, 0, 0 },
-	[ITEM_TABLE] = { 2, 0, 1 }, [ITEM_SET] = { 2, 0, 2 },
-	[ITEM_CHAIN] = { 2, 0, 3 }, [ITEM_ELEM] = { 2, 0, 4 },
-	[ITEM_LINK] = { 3, 1, 0 },	/* all links before what may hang on a far end */
-	[ITEM_ADDR] = { 3, 2, 0 }, [ITEM_NEIGH] = { 3, 2, 1 },
-	[ITEM_RULE] = { 3, 2, 2 }, [ITEM_ROUTE] = { 3, 2, 3 },
+	[ITEM_TABLE] = { 2, 0, 1 },
+	[ITEM_SET] = { 2, 0, 2 },
+	[ITEM_CHAIN] = { 2, 0, 3 },
+	[ITEM_ELEM] = { 2, 0, 4 },
+	[ITEM_LINK] = { 3, 1, 0 }, /* all links before what may hang on a far end */
+	[ITEM_ADDR] = { 3, 2, 0 },
+	[ITEM_NEIGH] = { 3, 2, 1 },
+	[ITEM_RULE] = { 3, 2, 2 },
+	[ITEM_ROUTE] = { 3, 2, 3 },
 	[ITEM_SOCK] = { 4, 0, 0 },
 };
 static const struct place DEL[ITEM_N_KINDS] = {
-	[ITEM_ELEM] = { 2, 0, 0 }, [ITEM_CHAIN] = { 2, 0, 5 },
-	[ITEM_SET] = { 2, 0, 6 }, [ITEM_TABLE] = { 2, 0, 7 },
-	[ITEM_SOCK] = { 5, 0, 0 },
-	[ITEM_ROUTE] = { 5, 1, 0 }, [ITEM_RULE] = { 5, 1, 1 },
-	[ITEM_NEIGH] = { 5, 1, 2 }, [ITEM_ADDR] = { 5, 1, 3 },
-	[ITEM_LINK] = { 5, 2, 0 },
-	[ITEM_NS] = { 6, 0, 0 },
+	[ITEM_ELEM] = { 2, 0, 0 },  [ITEM_CHAIN] = { 2, 0, 5 }, [ITEM_SET] = { 2, 0, 6 },
+	[ITEM_TABLE] = { 2, 0, 7 }, [ITEM_SOCK] = { 5, 0, 0 },	[ITEM_ROUTE] = { 5, 1, 0 },
+	[ITEM_RULE] = { 5, 1, 1 },  [ITEM_NEIGH] = { 5, 1, 2 }, [ITEM_ADDR] = { 5, 1, 3 },
+	[ITEM_LINK] = { 5, 2, 0 },  [ITEM_NS] = { 6, 0, 0 },
 };
 /* a link in the way of a new one goes before it comes */
 static const struct place DEL_LINK_FIRST = { 3, 0, 0 };
@@ -45,7 +46,7 @@ static const struct place DEL_LINK_FIRST = { 3, 0, 0 };
 /* ---- a set of pairs of names, for devices and namespaces ---- */
 
 struct name {
-	const char *a, *b;		/* NULL a: free */
+	const char *a, *b; /* NULL a: free */
 	size_t a_len, b_len;
 };
 
@@ -143,7 +144,7 @@ static const char *word_after(const char *val, const char *name, size_t *ret_len
 static void link_ends(const struct item *link, struct name ret[2])
 {
 	ret[0] = name_of(link->ns, link->key, strlen(link->key));
-	ret[1] = (struct name){0};
+	ret[1] = (struct name){ 0 };
 	ret[1].a = word_after(link->val, "peer-ns", &ret[1].a_len);
 	ret[1].b = word_after(link->val, "peer", &ret[1].b_len);
 	if (!ret[1].b)
@@ -168,7 +169,7 @@ static const char *dev_of(const struct item *it, size_t *ret_len)
 
 struct pending {
 	uint64_t order;
-	struct step step;	/* old and new still point into the programs */
+	struct step step; /* old and new still point into the programs */
 };
 
 struct diff {
@@ -177,15 +178,15 @@ struct diff {
 	size_t n, cap;
 	bool failed;
 	unsigned ns_rank;
-	struct names gone_ns;		/* (ns, "") that "to" doesn't have */
-	struct names new_ends;		/* devices that will be made */
-	struct names cut;		/* devices of "from" that go before: what hangs goes */
-	struct names remade_sets;	/* (ns, "ip T S"): changed definitions */
-	struct names gone_nft;		/* (ns, "ip T" or "ip T S") that go whole */
+	struct names gone_ns;	  /* (ns, "") that "to" doesn't have */
+	struct names new_ends;	  /* devices that will be made */
+	struct names cut;	  /* devices of "from" that go before: what hangs goes */
+	struct names remade_sets; /* (ns, "ip T S"): changed definitions */
+	struct names gone_nft;	  /* (ns, "ip T" or "ip T S") that go whole */
 };
 
-static void emit(struct diff *d, enum step_op op, struct place at,
-		 const struct item *old, const struct item *new)
+static void emit(struct diff *d, enum step_op op, struct place at, const struct item *old,
+		 const struct item *new)
 {
 	struct pending *p;
 
@@ -261,8 +262,7 @@ static bool in_the_way(const struct diff *d, const struct item *old)
 	struct name ends[2];
 
 	link_ends(old, ends);
-	return names_has(&d->new_ends, ends[0]) ||
-	       (ends[1].a && names_has(&d->new_ends, ends[1]));
+	return names_has(&d->new_ends, ends[0]) || (ends[1].a && names_has(&d->new_ends, ends[1]));
 }
 
 /* second pass: devices that are cut off; links that change a name at one end
@@ -295,7 +295,7 @@ static bool hangs_on_cut(const struct diff *d, const struct item *it)
 
 static void diff_link(struct diff *d, const struct item *old, const struct item *new)
 {
-	if (new && old && !strcmp(old->val, new->val))
+	if (new &&old && !strcmp(old->val, new->val))
 		return;
 	if (old && in_the_way(d, old)) {
 		emit(d, STEP_DEL, DEL_LINK_FIRST, old, NULL);
@@ -364,7 +364,8 @@ static bool uses_remade_set(const struct diff *d, const struct item *chain)
 	memcpy(key, chain->key, table);
 	key[table] = ' ';
 	for (s = strchr(chain->val, '@'); s; s = strchr(s + 1, '@')) {
-		n = strspn(s + 1, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-");
+		n = strspn(s + 1,
+			   "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-");
 		if (table + 1 + n >= sizeof(key))
 			continue;
 		memcpy(key + table + 1, s + 1, n);
@@ -384,7 +385,7 @@ static void diff_nft(struct diff *d, const struct item *old, const struct item *
 	if (it->kind == ITEM_ELEM) {
 		size_t set = strcspn(it->key, "\t");
 
-		if (!new && nft_is_gone(d, it, set))
+		if (!new &&nft_is_gone(d, it, set))
 			return;
 		if (d->remade_sets.n && names_has(&d->remade_sets, name_of(it->ns, it->key, set))) {
 			if (new)
@@ -408,8 +409,8 @@ static void diff_pair(struct diff *d, const struct item *old, const struct item 
 {
 	const struct item *it = new ? new : old;
 
-	if (!new && it->kind != ITEM_NS && it->kind != ITEM_SOCK && d->gone_ns.n &&
-	    ns_is_gone(d, it->ns, strlen(it->ns))) {
+	if (!new && it->kind != ITEM_NS && it->kind != ITEM_SOCK &&
+	    d->gone_ns.n &&ns_is_gone(d, it->ns, strlen(it->ns))) {
 		/* goes with its namespace; sockets hold it, so they do not, and that
 		 * would be too late for a link in the way */
 		if (it->kind == ITEM_LINK && in_the_way(d, it))
@@ -476,8 +477,8 @@ static int diff_result(struct diff *d, struct step **ret, size_t *ret_n)
 	return 0;
 }
 
-int program_diff(const struct program *from, const struct program *to,
-		 struct step **ret, size_t *ret_n)
+int program_diff(const struct program *from, const struct program *to, struct step **ret,
+		 size_t *ret_n)
 {
 	struct diff d = { .from = from, .to = to };
 	size_t ignore;

@@ -10,7 +10,7 @@
 #include "nat/emit.h"
 
 #define PLACES "169.254.64.0/18"
-#define PLACES_BASE 0xa9fe4000u		/* 169.254.64.0 */
+#define PLACES_BASE 0xa9fe4000u /* 169.254.64.0 */
 
 static void namespace_items(const struct s_egress *g, struct program *p)
 {
@@ -28,7 +28,8 @@ static void service_uplink(const struct s_egress *g, struct program *p)
 
 	program_addf(p, "internet", ITEM_LINK, "svc",
 		     "index %u peer eth0 peer-ns %s peer-index 2 mac %s peer-mac %s mtu %d "
-		     "alias service", g->router_index, g->ns, g->router_mac, g->mac, MTU_INTERNET);
+		     "alias service",
+		     g->router_index, g->ns, g->router_mac, g->mac, MTU_INTERNET);
 	program_addf(p, "internet", ITEM_NEIGH, "svc " GATEWAY_ROUTER, "lladdr %s", g->mac);
 	(void)snprintf(key, sizeof(key), "254 %s/32", ip);
 	program_add(p, "internet", ITEM_ROUTE, key, "via " GATEWAY_ROUTER " dev svc onlink");
@@ -55,7 +56,8 @@ static void prerouting(const struct s_egress *g, const struct emit *f, struct bu
 		  emit_drop(DROP_ENI_ADDRESS), origin_of(g));
 	emit_rule(b, "iifname \"sb-*\" meta l4proto != { tcp, udp } goto %s comment \"%s\"",
 		  emit_drop(DROP_PROTOCOL), origin_of(g));
-	emit_rule(b, "iifname \"sb-*\" ip daddr " PLACES " goto %s "
+	emit_rule(b,
+		  "iifname \"sb-*\" ip daddr " PLACES " goto %s "
 		  "comment \"%s: sandboxes can't see one another\"",
 		  emit_drop(DROP_NO_POSSIBLE_DESTINATION), origin_of(g));
 	emit_chain_end(f, "pre", b);
@@ -66,11 +68,11 @@ static void input(const struct s_egress *g, const struct emit *f, struct buf *b)
 	bool open = MUTANT("functions-inbound");
 
 	emit_chain(b, open ? "type filter hook input priority 0; policy accept;" :
-		   "type filter hook input priority 0; policy drop;");
+			     "type filter hook input priority 0; policy drop;");
 	emit_rule(b, "iifname \"lo\" accept");
 	if (!g->eni)
 		emit_rule(b, "iifname \"sb-*\" ip daddr " DNS_LINK_LOCAL " meta l4proto "
-			  "{ tcp, udp } th dport 53 accept comment \"resolver\"");
+			     "{ tcp, udp } th dport 53 accept comment \"resolver\"");
 	if (!open)
 		emit_rule(b, "goto %s comment \"%s: nothing comes in unasked\"",
 			  emit_drop(DROP_NO_POSSIBLE_DESTINATION), origin_of(g));
@@ -86,7 +88,7 @@ static void output(const struct s_egress *g, const struct emit *f, struct buf *b
 		emit_rule(b, "oifname \"lo\" accept");
 		if (!g->eni)
 			emit_rule(b, "oifname \"sb-*\" ip saddr " DNS_LINK_LOCAL
-				  " meta l4proto { tcp, udp } th sport 53 accept");
+				     " meta l4proto { tcp, udp } th sport 53 accept");
 		emit_rule(b, "icmp type 3 icmp code 4 accept comment \"frag-needed\"");
 	}
 	emit_chain_end(f, "out", b);
@@ -106,15 +108,19 @@ static void forward(const struct s_egress *g, const struct emit *f, struct buf *
 static void translation(const struct s_egress *g, const struct emit *f, struct buf *b)
 {
 	emit_chain(b, "type nat hook postrouting priority 100; policy accept;");
-	emit_rule(b, "oifname \"eth0\" meta l4proto { tcp, udp } snat to %s:1024-65535 "
-		  "comment \"%s\"", addr_str(&g->address), origin_of(g));
+	emit_rule(b,
+		  "oifname \"eth0\" meta l4proto { tcp, udp } snat to %s:1024-65535 "
+		  "comment \"%s\"",
+		  addr_str(&g->address), origin_of(g));
 	emit_chain_end(f, "post", b);
 }
 
 void egress_compile(const struct s_egress *g, struct program *p)
 {
 	static const enum reach_drop_number drops[] = {
-		DROP_ENI_ADDRESS, DROP_PROTOCOL, DROP_NO_POSSIBLE_DESTINATION,
+		DROP_ENI_ADDRESS,
+		DROP_PROTOCOL,
+		DROP_NO_POSSIBLE_DESTINATION,
 	};
 	struct emit f = { p, g->ns, "ip egress" };
 	auto_buf struct buf b = BUF_INIT;
@@ -149,7 +155,8 @@ void egress_compile_place(const struct s_egress *g, const struct s_place *pl, st
 	program_add(p, pl->ns, ITEM_NS, "", "role place\n" EMIT_NO_IPV6);
 	program_addf(p, g->ns, ITEM_LINK, dev,
 		     "index %u peer eth0 peer-ns %s peer-index 2 mac %s peer-mac %s mtu %d "
-		     "alias %s", 1000 + pl->number, pl->ns, pl->egress_mac, pl->mac,
+		     "alias %s",
+		     1000 + pl->number, pl->ns, pl->egress_mac, pl->mac,
 		     g->eni ? MTU_VPC : MTU_INTERNET, pl->ns);
 	(void)snprintf(key, sizeof(key), "%s %s", dev, a);
 	program_addf(p, g->ns, ITEM_NEIGH, key, "lladdr %s", pl->mac);

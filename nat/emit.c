@@ -25,7 +25,7 @@ static void key_of(const struct emit *f, const char *name, char *ret, size_t siz
 	int n = snprintf(ret, size, "%s %s", f->table, name);
 
 	if (n < 0 || (size_t)n >= size)
-		f->p->failed = true;	/* names are ours and short */
+		f->p->failed = true; /* names are ours and short */
 }
 
 void emit_set(const struct emit *f, const char *name, const char *val)
@@ -67,7 +67,7 @@ void emit_rule(struct buf *b, const char *fmt, ...)
 	n = vsnprintf(line, sizeof(line), fmt, ap);
 	va_end(ap);
 	if (n < 0 || (size_t)n >= sizeof(line))
-		b->failed = true;	/* half a rule is a wider rule */
+		b->failed = true; /* half a rule is a wider rule */
 	if (b->len)
 		buf_adds(b, "\n");
 	buf_adds(b, line);
@@ -88,8 +88,9 @@ void emit_eni_link(const struct s_eni *e, struct program *p)
 {
 	program_addf(p, e->vpc->ns, ITEM_LINK, e->router_interface,
 		     "index %u peer %s peer-ns %s peer-index %u mac %s peer-mac %s mtu %d "
-		     "alias %s proxy_delay 0 peer-alias %s", e->router_index, e->device, e->ns,
-		     e->index, e->router_mac, e->mac, MTU_VPC, e->o.id, e->o.id);
+		     "alias %s proxy_delay 0 peer-alias %s",
+		     e->router_index, e->device, e->ns, e->index, e->router_mac, e->mac, MTU_VPC,
+		     e->o.id, e->o.id);
 }
 
 void emit_uplink(const struct s_eni *e, struct program *p)
@@ -117,8 +118,10 @@ static void drop_chain(const struct emit *f, struct buf *b, const struct reach_d
 {
 	emit_chain(b, "");
 	emit_rule(b, "update @drops { 0x%02x . %s counter }", d->number, d->field);
-	emit_rule(b, "update @notes { 0x%02x . %s . ip saddr . ip daddr . meta l4proto . "
-		  "th ports timeout 30s }", d->number, d->field);
+	emit_rule(b,
+		  "update @notes { 0x%02x . %s . ip saddr . ip daddr . meta l4proto . "
+		  "th ports timeout 30s }",
+		  d->number, d->field);
 	emit_rule(b, "drop comment \"%s, %s\"", d->code, d->direction);
 	emit_chain_end(f, d->chain, b);
 }
@@ -126,7 +129,8 @@ static void drop_chain(const struct emit *f, struct buf *b, const struct reach_d
 void emit_drop_sets(const struct emit *f)
 {
 	emit_set(f, "drops", "type mark . ifname; flags dynamic; size 65536; counter;");
-	emit_set(f, "notes", "type mark . ifname . ipv4_addr . ipv4_addr . inet_proto . mark; "
+	emit_set(f, "notes",
+		 "type mark . ifname . ipv4_addr . ipv4_addr . inet_proto . mark; "
 		 "flags dynamic,timeout; size 65536;");
 }
 

@@ -12,32 +12,32 @@
 #include "topology/reach.h"
 #include "topology/store.h"
 
-#define GATEWAY_ROUTER "169.254.0.1"	/* next hop on unnumbered links, one end */
-#define GATEWAY_INTERNET "169.254.0.2"	/* and the other */
+#define GATEWAY_ROUTER "169.254.0.1"   /* next hop on unnumbered links, one end */
+#define GATEWAY_INTERNET "169.254.0.2" /* and the other */
 #define DNS_LINK_LOCAL "169.254.169.253"
 #define MTU_VPC 9001
 #define MTU_INTERNET 1500
 
 /* sysctls of a namespace; "forwards": of a router of any kind */
-#define EMIT_NO_IPV6 \
+#define EMIT_NO_IPV6                                \
 	"sysctl net.ipv6.conf.all.disable_ipv6=1\n" \
 	"sysctl net.ipv6.conf.default.disable_ipv6=1"
 /* ip_forward first: writing it resets others.  "all" and "default" both: some
  * settings are the larger, or the OR, of "all" and the device's */
-#define EMIT_FORWARDS \
-	EMIT_NO_IPV6 "\n" \
-	"sysctl net.ipv4.ip_forward=1\n" \
-	"sysctl net.ipv4.conf.all.rp_filter=0\n" \
-	"sysctl net.ipv4.conf.default.rp_filter=0\n" \
-	"sysctl net.ipv4.conf.all.send_redirects=0\n" \
-	"sysctl net.ipv4.conf.default.send_redirects=0\n" \
-	"sysctl net.ipv4.conf.all.accept_redirects=0\n" \
-	"sysctl net.ipv4.conf.default.accept_redirects=0\n" \
-	"sysctl net.ipv4.conf.all.accept_source_route=0\n" \
-	"sysctl net.ipv4.conf.default.accept_source_route=0\n" \
-	"sysctl net.ipv4.conf.all.log_martians=0\n" \
-	"sysctl net.ipv4.conf.default.log_martians=0\n" \
-	"sysctl net.ipv4.conf.all.proxy_arp=0"
+#define EMIT_FORWARDS                                                       \
+	EMIT_NO_IPV6 "\n"                                                   \
+		     "sysctl net.ipv4.ip_forward=1\n"                       \
+		     "sysctl net.ipv4.conf.all.rp_filter=0\n"               \
+		     "sysctl net.ipv4.conf.default.rp_filter=0\n"           \
+		     "sysctl net.ipv4.conf.all.send_redirects=0\n"          \
+		     "sysctl net.ipv4.conf.default.send_redirects=0\n"      \
+		     "sysctl net.ipv4.conf.all.accept_redirects=0\n"        \
+		     "sysctl net.ipv4.conf.default.accept_redirects=0\n"    \
+		     "sysctl net.ipv4.conf.all.accept_source_route=0\n"     \
+		     "sysctl net.ipv4.conf.default.accept_source_route=0\n" \
+		     "sysctl net.ipv4.conf.all.log_martians=0\n"            \
+		     "sysctl net.ipv4.conf.default.log_martians=0\n"        \
+		     "sysctl net.ipv4.conf.all.proxy_arp=0"
 
 /* rules of a namespace with one table: what it doesn't know is silent */
 void emit_edge_rules(const char *ns, struct program *p);
@@ -46,7 +46,7 @@ void emit_edge_rules(const char *ns, struct program *p);
 struct emit {
 	struct program *p;
 	const char *ns;
-	const char *table;		/* "ip vpc" */
+	const char *table; /* "ip vpc" */
 };
 
 /* "set", "chain", "elem" of f->table; val as in program.h */

@@ -21,8 +21,9 @@ static void link_items(const struct s_vpc *v, struct program *p)
 
 	program_addf(p, v->ns, ITEM_LINK, "igw",
 		     "index 2 peer %s peer-ns internet peer-index %u mac %s peer-mac %s mtu %d "
-		     "alias %s proxy_arp 0 peer-alias %s", v->igw_link, v->igw_index, v->igw_mac,
-		     v->internet_mac, MTU_INTERNET, v->igw.id, v->igw.id);
+		     "alias %s proxy_arp 0 peer-alias %s",
+		     v->igw_link, v->igw_index, v->igw_mac, v->internet_mac, MTU_INTERNET,
+		     v->igw.id, v->igw.id);
 	program_addf(p, v->ns, ITEM_NEIGH, "igw " GATEWAY_INTERNET, "lladdr %s", v->internet_mac);
 	(void)snprintf(key, sizeof(key), "%s " GATEWAY_ROUTER, v->igw_link);
 	program_addf(p, "internet", ITEM_NEIGH, key, "lladdr %s", v->igw_mac);
@@ -84,9 +85,10 @@ static void to_igw(const struct s_vpc *v, const struct emit *f, struct buf *b)
 			  emit_drop(DROP_IGW_TO_RFC1918), v->igw.id);
 	emit_rule(b, "oifname \"igw\" ip daddr 100.64.0.0/10 goto %s comment \"%s\"",
 		  emit_drop(DROP_IGW_TO_RFC6598), v->igw.id);
-	emit_rule(b, "oifname \"igw\" ip saddr != @eip_priv goto %s "
-		  "comment \"%s: no public address\"", emit_drop(DROP_IGW_NO_PUBLIC_IP),
-		  v->igw.id);
+	emit_rule(b,
+		  "oifname \"igw\" ip saddr != @eip_priv goto %s "
+		  "comment \"%s: no public address\"",
+		  emit_drop(DROP_IGW_NO_PUBLIC_IP), v->igw.id);
 	emit_chain_end(f, "gateway", b);
 }
 
@@ -107,8 +109,8 @@ static void translation(const struct s_vpc *v, const struct emit *f, struct buf 
 void igw_compile(const struct s_vpc *v, const struct emit *f)
 {
 	static const enum reach_drop_number drops[] = {
-		DROP_IGW_NOBODY, DROP_IGW_FROM_RFC1918, DROP_IGW_FROM_RFC6598,
-		DROP_GATEWAY_SPOOFED, DROP_IGW_TO_RFC1918, DROP_IGW_TO_RFC6598,
+		DROP_IGW_NOBODY,       DROP_IGW_FROM_RFC1918, DROP_IGW_FROM_RFC6598,
+		DROP_GATEWAY_SPOOFED,  DROP_IGW_TO_RFC1918,   DROP_IGW_TO_RFC6598,
 		DROP_IGW_NO_PUBLIC_IP,
 	};
 	auto_buf struct buf b = BUF_INIT;

@@ -25,7 +25,8 @@ static void namespace_item(const struct store *s, const struct s_nat *n, struct 
 		     "sysctl net.netfilter.nf_conntrack_tcp_be_liberal=1\n"
 		     "sysctl net.netfilter.nf_conntrack_tcp_timeout_established=%u\n"
 		     "sysctl net.netfilter.nf_conntrack_udp_timeout=%u\n"
-		     "sysctl net.netfilter.nf_conntrack_udp_timeout_stream=%u", idle, idle, idle);
+		     "sysctl net.netfilter.nf_conntrack_udp_timeout_stream=%u",
+		     idle, idle, idle);
 	emit_edge_rules(n->ns, p);
 }
 
@@ -44,8 +45,7 @@ static void output(const struct s_nat *n, const struct emit *f, struct buf *b)
 		emit_chain(b, "type filter hook output priority 0; policy accept;");
 	} else {
 		emit_chain(b, "type filter hook output priority 0; policy drop;");
-		emit_rule(b, "tcp flags & 0x4 0x4 accept comment \"%s: idle too long\"",
-			  n->o.id);
+		emit_rule(b, "tcp flags & 0x4 0x4 accept comment \"%s: idle too long\"", n->o.id);
 		emit_rule(b, FRAG_NEEDED);
 		emit_rule(b, TIME_EXCEEDED);
 	}
@@ -60,7 +60,8 @@ static void forward(const struct s_nat *n, const struct emit *f, struct buf *b)
 	emit_rule(b, "ct state invalid drop");
 	emit_rule(b, "meta l4proto != { tcp, udp, icmp } goto %s comment \"%s\"",
 		  emit_drop(DROP_PROTOCOL), n->o.id);
-	emit_rule(b, "meta l4proto { tcp, udp } add @connections { ip daddr . meta l4proto . "
+	emit_rule(b,
+		  "meta l4proto { tcp, udp } add @connections { ip daddr . meta l4proto . "
 		  "th dport ct count over %u } goto %s comment \"%s\"",
 		  n->def->max_connections_per_destination, emit_drop(DROP_PORT_ALLOCATION),
 		  n->o.id);
@@ -74,8 +75,10 @@ static void translation(const struct s_nat *n, const struct emit *f, struct buf 
 
 	emit_chain(b, "type nat hook postrouting priority 100; policy accept;");
 	if (!MUTANT("nat-source")) {
-		emit_rule(b, "oifname \"eth0\" meta l4proto { tcp, udp } snat to %s:1024-65535 "
-			  "comment \"%s\"", ip, n->o.id);
+		emit_rule(b,
+			  "oifname \"eth0\" meta l4proto { tcp, udp } snat to %s:1024-65535 "
+			  "comment \"%s\"",
+			  ip, n->o.id);
 		emit_rule(b, "oifname \"eth0\" meta l4proto icmp snat to %s comment \"%s\"", ip,
 			  n->o.id);
 	}
@@ -85,7 +88,9 @@ static void translation(const struct s_nat *n, const struct emit *f, struct buf 
 void natgw_compile(const struct store *s, const struct s_nat *n, struct program *p)
 {
 	static const enum reach_drop_number drops[] = {
-		DROP_NO_POSSIBLE_DESTINATION, DROP_PROTOCOL, DROP_PORT_ALLOCATION,
+		DROP_NO_POSSIBLE_DESTINATION,
+		DROP_PROTOCOL,
+		DROP_PORT_ALLOCATION,
 	};
 	struct emit f = { p, n->ns, "ip natgw" };
 	auto_buf struct buf b = BUF_INIT;
@@ -95,7 +100,8 @@ void natgw_compile(const struct store *s, const struct s_nat *n, struct program 
 	namespace_item(s, n, p);
 	emit_uplink(n->eni, p);
 	emit_table(&f);
-	emit_set(&f, "connections", "type ipv4_addr . inet_proto . inet_service; flags dynamic; "
+	emit_set(&f, "connections",
+		 "type ipv4_addr . inet_proto . inet_service; flags dynamic; "
 		 "size 65535;");
 	emit_drop_sets(&f);
 	emit_drop_chains(&f, drops, sizeof(drops) / sizeof(drops[0]));

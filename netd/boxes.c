@@ -83,7 +83,7 @@ struct range range_of_prefix(const struct prefix *p)
 
 static bool is_prefix(const struct range *r, unsigned *ret_len)
 {
-	uint32_t size = r->to - r->from;	/* less one */
+	uint32_t size = r->to - r->from; /* less one */
 	unsigned len = 32;
 
 	if ((size & (size + 1)) != 0 || (r->from & size) != 0)
@@ -165,8 +165,7 @@ static bool strip_grows(const struct boxes *b, size_t last, uint32_t from, int p
 	if (b->n - last != n || !n)
 		return false;
 	for (i = 0; i < n; i++)
-		if (b->v[last + i].protocol != protocol ||
-		    b->v[last + i].ports.to + 1 != from ||
+		if (b->v[last + i].protocol != protocol || b->v[last + i].ports.to + 1 != from ||
 		    memcmp(&b->v[last + i].addrs, &addrs[i], sizeof(*addrs)) != 0)
 			return false;
 	return true;
@@ -202,7 +201,7 @@ int boxes_cut(const struct box *in, size_t n, struct box **ret, size_t *ret_n)
 {
 	auto_free uint32_t *cuts = malloc((2 * n + 1) * sizeof(*cuts));
 	auto_free struct range *addrs = malloc((n + 1) * sizeof(*addrs));
-	struct boxes out = {0};
+	struct boxes out = { 0 };
 	int protocol, r = cuts && addrs ? 0 : -ENOMEM;
 
 	for (protocol = 0; protocol < 256 && !r; protocol++)
@@ -258,8 +257,8 @@ static int lpm_take(const struct lpm_route *sorted, size_t n, int value, struct 
 	return 0;
 }
 
-int lpm_segments(const struct lpm_route *routes, size_t n, int value,
-		 struct range **ret, size_t *ret_n)
+int lpm_segments(const struct lpm_route *routes, size_t n, int value, struct range **ret,
+		 size_t *ret_n)
 {
 	auto_free struct lpm_route *sorted = malloc((n + 1) * sizeof(*sorted));
 	auto_free struct range *taken = malloc((n + 1) * sizeof(*taken));

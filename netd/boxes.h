@@ -40,7 +40,7 @@ struct lpm_route {
 	int value;
 };
 /* the addresses whose longest matching route has "value", merged; allocated */
-int lpm_segments(const struct lpm_route *routes, size_t n, int value,
-		 struct range **ret, size_t *ret_n);
+int lpm_segments(const struct lpm_route *routes, size_t n, int value, struct range **ret,
+		 size_t *ret_n);
 
 #endif

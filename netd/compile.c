@@ -59,8 +59,7 @@ static int check_supported(const struct lab *l, struct err *e)
 
 /* ---- nodes ---- */
 
-static void sockets(const char *ns, const char *node, const struct programs *pr,
-		    struct program *p)
+static void sockets(const char *ns, const char *node, const struct programs *pr, struct program *p)
 {
 	char key[64];
 	size_t i;

@@ -18,8 +18,8 @@ static void host_items(const struct s_host *h, struct program *p)
 
 	program_addf(p, "internet", ITEM_LINK, h->link,
 		     "index %u peer eth0 peer-ns %s peer-index 2 mac %s peer-mac %s mtu %d "
-		     "alias %s peer-alias %s", h->router_index, h->ns, h->router_mac, h->mac,
-		     MTU_INTERNET, h->o.id, h->o.id);
+		     "alias %s peer-alias %s",
+		     h->router_index, h->ns, h->router_mac, h->mac, MTU_INTERNET, h->o.id, h->o.id);
 	(void)snprintf(key, sizeof(key), "%s " GATEWAY_ROUTER, h->link);
 	program_addf(p, "internet", ITEM_NEIGH, key, "lladdr %s", h->mac);
 	(void)snprintf(key, sizeof(key), "254 %s/32", ip);
@@ -38,8 +38,10 @@ static void chains(const struct emit *f, struct buf *b)
 {
 	emit_chain(b, "type filter hook prerouting priority -300; policy accept;");
 	emit_rule(b, "meta pkttype != host drop");
-	emit_rule(b, "fib daddr . mark oif missing fib daddr type != local goto %s "
-		  "comment \"nobody's address\"", emit_drop(DROP_UNKNOWN_DESTINATION));
+	emit_rule(b,
+		  "fib daddr . mark oif missing fib daddr type != local goto %s "
+		  "comment \"nobody's address\"",
+		  emit_drop(DROP_UNKNOWN_DESTINATION));
 	emit_chain_end(f, "pre", b);
 	emit_chain(b, "type filter hook input priority 0; policy drop;");
 	emit_rule(b, "iifname \"lo\" accept");

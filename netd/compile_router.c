@@ -75,8 +75,7 @@ static void table_items(const struct s_vpc *v, const struct s_table *t, struct p
 		     100 + t->number);
 	/* "local" is a throw: longest prefix decides between it and the others, and
 	 * what it wins goes on to table 50 */
-	(void)snprintf(key, sizeof(key), "%u %s", 100 + t->number,
-		       prefix_str(&v->def->cidr_block));
+	(void)snprintf(key, sizeof(key), "%u %s", 100 + t->number, prefix_str(&v->def->cidr_block));
 	program_add(p, v->ns, ITEM_ROUTE, key, "throw");
 	for (i = 0; i < t->def->n_routes; i++) {
 		const struct route *r = &t->def->routes[i];
@@ -94,8 +93,8 @@ static void table_items(const struct s_vpc *v, const struct s_table *t, struct p
 
 static unsigned mark_of(const struct s_eni *e)
 {
-	return (e->combination ? e->combination->number : 0) << 16 |
-	       e->subnet->table->number << 8 | e->subnet->number;
+	return (e->combination ? e->combination->number : 0) << 16 | e->subnet->table->number << 8 |
+	       e->subnet->number;
 }
 
 static void eni_items(const struct s_eni *e, const struct emit *f, const struct emit *arp)
@@ -139,9 +138,10 @@ static void prerouting(const struct s_vpc *v, const struct emit *f, struct buf *
 	emit_rule(b, "meta mark set iifname map @eni_mark");
 	emit_rule(b, "meta mark 0x0 drop comment \"an interface that is no more\"");
 	if (!MUTANT("anti-spoofing"))
-		emit_rule(b, "iifname . ip saddr != @src_ok iifname != @src_any goto %s "
-			  "comment \"%s: not its address\"", emit_drop(DROP_ENI_ADDRESS),
-			  v->o.id);
+		emit_rule(b,
+			  "iifname . ip saddr != @src_ok iifname != @src_any goto %s "
+			  "comment \"%s: not its address\"",
+			  emit_drop(DROP_ENI_ADDRESS), v->o.id);
 	if (v->igw.id)
 		emit_rule(b, "fib daddr . mark oifname \"igw\" ct zone set 1 comment \"%s\"",
 			  v->igw.id);
@@ -201,8 +201,8 @@ static void bad_routes(const struct s_vpc *v, const struct s_table *t, const str
 	}
 	if (buf_error(&text))
 		f->p->failed = true;
-	emit_rule(b, "meta mark & 0xff00 0x%x ip daddr @%s goto %s comment \"%s\"",
-		  t->number << 8, name, emit_drop(DROP_BAD_STATE_ROUTE), t->o.id);
+	emit_rule(b, "meta mark & 0xff00 0x%x ip daddr @%s goto %s comment \"%s\"", t->number << 8,
+		  name, emit_drop(DROP_BAD_STATE_ROUTE), t->o.id);
 }
 
 static void no_route(const struct s_vpc *v, const struct emit *f, struct buf *b)
@@ -236,7 +236,8 @@ static void forward(const struct s_vpc *v, const struct emit *f, struct buf *b)
 
 	emit_chain(b, "type filter hook forward priority -5; policy accept;");
 	if (!MUTANT("source-dest-check"))
-		emit_rule(b, "oifname \"eni-*\" oifname . ip daddr != @src_ok "
+		emit_rule(b,
+			  "oifname \"eni-*\" oifname . ip daddr != @src_ok "
 			  "oifname != @src_any goto %s comment \"%s: not its address\"",
 			  emit_drop(DROP_SOURCE_DEST_CHECK), v->o.id);
 	emit_chain_end(f, "destination", b);
@@ -249,16 +250,18 @@ static void resolver(const struct s_vpc *v, const struct emit *f, struct buf *b)
 	emit_chain(b, "type filter hook input priority 0; policy drop;");
 	emit_rule(b, "iifname \"lo\" accept");
 	if (v->def->enable_dns_support && !MUTANT("dns-exemption"))
-		emit_rule(b, "iifname \"eni-*\" ip daddr { %s, " DNS_LINK_LOCAL " } "
+		emit_rule(b,
+			  "iifname \"eni-*\" ip daddr { %s, " DNS_LINK_LOCAL " } "
 			  "meta l4proto { tcp, udp } th dport 53 goto dns_in "
-			  "comment \"%s: no group and no list decides\"", ip, v->o.id);
+			  "comment \"%s: no group and no list decides\"",
+			  ip, v->o.id);
 	emit_rule(b, "goto %s", emit_drop(DROP_NO_POSSIBLE_DESTINATION));
 	emit_chain_end(f, "in", b);
 
 	emit_set(f, "dns_rate", "type ifname; flags dynamic; size 8192;");
 	emit_chain(b, "");
 	emit_rule(b, "add @dns_rate { iifname limit rate over 1024/second burst 1024 packets } "
-		  "drop");
+		     "drop");
 	emit_rule(b, "accept");
 	emit_chain_end(f, "dns_in", b);
 }
@@ -284,8 +287,10 @@ static void output(const struct s_vpc *v, const struct emit *f, struct buf *b)
 	}
 	emit_chain(b, "type filter hook output priority 0; policy drop;");
 	emit_rule(b, "oifname \"lo\" accept");
-	emit_rule(b, "ip saddr { %s, " DNS_LINK_LOCAL " } meta l4proto { tcp, udp } th sport 53 "
-		  "accept", addr_str(&v->resolver));
+	emit_rule(b,
+		  "ip saddr { %s, " DNS_LINK_LOCAL " } meta l4proto { tcp, udp } th sport 53 "
+		  "accept",
+		  addr_str(&v->resolver));
 	emit_rule(b, "icmp type 3 icmp code 4 goto frag_needed");
 	emit_chain_end(f, "out", b);
 }
@@ -316,9 +321,16 @@ static void dns_sockets(const struct s_vpc *v, struct program *p)
 void compile_router(const struct s_vpc *v, struct program *p)
 {
 	static const enum reach_drop_number drops[] = {
-		DROP_NO_ROUTE, DROP_BAD_STATE_ROUTE, DROP_UNKNOWN_DESTINATION, DROP_ENI_ADDRESS,
-		DROP_SOURCE_DEST_CHECK, DROP_SG_EGRESS, DROP_SG_INGRESS, DROP_SG_NONE_EGRESS,
-		DROP_SG_NONE_INGRESS, DROP_NO_POSSIBLE_DESTINATION,
+		DROP_NO_ROUTE,
+		DROP_BAD_STATE_ROUTE,
+		DROP_UNKNOWN_DESTINATION,
+		DROP_ENI_ADDRESS,
+		DROP_SOURCE_DEST_CHECK,
+		DROP_SG_EGRESS,
+		DROP_SG_INGRESS,
+		DROP_SG_NONE_EGRESS,
+		DROP_SG_NONE_INGRESS,
+		DROP_NO_POSSIBLE_DESTINATION,
 	};
 	struct emit f = { p, v->ns, "ip vpc" }, arp = { p, v->ns, "arp vpc" };
 	auto_buf struct buf b = BUF_INIT;

@@ -25,8 +25,8 @@ struct side {
 	const struct sg_rule *rules;
 	size_t n;
 	bool ingress;
-	const char *field;		/* the peer's address: "ip saddr" of ingress */
-	const char *suffix;		/* "in", "out" */
+	const char *field;  /* the peer's address: "ip saddr" of ingress */
+	const char *suffix; /* "in", "out" */
 };
 
 static struct side side_of(const struct s_group *g, bool ingress)
@@ -172,8 +172,8 @@ static void rule_match(const struct sg_rule *r, char *ret, size_t size)
 		return;
 	if (has_ports(r->protocol)) {
 		if (r->from_port == r->to_port)
-			(void)snprintf(ret, size, "%s dport %d ",
-				       protocol_name(r->protocol, proto), r->from_port);
+			(void)snprintf(ret, size, "%s dport %d ", protocol_name(r->protocol, proto),
+				       r->from_port);
 		else
 			(void)snprintf(ret, size, "%s dport %d-%d ",
 				       protocol_name(r->protocol, proto), r->from_port, r->to_port);
@@ -281,9 +281,8 @@ static void combination(const struct s_combination *c, bool ingress, const struc
 			struct buf *b)
 {
 	bool any = combination_has_rules(c, ingress);
-	enum reach_drop_number drop = ingress ?
-		(any ? DROP_SG_INGRESS : DROP_SG_NONE_INGRESS) :
-		(any ? DROP_SG_EGRESS : DROP_SG_NONE_EGRESS);
+	enum reach_drop_number drop = ingress ? (any ? DROP_SG_INGRESS : DROP_SG_NONE_INGRESS) :
+						(any ? DROP_SG_EGRESS : DROP_SG_NONE_EGRESS);
 	const char *suffix = ingress ? "in" : "out";
 	char name[32], verdict[48];
 	size_t i;
@@ -315,7 +314,7 @@ static void gate(bool ingress, const struct emit *f, struct buf *b)
 	emit_chain_end(f, name, b);
 
 	emit_chain(b, ingress ? "type filter hook forward priority 0; policy accept;" :
-		   "type filter hook forward priority -20; policy accept;");
+				"type filter hook forward priority -20; policy accept;");
 	emit_rule(b, "%s \"eni-*\" goto groups_%s", ingress ? "oifname" : "iifname", suffix);
 	emit_chain_end(f, ingress ? "sg_ingress" : "sg_egress", b);
 	(void)snprintf(name, sizeof(name), "sg_%s", suffix);

@@ -13,8 +13,8 @@
 
 struct scope {
 	char *name;
-	uint32_t lowest;	/* no free number below it */
-	uint32_t highest;	/* ever given */
+	uint32_t lowest;  /* no free number below it */
+	uint32_t highest; /* ever given */
 };
 
 struct entry {
@@ -27,8 +27,8 @@ struct alloc {
 	size_t n_scopes, cap_scopes;
 	struct entry *entries;
 	size_t n, cap;
-	uint32_t *by_owner, *by_value, *by_scope;	/* index + 1; 0: free */
-	size_t cap_table, cap_scope_table;		/* powers of two */
+	uint32_t *by_owner, *by_value, *by_scope; /* index + 1; 0: free */
+	size_t cap_table, cap_scope_table;	  /* powers of two */
 };
 
 struct alloc *alloc_new(void)
@@ -242,8 +242,8 @@ int alloc_take(struct alloc *a, const char *scope, const char *owner, uint32_t v
 	return s < 0 ? s : give(a, s, owner, value);
 }
 
-int alloc_lowest(struct alloc *a, const char *scope, const char *owner,
-		 uint32_t min, uint32_t max, uint32_t *ret)
+int alloc_lowest(struct alloc *a, const char *scope, const char *owner, uint32_t min, uint32_t max,
+		 uint32_t *ret)
 {
 	uint32_t v;
 	int s, r;
@@ -265,8 +265,8 @@ int alloc_lowest(struct alloc *a, const char *scope, const char *owner,
 	return r;
 }
 
-int alloc_next(struct alloc *a, const char *scope, const char *owner,
-	       uint32_t min, uint32_t max, uint32_t *ret)
+int alloc_next(struct alloc *a, const char *scope, const char *owner, uint32_t min, uint32_t max,
+	       uint32_t *ret)
 {
 	uint32_t v, tried;
 	int s, r;
@@ -290,8 +290,7 @@ int alloc_next(struct alloc *a, const char *scope, const char *owner,
 	return -ENOSPC;
 }
 
-int alloc_keep(struct alloc *a, const struct alloc *old, const char *scope,
-	       const char *owner)
+int alloc_keep(struct alloc *a, const struct alloc *old, const char *scope, const char *owner)
 {
 	int from = scope_find(old, scope), to;
 	uint32_t v;

@@ -109,7 +109,7 @@ int pool_error(const struct pool *p)
 /* ---- text -> pointer ---- */
 
 struct strmap_slot {
-	const char *key;	/* NULL: free */
+	const char *key; /* NULL: free */
 	void *value;
 };
 
@@ -164,8 +164,8 @@ void *strmap_get(const struct strmap *m, const char *key)
 	return m->n ? slot_of(m, key)->value : NULL;
 }
 
-void strmap_each(const struct strmap *m,
-		 void (*fn)(const char *key, void *value, void *arg), void *arg)
+void strmap_each(const struct strmap *m, void (*fn)(const char *key, void *value, void *arg),
+		 void *arg)
 {
 	size_t i;
 
@@ -177,5 +177,5 @@ void strmap_each(const struct strmap *m,
 void strmap_done(struct strmap *m)
 {
 	free(m->slot);
-	*m = (struct strmap){0};
+	*m = (struct strmap){ 0 };
 }

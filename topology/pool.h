@@ -11,24 +11,23 @@
 #include <stddef.h>
 
 struct pool;
-struct pool *pool_new(void);			/* NULL: out of memory */
+struct pool *pool_new(void); /* NULL: out of memory */
 struct pool *pool_free(struct pool *p);
-void *pool_alloc(struct pool *p, size_t size);	/* zeroed; NULL on failure */
-const char *pool_strdup(struct pool *p, const char *s);	/* "" on failure */
-const char *pool_printf(struct pool *p, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
-int pool_error(const struct pool *p);		/* 0 or -ENOMEM */
+void *pool_alloc(struct pool *p, size_t size);		/* zeroed; NULL on failure */
+const char *pool_strdup(struct pool *p, const char *s); /* "" on failure */
+const char *pool_printf(struct pool *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+int pool_error(const struct pool *p); /* 0 or -ENOMEM */
 
 /* keys are borrowed: they live as long as the map */
 struct strmap {
-	struct strmap_slot *slot;	/* owns */
+	struct strmap_slot *slot; /* owns */
 	size_t n, cap;
 	bool failed;
 };
-void strmap_put(struct strmap *m, const char *key, const void *value);	/* replaces */
-void *strmap_get(const struct strmap *m, const char *key);		/* NULL: absent */
-void strmap_each(const struct strmap *m,
-		 void (*fn)(const char *key, void *value, void *arg), void *arg);
+void strmap_put(struct strmap *m, const char *key, const void *value); /* replaces */
+void *strmap_get(const struct strmap *m, const char *key);	       /* NULL: absent */
+void strmap_each(const struct strmap *m, void (*fn)(const char *key, void *value, void *arg),
+		 void *arg);
 void strmap_done(struct strmap *m);
 
 #endif

@@ -8,7 +8,7 @@
 
 static const struct reach_drop drops[] = {
 #define REACH_ROW(sym, number, code, direction, field) \
-	{ number, code, direction, field, \
+	{ number, code, direction, field,              \
 	  (direction)[0] == 'e' ? "drop_" code "_out" : "drop_" code "_in" },
 	REACH_DROPS(REACH_ROW)
 #undef REACH_ROW

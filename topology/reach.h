@@ -10,31 +10,32 @@
 #include <stddef.h>
 
 /* symbol, number, code, direction, which interface is noted */
-#define REACH_DROPS(X) \
-	X(DROP_NO_ROUTE, 0x01, "NO_ROUTE_TO_DESTINATION", "egress", "iifname") \
-	X(DROP_BAD_STATE_ROUTE, 0x02, "BAD_STATE_ROUTE", "egress", "iifname") \
-	X(DROP_UNKNOWN_DESTINATION, 0x03, "UNKNOWN_DESTINATION", "egress", "iifname") \
-	X(DROP_ENI_ADDRESS, 0x04, "ENI_ADDRESS_RESTRICTION", "egress", "iifname") \
+#define REACH_DROPS(X)                                                                             \
+	X(DROP_NO_ROUTE, 0x01, "NO_ROUTE_TO_DESTINATION", "egress", "iifname")                     \
+	X(DROP_BAD_STATE_ROUTE, 0x02, "BAD_STATE_ROUTE", "egress", "iifname")                      \
+	X(DROP_UNKNOWN_DESTINATION, 0x03, "UNKNOWN_DESTINATION", "egress", "iifname")              \
+	X(DROP_ENI_ADDRESS, 0x04, "ENI_ADDRESS_RESTRICTION", "egress", "iifname")                  \
 	X(DROP_SOURCE_DEST_CHECK, 0x05, "ENI_SOURCE_DEST_CHECK_RESTRICTION", "ingress", "oifname") \
-	X(DROP_SG_EGRESS, 0x06, "ENI_SG_RULES_MISMATCH", "egress", "iifname") \
-	X(DROP_SG_INGRESS, 0x07, "ENI_SG_RULES_MISMATCH", "ingress", "oifname") \
-	X(DROP_SG_NONE_EGRESS, 0x08, "SG_HAS_NO_RULES", "egress", "iifname") \
-	X(DROP_SG_NONE_INGRESS, 0x09, "SG_HAS_NO_RULES", "ingress", "oifname") \
-	X(DROP_ACL_EGRESS, 0x0a, "SUBNET_ACL_RESTRICTION", "egress", "iifname") \
-	X(DROP_ACL_INGRESS, 0x0b, "SUBNET_ACL_RESTRICTION", "ingress", "oifname") \
-	X(DROP_IGW_NO_PUBLIC_IP, 0x0c, "IGW_PUBLIC_IP_ASSOCIATION_FOR_EGRESS", "egress", "iifname") \
-	X(DROP_IGW_NOBODY, 0x0d, "IGW_PRIVATE_IP_ASSOCIATION_FOR_INGRESS", "ingress", "iifname") \
-	X(DROP_IGW_TO_RFC1918, 0x0e, "IGW_DESTINATION_ADDRESS_NOT_IN_RFC1918_EGRESS", \
-	  "egress", "iifname") \
-	X(DROP_IGW_TO_RFC6598, 0x0f, "IGW_DESTINATION_ADDRESS_NOT_IN_RFC6598_EGRESS", \
-	  "egress", "iifname") \
-	X(DROP_IGW_FROM_RFC1918, 0x10, "IGW_SOURCE_ADDRESS_NOT_IN_RFC1918_INGRESS", \
-	  "ingress", "iifname") \
-	X(DROP_IGW_FROM_RFC6598, 0x11, "IGW_SOURCE_ADDRESS_NOT_IN_RFC6598_INGRESS", \
-	  "ingress", "iifname") \
-	X(DROP_GATEWAY_SPOOFED, 0x12, "GATEWAY_REJECTS_SPOOFED_TRAFFIC", "ingress", "iifname") \
-	X(DROP_PROTOCOL, 0x13, "PROTOCOL_RESTRICTION", "egress", "iifname") \
-	X(DROP_NO_POSSIBLE_DESTINATION, 0x14, "NO_POSSIBLE_DESTINATION", "ingress", "iifname") \
+	X(DROP_SG_EGRESS, 0x06, "ENI_SG_RULES_MISMATCH", "egress", "iifname")                      \
+	X(DROP_SG_INGRESS, 0x07, "ENI_SG_RULES_MISMATCH", "ingress", "oifname")                    \
+	X(DROP_SG_NONE_EGRESS, 0x08, "SG_HAS_NO_RULES", "egress", "iifname")                       \
+	X(DROP_SG_NONE_INGRESS, 0x09, "SG_HAS_NO_RULES", "ingress", "oifname")                     \
+	X(DROP_ACL_EGRESS, 0x0a, "SUBNET_ACL_RESTRICTION", "egress", "iifname")                    \
+	X(DROP_ACL_INGRESS, 0x0b, "SUBNET_ACL_RESTRICTION", "ingress", "oifname")                  \
+	X(DROP_IGW_NO_PUBLIC_IP, 0x0c, "IGW_PUBLIC_IP_ASSOCIATION_FOR_EGRESS", "egress",           \
+	  "iifname")                                                                               \
+	X(DROP_IGW_NOBODY, 0x0d, "IGW_PRIVATE_IP_ASSOCIATION_FOR_INGRESS", "ingress", "iifname")   \
+	X(DROP_IGW_TO_RFC1918, 0x0e, "IGW_DESTINATION_ADDRESS_NOT_IN_RFC1918_EGRESS", "egress",    \
+	  "iifname")                                                                               \
+	X(DROP_IGW_TO_RFC6598, 0x0f, "IGW_DESTINATION_ADDRESS_NOT_IN_RFC6598_EGRESS", "egress",    \
+	  "iifname")                                                                               \
+	X(DROP_IGW_FROM_RFC1918, 0x10, "IGW_SOURCE_ADDRESS_NOT_IN_RFC1918_INGRESS", "ingress",     \
+	  "iifname")                                                                               \
+	X(DROP_IGW_FROM_RFC6598, 0x11, "IGW_SOURCE_ADDRESS_NOT_IN_RFC6598_INGRESS", "ingress",     \
+	  "iifname")                                                                               \
+	X(DROP_GATEWAY_SPOOFED, 0x12, "GATEWAY_REJECTS_SPOOFED_TRAFFIC", "ingress", "iifname")     \
+	X(DROP_PROTOCOL, 0x13, "PROTOCOL_RESTRICTION", "egress", "iifname")                        \
+	X(DROP_NO_POSSIBLE_DESTINATION, 0x14, "NO_POSSIBLE_DESTINATION", "ingress", "iifname")     \
 	X(DROP_PORT_ALLOCATION, 0x15, "ErrorPortAllocation", "egress", "iifname")
 
 enum reach_drop_number {
@@ -45,10 +46,10 @@ enum reach_drop_number {
 
 struct reach_drop {
 	unsigned number;
-	const char *code;	/* "ENI_SG_RULES_MISMATCH" */
-	const char *direction;	/* "egress", "ingress" */
-	const char *field;	/* "iifname", "oifname" */
-	const char *chain;	/* "drop_ENI_SG_RULES_MISMATCH_out" */
+	const char *code;      /* "ENI_SG_RULES_MISMATCH" */
+	const char *direction; /* "egress", "ingress" */
+	const char *field;     /* "iifname", "oifname" */
+	const char *chain;     /* "drop_ENI_SG_RULES_MISMATCH_out" */
 };
 /* NULL: no such number */
 const struct reach_drop *reach_drop(unsigned number);

@@ -40,7 +40,7 @@ void ops_done(struct ops *o)
 	free(o->v);
 	free(o->warnings);
 	pool_free(o->arena);
-	*o = (struct ops){0};
+	*o = (struct ops){ 0 };
 }
 
 static void place_free(struct s_place *p)
@@ -81,8 +81,8 @@ struct store *store_free(struct store *s)
 	return NULL;
 }
 
-int store_plan(const struct store *old, const struct lab *new, const char *seed,
-	       struct ops *ret, struct err *e)
+int store_plan(const struct store *old, const struct lab *new, const char *seed, struct ops *ret,
+	       struct err *e)
 {
 	struct store *s;
 	int r = store_build(old, NULL, new, seed, &s, ret, e);
@@ -92,8 +92,8 @@ int store_plan(const struct store *old, const struct lab *new, const char *seed,
 	return r;
 }
 
-int store_commit(const struct store *old, struct lab *lab, const char *seed,
-		 struct store **ret, struct ops *ret_ops, struct err *e)
+int store_commit(const struct store *old, struct lab *lab, const char *seed, struct store **ret,
+		 struct ops *ret_ops, struct err *e)
 {
 	int r = store_build(old, NULL, lab, seed, ret, ret_ops, e);
 
@@ -317,8 +317,7 @@ static int set_token(struct s_place *p, const char *token)
 	return 0;
 }
 
-static int place_make(struct s_egress *g, unsigned number, const char *token,
-		      struct s_place **ret)
+static int place_make(struct s_egress *g, unsigned number, const char *token, struct s_place **ret)
 {
 	struct s_place *p;
 
@@ -359,8 +358,7 @@ int store_place_put(struct store *s, const char *egress, unsigned number, const 
 	return place_make(g, number, token, ret);
 }
 
-int store_place_add(struct store *s, const char *egress, const char *token,
-		    struct s_place **ret)
+int store_place_add(struct store *s, const char *egress, const char *token, struct s_place **ret)
 {
 	struct s_egress *g = store_egress(s, egress);
 	unsigned number, tried;
@@ -378,8 +376,7 @@ int store_place_add(struct store *s, const char *egress, const char *token,
 	return -ENOSPC;
 }
 
-int store_place_take(struct store *s, const char *egress, const char *token,
-		     struct s_place **ret)
+int store_place_take(struct store *s, const char *egress, const char *token, struct s_place **ret)
 {
 	struct s_egress *g = store_egress(s, egress);
 	size_t i;

@@ -26,20 +26,20 @@
 #include "topology/lab.h"
 
 #define ID_SIZE 40
-#define STORE_PLACES_MAX 16000	/* of one egress namespace, at a time */
+#define STORE_PLACES_MAX 16000 /* of one egress namespace, at a time */
 
 /* kind, its name (interface.md 4, singular) and the prefix of its ids */
-#define OBJECT_KINDS(X) \
-	X(OBJECT_LAB, "lab", "lab-") \
-	X(OBJECT_HOST, "host", "host-") \
-	X(OBJECT_VPC, "vpc", "vpc-") \
-	X(OBJECT_INTERNET_GATEWAY, "internet_gateway", "igw-") \
-	X(OBJECT_SUBNET, "subnet", "subnet-") \
-	X(OBJECT_ROUTE_TABLE, "route_table", "rtb-") \
-	X(OBJECT_NAT_GATEWAY, "nat_gateway", "nat-") \
-	X(OBJECT_SECURITY_GROUP, "security_group", "sg-") \
-	X(OBJECT_NETWORK_ACL, "network_acl", "acl-") \
-	X(OBJECT_INSTANCE, "instance", "i-") \
+#define OBJECT_KINDS(X)                                          \
+	X(OBJECT_LAB, "lab", "lab-")                             \
+	X(OBJECT_HOST, "host", "host-")                          \
+	X(OBJECT_VPC, "vpc", "vpc-")                             \
+	X(OBJECT_INTERNET_GATEWAY, "internet_gateway", "igw-")   \
+	X(OBJECT_SUBNET, "subnet", "subnet-")                    \
+	X(OBJECT_ROUTE_TABLE, "route_table", "rtb-")             \
+	X(OBJECT_NAT_GATEWAY, "nat_gateway", "nat-")             \
+	X(OBJECT_SECURITY_GROUP, "security_group", "sg-")        \
+	X(OBJECT_NETWORK_ACL, "network_acl", "acl-")             \
+	X(OBJECT_INSTANCE, "instance", "i-")                     \
 	X(OBJECT_NETWORK_INTERFACE, "network_interface", "eni-") \
 	X(OBJECT_FUNCTION, "function", "fn-")
 
@@ -47,7 +47,7 @@ enum object_kind {
 #define OBJECT_ENUM(sym, name, prefix) sym,
 	OBJECT_KINDS(OBJECT_ENUM)
 #undef OBJECT_ENUM
-	OBJECT_N_KINDS
+		OBJECT_N_KINDS
 };
 const char *object_kind_name(enum object_kind k);
 
@@ -56,12 +56,12 @@ enum origin { ORIGIN_FILE, ORIGIN_SERVICE };
 struct object {
 	enum object_kind kind;
 	enum origin origin;
-	unsigned incarnation;		/* from 1: how many of this name there were */
-	const char *name;		/* as in the file, VPC/NAME, or the id */
+	unsigned incarnation; /* from 1: how many of this name there were */
+	const char *name;     /* as in the file, VPC/NAME, or the id */
 	const char *id;
-	const char *path;		/* in the file, "" if the service made it */
-	const char *state;		/* "available", "failed", "in-use", ... */
-	const char *failure_code, *failure_message;	/* NULL */
+	const char *path;			    /* in the file, "" if the service made it */
+	const char *state;			    /* "available", "failed", "in-use", ... */
+	const char *failure_code, *failure_message; /* NULL */
 };
 
 struct s_vpc;
@@ -72,28 +72,28 @@ struct s_subnet {
 	const struct subnet *def;
 	struct s_vpc *vpc;
 	struct s_table *table;
-	unsigned number;		/* 1..250 */
-	struct addr router;		/* base + 1 */
+	unsigned number;    /* 1..250 */
+	struct addr router; /* base + 1 */
 };
 
 struct s_table {
 	struct object o;
 	const struct route_table *def;
 	struct s_vpc *vpc;
-	unsigned number;		/* 1..250; kernel table 100 + number */
+	unsigned number; /* 1..250; kernel table 100 + number */
 };
 
 struct s_group {
 	struct object o;
 	const struct security_group *def;
 	struct s_vpc *vpc;
-	unsigned number;		/* of sets and chains: g<number>_... */
+	unsigned number; /* of sets and chains: g<number>_... */
 };
 
 /* a distinct set of groups that some interface has */
 struct s_combination {
-	unsigned number;		/* from 1 */
-	struct s_group **groups;	/* sorted by number */
+	unsigned number;	 /* from 1 */
+	struct s_group **groups; /* sorted by number */
 	size_t n_groups;
 };
 
@@ -104,35 +104,35 @@ struct s_acl {
 };
 
 enum eni_type { ENI_INTERFACE, ENI_NAT_GATEWAY, ENI_LAMBDA };
-const char *eni_type_name(enum eni_type t);	/* "interface", ... */
+const char *eni_type_name(enum eni_type t); /* "interface", ... */
 
 struct s_eni {
 	struct object o;
 	enum eni_type type;
 	struct s_vpc *vpc;
 	struct s_subnet *subnet;
-	const struct s_combination *combination;	/* NULL: NAT gateway's */
-	struct s_group **groups;	/* of the combination */
+	const struct s_combination *combination; /* NULL: NAT gateway's */
+	struct s_group **groups;		 /* of the combination */
 	size_t n_groups;
-	struct addr *private_ips;	/* first: primary */
+	struct addr *private_ips; /* first: primary */
 	size_t n_private_ips;
-	struct addr public_ip;		/* of the primary; unset if none */
-	const char *public_ip_id;	/* eipalloc-...; NULL for an address of a launch */
+	struct addr public_ip;	  /* of the primary; unset if none */
+	const char *public_ip_id; /* eipalloc-...; NULL for an address of a launch */
 	bool source_dest_check;
 	const char *description;
-	const char *mac, *router_mac;	/* "02:..." */
-	const char *router_interface;	/* link in the router's namespace */
-	const char *device;		/* link in "ns": eth0 */
-	const char *ns;			/* where the workload's end is; NULL: attached to nothing */
-	unsigned router_index, index;	/* interface indexes */
-	const struct object *owner;	/* instance, NAT gateway; NULL: shared by functions */
+	const char *mac, *router_mac; /* "02:..." */
+	const char *router_interface; /* link in the router's namespace */
+	const char *device;	      /* link in "ns": eth0 */
+	const char *ns;		      /* where the workload's end is; NULL: attached to nothing */
+	unsigned router_index, index; /* interface indexes */
+	const struct object *owner;   /* instance, NAT gateway; NULL: shared by functions */
 };
 
 struct s_nat {
 	struct object o;
 	const struct nat_gateway *def;
 	struct s_vpc *vpc;
-	struct s_eni *eni;		/* NULL when it failed */
+	struct s_eni *eni; /* NULL when it failed */
 	const char *ns;
 };
 
@@ -140,33 +140,33 @@ struct s_instance {
 	struct object o;
 	const struct instance *def;
 	struct s_vpc *vpc;
-	struct s_eni *eni;		/* primary */
+	struct s_eni *eni; /* primary */
 	const char *ns;
 };
 
 struct s_host {
 	struct object o;
 	const struct host *def;
-	const char *ns, *link;		/* link in "internet"; eth0 in "ns" */
+	const char *ns, *link; /* link in "internet"; eth0 in "ns" */
 	const char *mac, *router_mac;
 	unsigned router_index;
 };
 
 /* a place for a sandbox: namespace "EGRESS.pN" */
 struct s_place {
-	unsigned number;		/* 1..16000: sb-N, 169.254.64.0 + N */
+	unsigned number; /* 1..16000: sb-N, 169.254.64.0 + N */
 	char ns[80];
 	char mac[18], egress_mac[18];
-	char *token;			/* owns; NULL: ready, taken by nobody */
+	char *token; /* owns; NULL: ready, taken by nobody */
 };
 
 struct s_egress {
-	const char *ns;			/* "service", "egress.1a2b3c4d" */
-	struct s_eni *eni;		/* NULL: default mode, uplink is the internet */
-	struct addr address;		/* whom the world sees: ENI's or service_ip */
-	const char *mac, *router_mac;	/* of the uplink */
-	unsigned router_index;		/* of "svc" in the internet namespace */
-	struct s_place **places;	/* owns each */
+	const char *ns;		      /* "service", "egress.1a2b3c4d" */
+	struct s_eni *eni;	      /* NULL: default mode, uplink is the internet */
+	struct addr address;	      /* whom the world sees: ENI's or service_ip */
+	const char *mac, *router_mac; /* of the uplink */
+	unsigned router_index;	      /* of "svc" in the internet namespace */
+	struct s_place **places;      /* owns each */
 	size_t n_places, cap_places;
 	unsigned last_place;
 };
@@ -174,19 +174,19 @@ struct s_egress {
 struct s_function {
 	struct object o;
 	const struct function *def;
-	struct s_egress **egresses;	/* one a subnet, in the file's order; or the service's */
+	struct s_egress **egresses; /* one a subnet, in the file's order; or the service's */
 	size_t n_egresses;
 };
 
 struct s_vpc {
 	struct object o;
 	const struct vpc *def;
-	const char *ns;			/* router.NAME */
-	struct addr resolver;		/* base + 2 */
-	struct object igw;		/* id NULL: none */
-	const char *igw_link;		/* its end in the internet namespace: igw-XXXXXXXX */
+	const char *ns;	      /* router.NAME */
+	struct addr resolver; /* base + 2 */
+	struct object igw;    /* id NULL: none */
+	const char *igw_link; /* its end in the internet namespace: igw-XXXXXXXX */
 	const char *igw_mac, *internet_mac;
-	unsigned igw_index;		/* there */
+	unsigned igw_index; /* there */
 	struct s_subnet *subnets;
 	size_t n_subnets;
 	struct s_table *tables;
@@ -199,7 +199,7 @@ struct s_vpc {
 	size_t n_nats;
 	struct s_instance *instances;
 	size_t n_instances;
-	struct s_eni **enis;		/* all of the VPC */
+	struct s_eni **enis; /* all of the VPC */
 	size_t n_enis, cap_enis;
 	struct s_combination **combinations;
 	size_t n_combinations, cap_combinations;
@@ -207,19 +207,19 @@ struct s_vpc {
 
 struct store {
 	const struct lab *lab;
-	struct lab *owned;		/* the same, if the store frees it */
+	struct lab *owned; /* the same, if the store frees it */
 	const char *seed;
-	const char *id;			/* of the lab */
+	const char *id; /* of the lab */
 	struct s_host *hosts;
 	size_t n_hosts;
 	struct s_vpc *vpcs;
 	size_t n_vpcs;
-	struct s_egress **egresses;	/* the service's first, if there is one */
+	struct s_egress **egresses; /* the service's first, if there is one */
 	size_t n_egresses, cap_egresses;
 	struct s_function *functions;
 	size_t n_functions;
 	struct alloc *alloc;
-	struct store_past *past;	/* incarnations of all names ever used */
+	struct store_past *past; /* incarnations of all names ever used */
 	struct store_index *index;
 	void *arena;
 };
@@ -232,7 +232,7 @@ struct op {
 	enum op_action action;
 	enum object_kind kind;
 	const char *name, *id;
-	const char *because;		/* "cidr_block changed", "" */
+	const char *because; /* "cidr_block changed", "" */
 };
 
 /* what AWS accepts and fails later (kind 2 of wrong), for "warnings" */
@@ -245,7 +245,7 @@ struct ops {
 	size_t n, cap;
 	struct store_warning *warnings;
 	size_t n_warnings, cap_warnings;
-	void *arena;			/* owns all text */
+	void *arena; /* owns all text */
 };
 void ops_done(struct ops *o);
 
@@ -256,15 +256,15 @@ void ops_done(struct ops *o);
  * and roles are not netd's and not in it.
  * Returns 0; ERR_NO_ADDRESS, ERR_ADDRESS_IN_USE, ERR_LIMIT with the path.
  */
-int store_plan(const struct store *old, const struct lab *new, const char *seed,
-	       struct ops *ret, struct err *e);
+int store_plan(const struct store *old, const struct lab *new, const char *seed, struct ops *ret,
+	       struct err *e);
 /*
  * store_commit() - makes the new store.  "lab" is the store's then (also when
  * this fails it is not freed).  "ret_ops" (may be NULL): as store_plan()'s.
  * Places of egress namespaces that stay are copied; "old" is left alone.
  */
-int store_commit(const struct store *old, struct lab *lab, const char *seed,
-		 struct store **ret, struct ops *ret_ops, struct err *e);
+int store_commit(const struct store *old, struct lab *lab, const char *seed, struct store **ret,
+		 struct ops *ret_ops, struct err *e);
 struct store *store_free(struct store *s);
 
 /* what must survive, as text; and the store again from document and text.
@@ -277,10 +277,8 @@ int store_load(struct lab *lab, const char *text, struct store **ret, struct err
  * to "token", _put makes one again that was found in the kernel.  -ENOENT: no
  * such egress or place, none ready; -ENOSPC; -EEXIST.
  */
-int store_place_add(struct store *s, const char *egress, const char *token,
-		    struct s_place **ret);
-int store_place_take(struct store *s, const char *egress, const char *token,
-		     struct s_place **ret);
+int store_place_add(struct store *s, const char *egress, const char *token, struct s_place **ret);
+int store_place_take(struct store *s, const char *egress, const char *token, struct s_place **ret);
 int store_place_put(struct store *s, const char *egress, unsigned number, const char *token,
 		    struct s_place **ret);
 int store_place_remove(struct store *s, const char *egress, unsigned number);

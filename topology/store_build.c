@@ -18,7 +18,7 @@
 #include "lib/util.h"
 #include "topology/store_internal.h"
 
-#define FIRST_INDEX 16		/* of links that come and go, in any namespace */
+#define FIRST_INDEX 16 /* of links that come and go, in any namespace */
 #define LAST_INDEX 0x7fffffff
 
 static const char *const kind_names[OBJECT_N_KINDS] = {
@@ -45,8 +45,8 @@ struct build {
 	struct pool *pool;
 	struct ops *ops;
 	struct err *e;
-	struct strmap combinations;	/* "VPC-ID SG-ID,..." -> struct s_combination */
-	bool failed;			/* out of memory, seen at the end */
+	struct strmap combinations; /* "VPC-ID SG-ID,..." -> struct s_combination */
+	bool failed;		    /* out of memory, seen at the end */
 };
 
 static int no_memory(struct build *b)
@@ -55,9 +55,8 @@ static int no_memory(struct build *b)
 }
 
 /* a fault of what stands at "path" of the file */
-__attribute__((format(printf, 5, 6)))
-static int fail_at(struct build *b, const char *path, enum err_code code, int errnum,
-		   const char *fmt, ...)
+__attribute__((format(printf, 5, 6))) static int
+fail_at(struct build *b, const char *path, enum err_code code, int errnum, const char *fmt, ...)
 {
 	char msg[300];
 	va_list ap;
@@ -97,7 +96,8 @@ static void op_add(struct build *b, enum op_action action, const struct object *
 		ops->cap = cap;
 	}
 	ops->v[ops->n++] = (struct op){
-		.action = action, .kind = o->kind,
+		.action = action,
+		.kind = o->kind,
 		.name = pool_strdup(ops->arena, o->name),
 		.id = pool_strdup(ops->arena, o->id),
 		.because = pool_strdup(ops->arena, because),
@@ -208,8 +208,7 @@ static void object_make(struct build *b, struct object *o, const char *key,
 	if (!old) {
 		op_add(b, OP_CREATE, o, "");
 	} else if (c->fixed[0] || c->free_[0]) {
-		(void)snprintf(text, sizeof(text), "%s changed",
-			       c->fixed[0] ? c->fixed : c->free_);
+		(void)snprintf(text, sizeof(text), "%s changed", c->fixed[0] ? c->fixed : c->free_);
 		op_add(b, c->fixed[0] ? OP_REPLACE : OP_UPDATE, o, text);
 	}
 }
@@ -239,7 +238,7 @@ static const char *mac_of(struct build *b, const char *first, const char *hex)
 static void make_lab(struct build *b)
 {
 	struct object *o = pool_alloc(b->pool, sizeof(*o));
-	struct change c = {0};
+	struct change c = { 0 };
 
 	if (!o)
 		return;
@@ -254,7 +253,7 @@ static void make_lab(struct build *b)
 	if (c.free_[0]) {
 		struct object shown = *o;
 
-		shown.origin = ORIGIN_FILE;	/* its members are the file's */
+		shown.origin = ORIGIN_FILE; /* its members are the file's */
 		op_add(b, OP_UPDATE, &shown, pool_printf(b->pool, "%s changed", c.free_));
 	}
 }
@@ -262,7 +261,7 @@ static void make_lab(struct build *b)
 static void make_host(struct build *b, struct s_host *h, const struct host *def)
 {
 	const struct s_host *old = b->old ? store_host(b->old, def->name) : NULL;
-	struct change c = {0};
+	struct change c = { 0 };
 
 	h->def = def;
 	h->o = object_head(b, OBJECT_HOST, NULL, def->name, def->at.path);
@@ -287,8 +286,11 @@ static void make_igw(struct build *b, struct s_vpc *v)
 	if (!v->def->internet_gateway)
 		return;
 	v->igw = (struct object){
-		.kind = OBJECT_INTERNET_GATEWAY, .origin = ORIGIN_SERVICE, .incarnation = 1,
-		.state = "available", .path = v->o.path,
+		.kind = OBJECT_INTERNET_GATEWAY,
+		.origin = ORIGIN_SERVICE,
+		.incarnation = 1,
+		.state = "available",
+		.path = v->o.path,
 	};
 	v->igw.id = make_id(b, OBJECT_INTERNET_GATEWAY, v->o.id, 1);
 	v->igw.name = v->igw.id;
@@ -301,7 +303,7 @@ static void make_igw(struct build *b, struct s_vpc *v)
 static void make_vpc(struct build *b, struct s_vpc *v, const struct vpc *def)
 {
 	const struct s_vpc *old;
-	struct change c = {0};
+	struct change c = { 0 };
 	struct addr base = prefix_first(&def->cidr_block);
 
 	v->def = def;
@@ -311,7 +313,7 @@ static void make_vpc(struct build *b, struct s_vpc *v, const struct vpc *def)
 		compare_vpc(old->def, def, &c);
 	object_make(b, &v->o, v->o.name, old ? &old->o : NULL, &c);
 	v->ns = pool_printf(b->pool, "router.%s", def->name);
-	(void)addr_add(&base, 2, &v->resolver);	/* a VPC has 16 addresses or more */
+	(void)addr_add(&base, 2, &v->resolver); /* a VPC has 16 addresses or more */
 	make_igw(b, v);
 }
 
@@ -327,10 +329,10 @@ static void make_group(struct build *b, struct s_vpc *v, size_t i)
 	const struct security_group *def = &v->def->security_groups[i];
 	struct s_group *g = &v->groups[i];
 	const struct s_vpc *old_v = old_vpc(b, v);
-	const struct security_group *old_def = old_v ?
-		vpc_security_group(old_v->def, def->name) : NULL;
+	const struct security_group *old_def =
+		old_v ? vpc_security_group(old_v->def, def->name) : NULL;
 	const struct s_group *old = old_def ? store_group_of(b->old, old_def) : NULL;
-	struct change c = {0};
+	struct change c = { 0 };
 
 	g->def = def;
 	g->vpc = v;
@@ -350,7 +352,7 @@ static void make_acl(struct build *b, struct s_vpc *v, size_t i)
 	struct s_acl *a = &v->acls[i];
 	const struct s_vpc *old_v = old_vpc(b, v);
 	const struct s_acl *old = NULL;
-	struct change c = {0};
+	struct change c = { 0 };
 	size_t k;
 
 	for (k = 0; old_v && k < old_v->n_acls; k++)
@@ -375,7 +377,7 @@ static void make_subnet(struct build *b, struct s_vpc *v, size_t i)
 	const struct s_vpc *old_v = old_vpc(b, v);
 	const struct subnet *old_def = old_v ? vpc_subnet(old_v->def, def->name) : NULL;
 	const struct s_subnet *old = old_def ? store_subnet_of(b->old, old_def) : NULL;
-	struct change c = {0};
+	struct change c = { 0 };
 	struct addr base = prefix_first(&def->cidr_block);
 
 	sn->def = def;
@@ -397,7 +399,7 @@ static void make_table(struct build *b, struct s_vpc *v, size_t i)
 	const struct s_vpc *old_v = old_vpc(b, v);
 	const struct route_table *old_def = old_v ? vpc_route_table(old_v->def, def->name) : NULL;
 	const struct s_table *old = old_def ? store_table_of(old_v, old_def) : NULL;
-	struct change c = {0};
+	struct change c = { 0 };
 	const char *key;
 
 	t->def = def;
@@ -406,7 +408,7 @@ static void make_table(struct build *b, struct s_vpc *v, size_t i)
 	key = t->o.name;
 	if (!def->name[0]) {
 		t->o.origin = ORIGIN_SERVICE;
-		t->o.name = NULL;	/* the implicit main table goes by its id */
+		t->o.name = NULL; /* the implicit main table goes by its id */
 	}
 	if (old) {
 		compare_table(old->def, def, &c);
@@ -419,8 +421,8 @@ static void fail_nat(struct build *b, struct s_nat *n)
 {
 	n->o.state = "failed";
 	n->o.failure_code = "Gateway.NotAttached";
-	n->o.failure_message = pool_printf(b->pool, "Network %s has no Internet gateway attached",
-					   n->vpc->o.id);
+	n->o.failure_message =
+		pool_printf(b->pool, "Network %s has no Internet gateway attached", n->vpc->o.id);
 	warning_add(b, &n->o);
 }
 
@@ -432,7 +434,7 @@ static void make_nat(struct build *b, struct s_vpc *v, size_t i)
 	const struct nat_gateway *old_def = old_v ? vpc_nat_gateway(old_v->def, def->name) : NULL;
 	const struct s_nat *old = old_def ? store_nat_of(old_v, old_def) : NULL;
 	bool works = def->private_connectivity || v->def->internet_gateway;
-	struct change c = {0};
+	struct change c = { 0 };
 
 	n->def = def;
 	n->vpc = v;
@@ -456,7 +458,7 @@ static void make_instance(struct build *b, struct s_vpc *v, size_t i)
 	const struct instance *def = &v->def->instances[i];
 	struct s_instance *in = &v->instances[i];
 	const struct s_instance *old = b->old ? store_instance(b->old, def->name) : NULL;
-	struct change c = {0};
+	struct change c = { 0 };
 
 	in->def = def;
 	in->vpc = v;
@@ -493,8 +495,8 @@ static int number(struct build *b, const char *scope, const struct object *o, ui
 }
 
 /* keeps everybody's number before anybody gets a new one */
-static int number_all(struct build *b, const char *what, struct s_vpc *v, uint32_t max,
-		      void *first, size_t n, size_t size, size_t number_at)
+static int number_all(struct build *b, const char *what, struct s_vpc *v, uint32_t max, void *first,
+		      size_t n, size_t size, size_t number_at)
 {
 	const char *scope = pool_printf(b->pool, "%s %s", what, v->o.id);
 	size_t i;
@@ -524,8 +526,8 @@ static int number_vpc(struct build *b, struct s_vpc *v)
 		r = number_all(b, "table", v, LAB_SUBNETS_MAX, v->tables, v->n_tables,
 			       sizeof(*v->tables), offsetof(struct s_table, number));
 	if (!r)
-		r = number_all(b, "group", v, 65534, v->groups, v->n_groups,
-			       sizeof(*v->groups), offsetof(struct s_group, number));
+		r = number_all(b, "group", v, 65534, v->groups, v->n_groups, sizeof(*v->groups),
+			       offsetof(struct s_group, number));
 	return r;
 }
 
@@ -578,8 +580,11 @@ static struct s_eni *eni_make(struct build *b, struct s_vpc *v, enum eni_type ty
 	if (!e || !push(b, &v->enis, &v->n_enis, &v->cap_enis, e))
 		return NULL;
 	e->o = (struct object){
-		.kind = OBJECT_NETWORK_INTERFACE, .origin = ORIGIN_SERVICE, .incarnation = 1,
-		.path = path, .state = "in-use",
+		.kind = OBJECT_NETWORK_INTERFACE,
+		.origin = ORIGIN_SERVICE,
+		.incarnation = 1,
+		.path = path,
+		.state = "in-use",
 	};
 	e->o.id = make_id(b, OBJECT_NETWORK_INTERFACE, key, 1);
 	e->o.name = e->o.id;
@@ -599,8 +604,8 @@ static struct s_eni *eni_make(struct build *b, struct s_vpc *v, enum eni_type ty
 }
 
 /* the groups by number, each once */
-static int eni_groups(struct build *b, struct s_eni *e,
-		      const struct security_group *const *defs, size_t n)
+static int eni_groups(struct build *b, struct s_eni *e, const struct security_group *const *defs,
+		      size_t n)
 {
 	size_t i, k;
 
@@ -673,7 +678,8 @@ static int number_combinations(struct build *b, struct s_vpc *v)
 	if (!r)
 		return 0;
 	return r == -ENOMEM ? no_memory(b) :
-	       err_set(b->e, ERR_LIMIT, -r, "more than 65534 combinations of groups in a VPC");
+			      err_set(b->e, ERR_LIMIT, -r,
+				      "more than 65534 combinations of groups in a VPC");
 }
 
 static int make_instance_eni(struct build *b, struct s_instance *in)
@@ -751,8 +757,8 @@ static int make_enis(struct build *b, struct s_vpc *v)
 	for (i = 0; i < v->n_nats; i++)
 		w[i] = (struct wish){ v->nats[i].def->at.pos, &v->nats[i], NULL };
 	for (i = 0; i < v->n_instances; i++)
-		w[v->n_nats + i] = (struct wish){ v->instances[i].def->at.pos, NULL,
-						  &v->instances[i] };
+		w[v->n_nats + i] =
+			(struct wish){ v->instances[i].def->at.pos, NULL, &v->instances[i] };
 	qsort(w, n, sizeof(*w), wish_cmp);
 	for (i = 0; i < n && !r; i++)
 		r = w[i].nat ? make_nat_eni(b, w[i].nat) : make_instance_eni(b, w[i].instance);
@@ -791,21 +797,21 @@ static struct s_egress *service_egress(struct build *b)
 static const char *lambda_description(struct build *b, const struct s_eni *e,
 				      const struct function *f)
 {
-	const struct strmap *notes = b->old ? &b->old->index->notes :
-				     b->saved ? b->saved->notes : NULL;
+	const struct strmap *notes = b->old   ? &b->old->index->notes :
+				     b->saved ? b->saved->notes :
+						NULL;
 	const char *kept = notes ? strmap_get(notes, e->o.id) : NULL;
 	char u[33];
 
 	if (kept)
 		return pool_strdup(b->pool, kept);
 	hash_hex(u, 32, "uuid\n%s", e->o.id);
-	return pool_printf(b->pool, "AWS Lambda VPC ENI-%s-%.8s-%.4s-4%.3s-a%.3s-%.12s", f->name,
-			   u, u + 8, u + 13, u + 17, u + 20);
+	return pool_printf(b->pool, "AWS Lambda VPC ENI-%s-%.8s-%.4s-4%.3s-a%.3s-%.12s", f->name, u,
+			   u + 8, u + 13, u + 17, u + 20);
 }
 
 /* the interface that all functions with this subnet and these groups share (LN-8) */
-static struct s_egress *lambda_egress(struct build *b, struct s_function *f,
-				      struct s_subnet *sn)
+static struct s_egress *lambda_egress(struct build *b, struct s_function *f, struct s_subnet *sn)
 {
 	struct s_eni probe = { .vpc = sn->vpc }, *e;
 	const char *key, *past_key;
@@ -814,8 +820,7 @@ static struct s_egress *lambda_egress(struct build *b, struct s_function *f,
 
 	if (eni_groups(b, &probe, f->def->security_groups, f->def->n_security_groups))
 		return NULL;
-	key = pool_printf(b->pool, "%s %s", sn->o.id,
-			  groups_text(b, probe.groups, probe.n_groups));
+	key = pool_printf(b->pool, "%s %s", sn->o.id, groups_text(b, probe.groups, probe.n_groups));
 	g = strmap_get(&b->s->index->lambda, key);
 	if (g)
 		return g;
@@ -849,7 +854,7 @@ static struct s_egress *lambda_egress(struct build *b, struct s_function *f,
 static int make_function(struct build *b, struct s_function *f, const struct function *def)
 {
 	const struct s_function *old = b->old ? store_function(b->old, def->name) : NULL;
-	struct change c = {0};
+	struct change c = { 0 };
 	size_t i;
 
 	f->def = def;
@@ -861,9 +866,9 @@ static int make_function(struct build *b, struct s_function *f, const struct fun
 	if (!f->egresses)
 		return no_memory(b);
 	for (i = 0; i < f->n_egresses; i++) {
-		f->egresses[i] = def->vpc ?
-			lambda_egress(b, f, store_subnet_of(b->s, def->subnets[i])) :
-			service_egress(b);
+		f->egresses[i] =
+			def->vpc ? lambda_egress(b, f, store_subnet_of(b->s, def->subnets[i])) :
+				   service_egress(b);
 		if (!f->egresses[i])
 			return no_memory(b);
 	}
@@ -891,8 +896,8 @@ static const char *holder(const struct s_eni *e)
 static int ip_in_use(struct build *b, const struct s_eni *wants, const struct s_eni *has,
 		     const struct addr *a)
 {
-	return fail_at(b, wants->o.path, ERR_ADDRESS_IN_USE, EADDRINUSE, "%s is in use by %s", addr_str(a),
-		       has ? holder(has) : "another interface");
+	return fail_at(b, wants->o.path, ERR_ADDRESS_IN_USE, EADDRINUSE, "%s is in use by %s",
+		       addr_str(a), has ? holder(has) : "another interface");
 }
 
 /* the interface that has a number of a subnet now */
@@ -987,12 +992,12 @@ static int each_eni(struct build *b, eni_fn fn)
 struct elastic_wish {
 	bool wanted, fixed, elastic;
 	struct addr addr;
-	const char *owner;	/* in the allocation */
+	const char *owner; /* in the allocation */
 };
 
 static struct elastic_wish elastic_of(struct build *b, const struct s_eni *e)
 {
-	struct elastic_wish w = {0};
+	struct elastic_wish w = { 0 };
 	const struct elastic *x = NULL;
 
 	if (e->type == ENI_INTERFACE && e->owner) {
@@ -1083,11 +1088,11 @@ static int elastic_give(struct build *b, struct s_eni *e)
 	}
 	if (w.fixed)
 		return 0;
-	r = n < 3 ? -ENOSPC : alloc_lowest(b->s->alloc, elastic_scope(b), w.owner, 1,
-					   (uint32_t)(n - 2), &at);
+	r = n < 3 ? -ENOSPC :
+		    alloc_lowest(b->s->alloc, elastic_scope(b), w.owner, 1, (uint32_t)(n - 2), &at);
 	if (r == -ENOSPC) {
-		return fail_at(b, e->o.path, ERR_LIMIT, ENOSPC, "address_pool %s has no free address left",
-			       prefix_str(p));
+		return fail_at(b, e->o.path, ERR_LIMIT, ENOSPC,
+			       "address_pool %s has no free address left", prefix_str(p));
 	}
 	if (r)
 		return no_memory(b);
@@ -1319,9 +1324,9 @@ int store_build(const struct store *old, const struct saved *saved, const struct
 		strmap_each(&old_past(&b)->map, copy_past, &b);
 	r = make_all(&b);
 	x = b.s->index;
-	if (!r && (pool_error(b.pool) || x->by_name.failed || x->by_id.failed ||
-		   x->lambda.failed || x->notes.failed || b.s->past->map.failed ||
-		   b.combinations.failed || b.failed || (ops && pool_error(ops->arena))))
+	if (!r && (pool_error(b.pool) || x->by_name.failed || x->by_id.failed || x->lambda.failed ||
+		   x->notes.failed || b.s->past->map.failed || b.combinations.failed || b.failed ||
+		   (ops && pool_error(ops->arena))))
 		r = no_memory(&b);
 	strmap_done(&b.combinations);
 	if (r) {

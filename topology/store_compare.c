@@ -102,8 +102,7 @@ static bool same_files(const struct programs *a, const struct programs *b)
 	return true;
 }
 
-static void compare_programs(const struct programs *a, const struct programs *b,
-			     struct change *c)
+static void compare_programs(const struct programs *a, const struct programs *b, struct change *c)
 {
 	free_(c, !same_ports(a->serve, a->n_serve, b->serve, b->n_serve), "serve");
 	free_(c, !same_strings(&a->command, &b->command), "command");
@@ -134,8 +133,9 @@ void compare_host(const struct host *a, const struct host *b, struct change *ret
 void compare_vpc(const struct vpc *a, const struct vpc *b, struct change *ret)
 {
 	fixed(ret, !prefix_equal(&a->cidr_block, &b->cidr_block), "cidr_block");
-	free_(ret, !same_prefixes(a->secondary_cidr_blocks, a->n_secondary_cidr_blocks,
-				  b->secondary_cidr_blocks, b->n_secondary_cidr_blocks),
+	free_(ret,
+	      !same_prefixes(a->secondary_cidr_blocks, a->n_secondary_cidr_blocks,
+			     b->secondary_cidr_blocks, b->n_secondary_cidr_blocks),
 	      "secondary_cidr_blocks");
 	free_(ret, a->internet_gateway != b->internet_gateway, "internet_gateway");
 	free_(ret, a->enable_dns_support != b->enable_dns_support, "enable_dns_support");
@@ -206,8 +206,7 @@ static bool same_sg_rule(const struct sg_rule *a, const struct sg_rule *b)
 	return a->protocol == b->protocol && a->from_port == b->from_port &&
 	       a->to_port == b->to_port && a->self == b->self &&
 	       same_name(a->description, b->description) &&
-	       same_prefixes(a->cidr_blocks, a->n_cidr_blocks, b->cidr_blocks,
-			     b->n_cidr_blocks) &&
+	       same_prefixes(a->cidr_blocks, a->n_cidr_blocks, b->cidr_blocks, b->n_cidr_blocks) &&
 	       same_groups(a->security_groups, a->n_security_groups, b->security_groups,
 			   b->n_security_groups);
 }
@@ -232,8 +231,8 @@ void compare_group(const struct security_group *a, const struct security_group *
 	free_(ret, !same_sg_rules(a->egress, a->n_egress, b->egress, b->n_egress), "egress");
 }
 
-static bool same_acl_entries(const struct acl_entry *a, size_t n_a,
-			     const struct acl_entry *b, size_t n_b)
+static bool same_acl_entries(const struct acl_entry *a, size_t n_a, const struct acl_entry *b,
+			     size_t n_b)
 {
 	size_t i;
 
@@ -292,8 +291,10 @@ void compare_instance(const struct instance *a, const struct instance *b,
 	fixed(ret, !same_name(a->subnet->name, b->subnet->name), "subnet");
 	fixed(ret, !same_primary(b, primary), "private_ips");
 	free_(ret, !same_secondaries(a, b), "private_ips");
-	free_(ret, !same_groups(a->security_groups, a->n_security_groups, b->security_groups,
-				b->n_security_groups), "security_groups");
+	free_(ret,
+	      !same_groups(a->security_groups, a->n_security_groups, b->security_groups,
+			   b->n_security_groups),
+	      "security_groups");
 	free_(ret, a->associate_public_ip_address != b->associate_public_ip_address,
 	      "associate_public_ip_address");
 	free_(ret, !same_elastic(&a->elastic_ip, &b->elastic_ip), "elastic_ip");

@@ -15,11 +15,11 @@ struct store_past {
 };
 
 struct store_index {
-	struct strmap by_name;	/* "KIND\tNAME" -> struct object */
-	struct strmap by_id;	/* id -> struct object */
-	struct strmap lambda;	/* "SUBNET-ID SG-ID,SG-ID" -> struct s_egress */
-	struct strmap notes;	/* id -> text that is kept for life (descriptions) */
-	struct object **list;	/* the file's objects, in the order of creation */
+	struct strmap by_name; /* "KIND\tNAME" -> struct object */
+	struct strmap by_id;   /* id -> struct object */
+	struct strmap lambda;  /* "SUBNET-ID SG-ID,SG-ID" -> struct s_egress */
+	struct strmap notes;   /* id -> text that is kept for life (descriptions) */
+	struct object **list;  /* the file's objects, in the order of creation */
 	size_t n, cap;
 };
 

@@ -99,8 +99,8 @@ static int load_lines(struct saved *s, char *text)
 int store_load(struct lab *lab, const char *text, struct store **ret, struct err *e)
 {
 	auto_free char *copy = strdup(text);
-	struct store_past past = {0};
-	struct strmap notes = {0};
+	struct store_past past = { 0 };
+	struct strmap notes = { 0 };
 	struct saved saved = { .past = &past, .notes = &notes, .alloc = alloc_new() };
 	int r = -ENOMEM;
 

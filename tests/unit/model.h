@@ -39,10 +39,9 @@ static inline struct lab *lab_of(const char *text)
 }
 
 /* the store of a text, after "old" (NULL: none) */
-static inline struct store *store_of(const struct store *old, const char *text,
-				     struct ops *ret_ops)
+static inline struct store *store_of(const struct store *old, const char *text, struct ops *ret_ops)
 {
-	struct err e = {0};
+	struct err e = { 0 };
 	struct store *s = NULL;
 	int r = store_commit(old, lab_of(text), SEED, &s, ret_ops, &e);
 
@@ -54,7 +53,7 @@ static inline struct store *store_of(const struct store *old, const char *text,
 
 static inline struct program program_of(const struct store *s)
 {
-	struct err e = {0};
+	struct err e = { 0 };
 	struct program p;
 	int r = compile(s, &p, &e);
 
@@ -222,7 +221,7 @@ static inline unsigned rnd(struct random *r, unsigned n)
 /* no two rules of a group may be the same: each "i" is of its own kind or ports */
 static inline void random_rule(struct buf *b, struct random *r, unsigned n_groups, unsigned i)
 {
-	static const char *const cidrs[] = { "0.0.0.0/0", "10.0.0.0/8", "10.0.1.0/24",
+	static const char *const cidrs[] = { "0.0.0.0/0",	"10.0.0.0/8",  "10.0.1.0/24",
 					     "198.51.100.0/24", "10.0.1.5/32", "10.0.0.0/16" };
 	unsigned kind = i < 2 && rnd(r, 2) ? i : 2 + rnd(r, 2), port = i * 400 + rnd(r, 4) * 100;
 
@@ -284,10 +283,12 @@ static inline void random_vpc(struct buf *b, struct random *r, unsigned v)
 	}
 	buf_adds(b, "},\"instances\":{");
 	for (i = 0; i < n; i++)
-		buf_printf(b, "%s\"i%u-%u\":{\"subnet\":\"s%u\",\"security_groups\":[\"g%u\"],"
+		buf_printf(b,
+			   "%s\"i%u-%u\":{\"subnet\":\"s%u\",\"security_groups\":[\"g%u\"],"
 			   "\"source_dest_check\":%s,\"associate_public_ip_address\":%s,"
-			   "\"serve\":[\"tcp/%u\"]}", i ? "," : "", v, rnd(r, 2) ? i : i + 10,
-			   rnd(r, n_subnets), rnd(r, n_groups), rnd(r, 5) ? "true" : "false",
+			   "\"serve\":[\"tcp/%u\"]}",
+			   i ? "," : "", v, rnd(r, 2) ? i : i + 10, rnd(r, n_subnets),
+			   rnd(r, n_groups), rnd(r, 5) ? "true" : "false",
 			   rnd(r, 3) ? "false" : "true", 80 + rnd(r, 3));
 	buf_adds(b, "}}");
 }
@@ -307,7 +308,7 @@ static inline char *random_lab(uint64_t seed)
 		buf_printf(&b, "%s\"h%u\":{\"ip\":\"198.51.100.%u\",\"serve\":[\"udp/%u\"]}",
 			   i ? "," : "", i, 10 + i + rnd(&r, 2) * 10, 53 + rnd(&r, 2));
 	buf_adds(&b, "}},\"roles\":{\"r\":{\"managed_policies\":"
-		 "[\"AWSLambdaVPCAccessExecutionRole\"]}},\"vpcs\":{");
+		     "[\"AWSLambdaVPCAccessExecutionRole\"]}},\"vpcs\":{");
 	for (i = 0; i < n_vpcs; i++) {
 		buf_adds(&b, i ? "," : "");
 		random_vpc(&b, &r, i);
@@ -317,7 +318,8 @@ static inline char *random_lab(uint64_t seed)
 		buf_printf(&b, "%s\"f%u\":{\"runtime\":\"exec\",\"command\":[\"cat\"]",
 			   i ? "," : "", i);
 		if (rnd(&r, 3))
-			buf_printf(&b, ",\"role\":\"r\",\"vpc_config\":{\"vpc\":\"v0\","
+			buf_printf(&b,
+				   ",\"role\":\"r\",\"vpc_config\":{\"vpc\":\"v0\","
 				   "\"subnets\":[\"s0\"],\"security_groups\":[\"g0\"%s]}",
 				   rnd(&r, 2) ? ",\"default\"" : "");
 		buf_adds(&b, "}");

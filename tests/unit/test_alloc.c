@@ -133,7 +133,7 @@ static void count(const char *key, void *value, void *arg)
 static void test_pool_and_map(void **state)
 {
 	struct pool *p = pool_new();
-	struct strmap m = {0};
+	struct strmap m = { 0 };
 	int n = 0;
 
 	(void)state;

@@ -15,7 +15,7 @@
 #include "lib/util.h"
 #include "netd/boxes.h"
 
-#define SIDE 16		/* of the small world in which every point is tried */
+#define SIDE 16 /* of the small world in which every point is tried */
 
 static unsigned next(uint64_t *s, unsigned n)
 {
@@ -64,8 +64,10 @@ static void test_boxes_against_every_point(void **state)
 static void test_boxes_join(void **state)
 {
 	const struct box in[] = {
-		{ 6, { 80, 80 }, { 10, 19 } }, { 6, { 81, 90 }, { 10, 19 } },
-		{ 6, { 80, 90 }, { 20, 29 } }, { 6, { 85, 85 }, { 12, 13 } },
+		{ 6, { 80, 80 }, { 10, 19 } },
+		{ 6, { 81, 90 }, { 10, 19 } },
+		{ 6, { 80, 90 }, { 20, 29 } },
+		{ 6, { 85, 85 }, { 12, 13 } },
 	};
 	struct box *out;
 	size_t n;
@@ -85,7 +87,8 @@ static void test_boxes_join(void **state)
 static void test_boxes_everything(void **state)
 {
 	const struct box in[] = {
-		{ 6, { 0, 65535 }, { 0, UINT32_MAX } }, { 6, { 80, 80 }, { 5, UINT32_MAX } },
+		{ 6, { 0, 65535 }, { 0, UINT32_MAX } },
+		{ 6, { 80, 80 }, { 5, UINT32_MAX } },
 	};
 	struct box *out;
 	size_t n;
@@ -157,8 +160,9 @@ static void test_longest_prefix_against_every_address(void **state)
 			bool twice = false;
 
 			x.destination.len = (uint8_t)(24 + next(&seed, 9));
-			x.destination.addr = addr_v4(0x0a000000 + (next(&seed, 256) &
-				~((1u << (32 - x.destination.len)) - 1)));
+			x.destination.addr =
+				addr_v4(0x0a000000 + (next(&seed, 256) &
+						      ~((1u << (32 - x.destination.len)) - 1)));
 			for (size_t k = 0; k < used; k++)
 				twice = twice || prefix_equal(&v[k].destination, &x.destination);
 			if (!twice)
@@ -179,8 +183,10 @@ static void test_longest_prefix_against_every_address(void **state)
 static void test_longest_prefix_whole(void **state)
 {
 	const struct lpm_route v[] = {
-		{ prefix("0.0.0.0/0"), 1 }, { prefix("10.0.0.0/16"), 0 },
-		{ prefix("10.0.5.0/24"), 1 }, { prefix("255.255.255.255/32"), 0 },
+		{ prefix("0.0.0.0/0"), 1 },
+		{ prefix("10.0.0.0/16"), 0 },
+		{ prefix("10.0.5.0/24"), 1 },
+		{ prefix("255.255.255.255/32"), 0 },
 	};
 	auto_buf struct buf b = BUF_INIT;
 	struct range *out;
@@ -193,7 +199,7 @@ static void test_longest_prefix_whole(void **state)
 		buf_adds(&b, " ");
 	}
 	assert_string_equal(buf_str(&b), "0.0.0.0-9.255.255.255 10.0.5.0/24 "
-			    "10.1.0.0-255.255.255.254 ");
+					 "10.1.0.0-255.255.255.254 ");
 	free(out);
 }
 

@@ -34,7 +34,7 @@ static void check_golden(const char *source, const char *name)
 	struct program p = program_of_file(source), q;
 	auto_free char *golden = NULL, *want = NULL;
 	char *got = text_of(&p);
-	struct err e = {0};
+	struct err e = { 0 };
 	size_t size;
 
 	assert_true(asprintf(&golden, "tests/golden/%s.program", name) > 0);
@@ -42,8 +42,8 @@ static void check_golden(const char *source, const char *name)
 		assert_int_equal(write_file_atomic(golden, got, strlen(got), 0644), 0);
 	assert_int_equal(read_file(golden, TEXT_MAX, &want, &size), 0);
 	if (strcmp(got, want))
-		fail_msg("%s isn't what %s compiles to (VPCLAB_GOLDEN_UPDATE=1 rewrites it)", golden,
-			 source);
+		fail_msg("%s isn't what %s compiles to (VPCLAB_GOLDEN_UPDATE=1 rewrites it)",
+			 golden, source);
 	/* the text is the program */
 	assert_int_equal(program_parse(want, &q, &e), 0);
 	assert_int_equal(p.n, q.n);
@@ -73,7 +73,7 @@ static void explain_chain(const struct program *p, const struct item *it)
 		       (int)(strchr(strchr(it->key, ' ') + 1, ' ') - it->key), it->key);
 	for (line = strtok_r(copy, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
 		auto_buf struct buf b = BUF_INIT;
-		struct err e = {0};
+		struct err e = { 0 };
 
 		if (!strncmp(line, "type ", 5))
 			continue;
@@ -131,7 +131,7 @@ static char *edit(const char *port1, const char *groups1, const char *port2, con
 
 		assert_string_equal(it->ns, "router.v");
 		buf_printf(&b, "%c%s %s;", "+=-"[steps[i].op], item_kind_name(it->kind),
-			   it->key + strlen("ip vpc "));
+			   it -> key + strlen("ip vpc "));
 	}
 	free(steps);
 	program_done(&p);
@@ -159,7 +159,7 @@ static void test_group_edit(void **state)
 	(void)state;
 	cut_hashes(got);
 	assert_string_equal(got, "+set g1_in;=chain g1_in;"
-			    "+elem g1_in\t10.0.0.0/8 . tcp . 81;-set g1_in;");
+				 "+elem g1_in\t10.0.0.0/8 . tcp . 81;-set g1_in;");
 	free(got);
 }
 
@@ -195,7 +195,7 @@ static void test_second_lock(void **state)
 			       "{\"cidr_block\":\"10.0.0.0/16\"}}}");
 	struct store *s;
 	struct program p;
-	struct err e = {0};
+	struct err e = { 0 };
 
 	(void)state;
 	assert_int_equal(store_commit(NULL, l, SEED, &s, NULL, &e), 0);
@@ -209,12 +209,9 @@ static void test_second_lock(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_goldens),
-		cmocka_unit_test(test_every_rule_is_understood),
-		cmocka_unit_test(test_group_edit),
-		cmocka_unit_test(test_joining_a_group),
-		cmocka_unit_test(test_no_edit),
-		cmocka_unit_test(test_second_lock),
+		cmocka_unit_test(test_goldens),	   cmocka_unit_test(test_every_rule_is_understood),
+		cmocka_unit_test(test_group_edit), cmocka_unit_test(test_joining_a_group),
+		cmocka_unit_test(test_no_edit),	   cmocka_unit_test(test_second_lock),
 	};
 
 	return cmocka_run_group_tests_name("compile", tests, NULL, NULL);

@@ -14,7 +14,8 @@ static void add_places(struct store *s, struct random *r)
 	for (i = 0; i < s->n_egresses; i++)
 		for (unsigned n = rnd(r, 4); n > 0; n--)
 			assert_int_equal(store_place_add(s, s->egresses[i]->ns,
-							 rnd(r, 2) ? "token" : NULL, NULL), 0);
+							 rnd(r, 2) ? "token" : NULL, NULL),
+					 0);
 }
 
 /* each lab from nothing, to the next one as its successor, and to nothing */
@@ -106,12 +107,14 @@ static void test_undo_from_anywhere(void **state)
 
 static void test_places_are_part_of_the_whole(void **state)
 {
-	struct store *s = store_of(NULL, "{\"version\":1,\"lab\":\"x\",\"functions\":"
-				   "{\"f\":{\"runtime\":\"exec\",\"command\":[\"cat\"]}}}", NULL);
+	struct store *s = store_of(NULL,
+				   "{\"version\":1,\"lab\":\"x\",\"functions\":"
+				   "{\"f\":{\"runtime\":\"exec\",\"command\":[\"cat\"]}}}",
+				   NULL);
 	struct program without = program_of(s), with, place, k;
 	struct s_place *pl;
 	struct step *steps;
-	struct err e = {0};
+	struct err e = { 0 };
 	size_t n;
 	char *have, *want;
 

@@ -37,7 +37,7 @@ static const char *const small =
 
 static struct program parse(const char *text)
 {
-	struct err e = {0};
+	struct err e = { 0 };
 	struct program p;
 	int r = program_parse(text, &p, &e);
 
@@ -54,8 +54,7 @@ static char *changed(const char *old, const char *new)
 	char *r;
 
 	assert_non_null(at);
-	assert_true(asprintf(&r, "%.*s%s%s", (int)(at - small), small, new,
-			     at + strlen(old)) > 0);
+	assert_true(asprintf(&r, "%.*s%s%s", (int)(at - small), small, new, at + strlen(old)) > 0);
 	return r;
 }
 
@@ -87,14 +86,18 @@ static void test_text_and_back(void **state)
 static void test_bad_text(void **state)
 {
 	static const char *const bad[] = {
-		"x", "\tns : y\n", "ns a {\n\tfoo x: y\n}\n", "ns a {\n\tlink\n}\n",
-		"ns a {\n\taddr x\\q: y\n}\n", "ns a {\n\taddr x: y\n\taddr x: z\n}\n",
+		"x",
+		"\tns : y\n",
+		"ns a {\n\tfoo x: y\n}\n",
+		"ns a {\n\tlink\n}\n",
+		"ns a {\n\taddr x\\q: y\n}\n",
+		"ns a {\n\taddr x: y\n\taddr x: z\n}\n",
 		"ns a {\n\taddr x: y\\\n}\n",
 	};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
-		struct err e = {0};
+		struct err e = { 0 };
 		struct program p;
 
 		assert_true(program_parse(bad[i], &p, &e) < 0);
@@ -104,7 +107,7 @@ static void test_bad_text(void **state)
 
 static void test_seal(void **state)
 {
-	struct err e = {0};
+	struct err e = { 0 };
 	struct program p;
 	size_t from, to;
 
@@ -232,8 +235,8 @@ static char *steps_text(const char *from, const char *to)
 	for (size_t i = 0; i < n; i++) {
 		const struct item *it = s[i].new ? s[i].new : s[i].old;
 
-		buf_printf(&b, "%u%c%s %s %s;", s[i].phase, "+=-"[s[i].op], it->ns,
-			   item_kind_name(it->kind), it->key);
+		buf_printf(&b, "%u%c%s %s %s;", s[i].phase, "+=-"[s[i].op], it -> ns,
+			   item_kind_name(it->kind), it -> key);
 	}
 	free(s);
 	assert_diff_leads(&p, &q);
@@ -259,12 +262,12 @@ static void test_order_of_steps(void **state)
 	(void)state;
 	all = steps_text("", small);
 	assert_string_equal(all, "1+a ns ;1+r ns ;"
-			    "2+r table ip t;2+r set ip t m;2+r set ip t s;"
-			    "2+r chain ip t base;2+r chain ip t other;"
-			    "2+r elem ip t m\t0x1;2+r elem ip t s\t10.0.0.1;"
-			    "3+r link l1;3+a addr eth0 10.0.0.1/24;3+a route 254 0.0.0.0/0;"
-			    "3+r neigh l1 10.0.0.1;3+r rule 10;3+r route 50 10.0.0.1/32;"
-			    "4+a sock tcp 0.0.0.0 80;");
+				 "2+r table ip t;2+r set ip t m;2+r set ip t s;"
+				 "2+r chain ip t base;2+r chain ip t other;"
+				 "2+r elem ip t m\t0x1;2+r elem ip t s\t10.0.0.1;"
+				 "3+r link l1;3+a addr eth0 10.0.0.1/24;3+a route 254 0.0.0.0/0;"
+				 "3+r neigh l1 10.0.0.1;3+r rule 10;3+r route 50 10.0.0.1/32;"
+				 "4+a sock tcp 0.0.0.0 80;");
 	none = steps_text(small, "");
 	assert_string_equal(none, "5-a sock tcp 0.0.0.0 80;6-a ns ;6-r ns ;");
 	free(all);
@@ -287,8 +290,8 @@ static void test_links_made_again(void **state)
 		at[1] = '2';
 	got = steps_text(small, to);
 	assert_string_equal(got, "3-r link l1;3+r link l2;3+a addr eth0 10.0.0.1/24;"
-			    "3+a route 254 0.0.0.0/0;3+r neigh l2 10.0.0.1;"
-			    "3+r route 50 10.0.0.1/32;");
+				 "3+a route 254 0.0.0.0/0;3+r neigh l2 10.0.0.1;"
+				 "3+r route 50 10.0.0.1/32;");
 	free(to);
 	free(got);
 }
@@ -328,25 +331,24 @@ static void test_print_nft(void **state)
 
 	(void)state;
 	program_print_nft(&p, "r", &b);
-	assert_string_equal(buf_str(&b),
-			    "table ip t {\n"
-			    "\tmap m {\n"
-			    "\t\ttype mark : verdict\n"
-			    "\t\telements = { 0x1 : goto other }\n"
-			    "\t}\n"
-			    "\tset s {\n"
-			    "\t\ttype ipv4_addr\n"
-			    "\t\telements = { 10.0.0.1 }\n"
-			    "\t}\n"
-			    "\tchain base {\n"
-			    "\t\ttype filter hook forward priority 0; policy drop;\n"
-			    "\t\tip saddr @s accept comment \"x: y\"\n"
-			    "\t\tmeta mark vmap @m\n"
-			    "\t}\n"
-			    "\tchain other {\n"
-			    "\t\tdrop\n"
-			    "\t}\n"
-			    "}\n");
+	assert_string_equal(buf_str(&b), "table ip t {\n"
+					 "\tmap m {\n"
+					 "\t\ttype mark : verdict\n"
+					 "\t\telements = { 0x1 : goto other }\n"
+					 "\t}\n"
+					 "\tset s {\n"
+					 "\t\ttype ipv4_addr\n"
+					 "\t\telements = { 10.0.0.1 }\n"
+					 "\t}\n"
+					 "\tchain base {\n"
+					 "\t\ttype filter hook forward priority 0; policy drop;\n"
+					 "\t\tip saddr @s accept comment \"x: y\"\n"
+					 "\t\tmeta mark vmap @m\n"
+					 "\t}\n"
+					 "\tchain other {\n"
+					 "\t\tdrop\n"
+					 "\t}\n"
+					 "}\n");
 	program_done(&p);
 }
 

@@ -12,12 +12,14 @@ static char *lab_text(const char *instances, const char *vpc_rest, const char *r
 {
 	char *r;
 
-	assert_true(asprintf(&r, "{\"version\":1,\"lab\":\"t\",\"vpcs\":{\"main\":{"
+	assert_true(asprintf(&r,
+			     "{\"version\":1,\"lab\":\"t\",\"vpcs\":{\"main\":{"
 			     "\"cidr_block\":\"10.0.0.0/16\",\"internet_gateway\":true,"
 			     "\"subnets\":{\"a\":{\"cidr_block\":\"10.0.1.0/28\"},"
 			     "\"b\":{\"cidr_block\":\"10.0.2.0/24\"}},"
 			     "\"security_groups\":{\"x\":{},\"y\":{}},"
-			     "\"instances\":{%s}%s}}%s}", instances, vpc_rest, rest) > 0);
+			     "\"instances\":{%s}%s}}%s}",
+			     instances, vpc_rest, rest) > 0);
 	return r;
 }
 
@@ -87,14 +89,15 @@ static void test_creation(void **state)
 
 	(void)state;
 	check_ops(&o, "create vpc main;create security_group main/x;create security_group main/y;"
-		  "create subnet main/a;create subnet main/b;create instance i;");
+		      "create subnet main/a;create subnet main/b;create instance i;");
 	store_free(s);
 }
 
 /* VPC-9, and the order of the file */
 static void test_addresses(void **state)
 {
-	struct store *s = next(NULL, "\"i\":{\"subnet\":\"a\"},\"j\":{\"subnet\":\"a\"},"
+	struct store *s = next(NULL,
+			       "\"i\":{\"subnet\":\"a\"},\"j\":{\"subnet\":\"a\"},"
 			       "\"f\":{\"subnet\":\"a\",\"private_ips\":[\"10.0.1.5\"]},"
 			       "\"k\":{\"subnet\":\"b\"}",
 			       ",\"nat_gateways\":{\"n\":{\"subnet\":\"a\"}}", "", NULL);
@@ -114,7 +117,8 @@ static void test_addresses(void **state)
 static void test_addresses_are_kept(void **state)
 {
 	struct store *s = next(NULL, "\"i\":{\"subnet\":\"a\"},\"j\":{\"subnet\":\"a\"}", "", "",
-			       NULL), *t, *u;
+			       NULL),
+		     *t, *u;
 	struct ops o;
 
 	(void)state;
@@ -171,7 +175,8 @@ static void test_changes(void **state)
 /* a VPC that is replaced takes along all that is in it */
 static void test_replaced_vpc(void **state)
 {
-	static const char *const text = "{\"version\":1,\"lab\":\"t\",\"vpcs\":{\"v\":{"
+	static const char *const text =
+		"{\"version\":1,\"lab\":\"t\",\"vpcs\":{\"v\":{"
 		"\"cidr_block\":\"10.%d.0.0/16\",\"subnets\":{\"s\":{\"cidr_block\":"
 		"\"10.%d.1.0/24\"}},\"security_groups\":{\"g\":{}},"
 		"\"route_tables\":{\"t\":{\"routes\":{}}},"
@@ -185,7 +190,8 @@ static void test_replaced_vpc(void **state)
 	assert_true(asprintf(&b, text, 1, 1) > 0);
 	s = store_of(NULL, a, NULL);
 	t = store_of(s, b, &o);
-	check_ops(&o, "replace vpc v: cidr_block changed;replace security_group v/g: vpc changed;"
+	check_ops(&o,
+		  "replace vpc v: cidr_block changed;replace security_group v/g: vpc changed;"
 		  "replace subnet v/s: cidr_block, vpc changed;replace instance i: subnet changed;"
 		  "replace route_table v/t: vpc changed;");
 	assert_string_equal(ip_of(t, "i"), "10.1.1.4");
@@ -198,7 +204,8 @@ static void test_replaced_vpc(void **state)
 /* NAT-18: AWS makes it and it fails; kind 2 of wrong */
 static void test_failed_nat_gateway(void **state)
 {
-	static const char *const text = "{\"version\":1,\"lab\":\"t\",\"vpcs\":{\"v\":{"
+	static const char *const text =
+		"{\"version\":1,\"lab\":\"t\",\"vpcs\":{\"v\":{"
 		"\"cidr_block\":\"10.0.0.0/16\",\"internet_gateway\":%s,\"subnets\":{\"s\":"
 		"{\"cidr_block\":\"10.0.1.0/24\",\"route_table\":\"t\"}},"
 		"\"nat_gateways\":{\"n\":{\"subnet\":\"s\"}},"
@@ -221,7 +228,7 @@ static void test_failed_nat_gateway(void **state)
 	t = store_of(s, b, &o);
 	assert_int_equal(o.n_warnings, 0);
 	check_ops(&o, "update vpc v: internet_gateway changed;"
-		  "replace nat_gateway v/n: internet_gateway changed;");
+		      "replace nat_gateway v/n: internet_gateway changed;");
 	assert_true(store_route_active(&t->vpcs[0], &t->vpcs[0].tables[0].def->routes[0]));
 	store_free(s);
 	store_free(t);
@@ -229,7 +236,7 @@ static void test_failed_nat_gateway(void **state)
 	free(b);
 }
 
-#define FUNCTION(name, subnets, groups) \
+#define FUNCTION(name, subnets, groups)                                            \
 	"\"" name "\":{\"runtime\":\"exec\",\"command\":[\"cat\"],\"role\":\"r\"," \
 	"\"vpc_config\":{\"subnets\":" subnets ",\"security_groups\":" groups "}}"
 #define ROLE ",\"roles\":{\"r\":{\"managed_policies\":[\"AWSLambdaVPCAccessExecutionRole\"]}}"
@@ -237,11 +244,48 @@ static void test_failed_nat_gateway(void **state)
 /* LN-8: one a (subnet, set of groups), in whatever order the groups are named */
 static void test_shared_interface_of_functions(void **state)
 {
-	struct store *s = next(NULL, "", "", ROLE ",\"functions\":{"
-			       FUNCTION("f", "[\"a\",\"b\"]", "[\"x\",\"y\"]") ","
-			       FUNCTION("g", "[\"a\"]", "[\"y\",\"x\"]") ","
-			       FUNCTION("h", "[\"a\"]", "[\"x\"]") ","
-			       "\"p\":{\"runtime\":\"exec\",\"command\":[\"cat\"]}}", NULL), *t;
+	struct store *
+		s = next(
+		       NULL, "", "",
+		       ROLE ",\"functions\":{" FUNCTION(
+			       "f", "[\"a\",\"b\"]",
+			       "[\"x\",\"y\"]") "," FUNCTION("g", "[\"a\"]",
+							     "[\"y\",\"x\"]") "," FUNCTION("h",
+											   "[\"a\""
+											   "]",
+											   "[\"x\""
+											   "]") ","
+												"\""
+												"p"
+												"\""
+												":{"
+												"\""
+												"ru"
+												"nt"
+												"im"
+												"e"
+												"\""
+												":"
+												"\""
+												"ex"
+												"ec"
+												"\""
+												","
+												"\""
+												"co"
+												"mm"
+												"an"
+												"d"
+												"\""
+												":["
+												"\""
+												"ca"
+												"t"
+												"\""
+												"]}"
+												"}",
+		       NULL),
+	       *t;
 	const struct s_function *f = store_function(s, "f"), *g = store_function(s, "g");
 
 	(void)state;
@@ -266,8 +310,8 @@ static void test_shared_interface_of_functions(void **state)
 
 static void test_interface_of_functions_is_new_after_it_was_gone(void **state)
 {
-	static const char *const with = ROLE ",\"functions\":{" FUNCTION("f", "[\"a\"]",
-									 "[\"x\"]") "}";
+	static const char *const with =
+		ROLE ",\"functions\":{" FUNCTION("f", "[\"a\"]", "[\"x\"]") "}";
 	struct store *s = next(NULL, "", "", with, NULL), *t = next(s, "", "", ROLE, NULL);
 	struct store *u = next(t, "", "", with, NULL), *v = next(u, "", "", with, NULL);
 
@@ -298,14 +342,16 @@ static int fail_with(const struct store *old, const char *instances, const char 
 static void test_no_address_left(void **state)
 {
 	struct buf b = BUF_INIT;
-	struct err e = {0};
+	struct err e = { 0 };
 
 	(void)state;
 	/* the parser counts what a person puts there, not interfaces of functions */
 	for (int i = 0; i < 11; i++)
 		buf_printf(&b, "%s\"i%d\":{\"subnet\":\"a\"}", i ? "," : "", i);
-	assert_int_equal(fail_with(NULL, buf_str(&b), ROLE ",\"functions\":{"
-				   FUNCTION("f", "[\"a\"]", "[\"x\"]") "}", &e), -ENOSPC);
+	assert_int_equal(fail_with(NULL, buf_str(&b),
+				   ROLE ",\"functions\":{" FUNCTION("f", "[\"a\"]", "[\"x\"]") "}",
+				   &e),
+			 -ENOSPC);
 	assert_int_equal(e.code, ERR_NO_ADDRESS);
 	assert_string_equal(e.path, "functions.f");
 	buf_done(&b);
@@ -314,11 +360,14 @@ static void test_no_address_left(void **state)
 static void test_address_of_another(void **state)
 {
 	struct store *s = next(NULL, "\"i\":{\"subnet\":\"a\"}", "", "", NULL);
-	struct err e = {0};
+	struct err e = { 0 };
 
 	(void)state;
-	assert_int_equal(fail_with(s, "\"i\":{\"subnet\":\"a\"},\"thief\":{\"subnet\":\"a\","
-				   "\"private_ips\":[\"10.0.1.4\"]}", "", &e), -EADDRINUSE);
+	assert_int_equal(fail_with(s,
+				   "\"i\":{\"subnet\":\"a\"},\"thief\":{\"subnet\":\"a\","
+				   "\"private_ips\":[\"10.0.1.4\"]}",
+				   "", &e),
+			 -EADDRINUSE);
 	assert_int_equal(e.code, ERR_ADDRESS_IN_USE);
 	assert_string_equal(e.msg, "10.0.1.4 is in use by i");
 	assert_string_equal(e.path, "vpcs.main.instances.thief");
@@ -327,8 +376,11 @@ static void test_address_of_another(void **state)
 
 static void test_places(void **state)
 {
-	struct store *s = next(NULL, "", "", ",\"functions\":{\"p\":{\"runtime\":\"exec\","
-			       "\"command\":[\"cat\"]}}", NULL), *t;
+	struct store *s = next(NULL, "", "",
+			       ",\"functions\":{\"p\":{\"runtime\":\"exec\","
+			       "\"command\":[\"cat\"]}}",
+			       NULL),
+		     *t;
 	struct s_place *p, *q;
 
 	(void)state;
@@ -367,7 +419,7 @@ static void test_save_and_load(void **state)
 		struct store *first = store_of(NULL, x, NULL), *s = store_of(first, y, NULL), *t;
 		struct program p = program_of(s), q;
 		struct buf saved = BUF_INIT, again = BUF_INIT;
-		struct err e = {0};
+		struct err e = { 0 };
 		struct ops o;
 		char *want, *got;
 
@@ -399,14 +451,18 @@ static void test_save_and_load(void **state)
 static void test_damaged_text(void **state)
 {
 	static const char *const bad[] = {
-		"", "seed\n", "seed x\nwhat\n", "seed x\npast vpc\t0\n", "seed x\nalloc a\n",
+		"",
+		"seed\n",
+		"seed x\nwhat\n",
+		"seed x\npast vpc\t0\n",
+		"seed x\nalloc a\n",
 		"seed x\nnote n\n",
 	};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		struct lab *l = lab_of("{\"version\":1,\"lab\":\"t\"}");
-		struct err e = {0};
+		struct err e = { 0 };
 		struct store *s;
 
 		assert_true(store_load(l, bad[i], &s, &e) < 0);
@@ -420,7 +476,7 @@ static void test_plan_changes_nothing(void **state)
 	struct store *s = next(NULL, "\"i\":{\"subnet\":\"a\"}", "", "", NULL);
 	char *text = lab_text("\"i\":{\"subnet\":\"b\"}", "", "");
 	struct lab *l = lab_of(text);
-	struct err e = {0};
+	struct err e = { 0 };
 	struct ops o;
 
 	(void)state;
