@@ -17,19 +17,21 @@
  *                             alias TEXT [proxy_arp 0|1] [proxy_delay 0] [peer-alias TEXT]"
  *                             (veth; made in this ns, the peer directly in peer-ns, both ends up)
  * addr   "DEV A/L"            ""
- * route  "TABLE DST"          "via A dev D onlink" | "dev D" | "dev D scope link" | "blackhole" | "throw",
- *                             optionally "src A"     (TABLE a number, main = 254; DST always A/L,
- *                             the default route is 0.0.0.0/0)
+ * route  "TABLE DST"          "via A dev D onlink" | "dev D" | "dev D scope link" | "blackhole" |
+ *                             "throw", optionally "src A"   (TABLE a number, main = 254)
  * rule   PREF                 "[iif lo] [fwmark 0xV/0xM] lookup T" | "[...] blackhole"
  * neigh  "DEV A"              "lladdr XX"             (permanent)
  * table  "ip NAME"|"arp NAME" ""
- * set    "ip TABLE NAME"      "type T[ . T]*[ : T]; [flags interval,dynamic,timeout;] [size N;] [timeout Ns;] [counter;]"
- *                             T: ipv4_addr ifname mark inet_proto inet_service ether_addr, data also verdict
- * chain  "ip TABLE NAME"      "" or "type filter|nat hook H priority N; policy accept|drop;", then a line a rule
- *                             (grammar: lib/nft.h)
+ * set    "ip TABLE NAME"      "type T[ . T]*[ : T]; [flags interval,dynamic,timeout;]
+ *                             [size N;] [timeout Ns;] [counter;]"
+ *                             T: ipv4_addr ifname mark inet_proto inet_service ether_addr,
+ *                             data also verdict
+ * chain  "ip TABLE NAME"      "" or "type filter|nat hook H priority N; policy accept|drop;",
+ *                             then a line a rule (grammar: lib/nft.h)
  * elem   "ip TABLE SET\tKEY"  "" | data ("0x10101", "goto NAME", an address)
  *                             KEY: fields joined by " . "; intervals "a-b" or a prefix
- * sock   "PROTO ADDR PORT"    "serve NODE" | "dns VIEW" | "http NODE"; PROTO tcp|udp   (owned by the responder)
+ * sock   "PROTO ADDR PORT"    "serve NODE" | "dns VIEW" | "http NODE"; PROTO tcp|udp
+ *                             (owned by the responder)
  */
 #ifndef PROGRAM_H
 #define PROGRAM_H
@@ -41,41 +43,49 @@
 #include "lib/err.h"
 
 enum item_kind {
-	ITEM_NS, ITEM_LINK, ITEM_ADDR, ITEM_ROUTE, ITEM_RULE, ITEM_NEIGH,
-	ITEM_TABLE, ITEM_SET, ITEM_CHAIN, ITEM_ELEM, ITEM_SOCK,
+	ITEM_NS,
+	ITEM_LINK,
+	ITEM_ADDR,
+	ITEM_ROUTE,
+	ITEM_RULE,
+	ITEM_NEIGH,
+	ITEM_TABLE,
+	ITEM_SET,
+	ITEM_CHAIN,
+	ITEM_ELEM,
+	ITEM_SOCK,
 	ITEM_N_KINDS
 };
 const char *item_kind_name(enum item_kind k);
 
 struct item {
 	enum item_kind kind;
-	const char *ns, *key, *val;	/* borrow from the program's arena */
+	const char *ns, *key, *val; /* borrow from the program's arena */
 };
 
 struct program {
-	struct item *items;		/* owns; sorted by (ns, kind, key) once sealed */
+	struct item *items; /* owns; sorted by (ns, kind, key) once sealed */
 	size_t n, cap;
 	void *arena;
-	bool failed;			/* out of memory: sticks */
+	bool failed; /* out of memory: sticks */
 };
 
 void program_init(struct program *p);
 void program_done(struct program *p);
 /* adds a copy; the same (ns, kind, key) twice is found by program_seal() */
-void program_add(struct program *p, const char *ns, enum item_kind kind,
-		 const char *key, const char *val);
-void program_addf(struct program *p, const char *ns, enum item_kind kind,
-		  const char *key, const char *fmt, ...)
-	__attribute__((format(printf, 5, 6)));
+void program_add(struct program *p, const char *ns, enum item_kind kind, const char *key,
+		 const char *val);
+void program_addf(struct program *p, const char *ns, enum item_kind kind, const char *key,
+		  const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 /* sorts; -EEXIST and the item's name in "e" on two different items of one key
  * (equal twins fold into one); -ENOMEM */
 int program_seal(struct program *p, struct err *e);
 /* sealed programs only */
-const struct item *program_find(const struct program *p, const char *ns,
-				enum item_kind kind, const char *key);
+const struct item *program_find(const struct program *p, const char *ns, enum item_kind kind,
+				const char *key);
 /* half-open range of a namespace's items (of one kind; ITEM_N_KINDS: all) */
-void program_range(const struct program *p, const char *ns, enum item_kind kind,
-		   size_t *ret_from, size_t *ret_to);
+void program_range(const struct program *p, const char *ns, enum item_kind kind, size_t *ret_from,
+		   size_t *ret_to);
 /*
  * actual state: set (adds or replaces) and remove one item.  Both only write a
  * log, which the next reader merges (cost: one pass, however many there are), so
@@ -83,10 +93,11 @@ void program_range(const struct program *p, const char *ns, enum item_kind kind,
  * along what the kernel takes along: a table its sets, chains and elements, a
  * set its elements, a link what hangs on its two ends.
  */
-int program_sync(struct program *p);	/* 0, -ENOMEM */
+int program_sync(struct program *p); /* 0, -ENOMEM */
 int program_set(struct program *p, const struct item *it);
 void program_unset(struct program *p, const char *ns, enum item_kind kind, const char *key);
-/* drops every item of a namespace (it is gone) and links of others whose peer was in it, with what hangs on them */
+/* drops every item of a namespace (it is gone) and links of others whose peer was in
+ * it, with what hangs on them */
 void program_unset_ns(struct program *p, const char *ns);
 int program_copy(const struct program *from, struct program *ret);
 /* text: "ns NAME {", indented "kind key: val" lines, "}" ; parse is the inverse */
@@ -118,12 +129,12 @@ int item_arg(const char *val, const char *name, char *ret, size_t size);
 enum step_op { STEP_ADD, STEP_REPLACE, STEP_DEL };
 struct step {
 	enum step_op op;
-	unsigned phase;			/* 1..6 */
-	const struct item *old;		/* NULL for ADD; part of "ret", text borrows from "from" */
-	const struct item *new;		/* NULL for DEL; part of "ret", text borrows from "to" */
+	unsigned phase;		/* 1..6 */
+	const struct item *old; /* NULL for ADD; part of "ret", text borrows from "from" */
+	const struct item *new; /* NULL for DEL; part of "ret", text borrows from "to" */
 };
 /* pure; both sealed; "ret" is allocated (free), ordered by phase, then namespace */
-int program_diff(const struct program *from, const struct program *to,
-		 struct step **ret, size_t *ret_n);
+int program_diff(const struct program *from, const struct program *to, struct step **ret,
+		 size_t *ret_n);
 
 #endif
