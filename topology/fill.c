@@ -16,7 +16,7 @@
 
 const char *fill_vpc_title(struct fill *f, const struct vpc *v)
 {
-	return TEXT(f->r, "VPC %s", v->name);
+	return TEXT(f->r, "VPC %.63s", v->name);
 }
 
 const void *fill_reference(struct fill *f, const struct place *p, const struct index *names,

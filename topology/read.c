@@ -14,6 +14,11 @@
 
 #define CHUNK_SIZE ((size_t)32 * 1024)
 
+/* longer ones are cut: names and values of a file may be megabytes, and faults many */
+#define PATH_MAX_TEXT ((size_t)1024)
+#define KEY_MAX_TEXT 200
+#define ISSUE_MAX_TEXT ((size_t)2048)
+
 struct chunk {
 	struct chunk *next;
 	size_t used, size;
@@ -186,20 +191,37 @@ size_t place_n_children(const struct place *o)
 	return n;
 }
 
+/* a key no longer than a path has room for; cut between characters */
+static const char *short_key(const char *key, char ret[KEY_MAX_TEXT + 4])
+{
+	size_t len = strnlen(key, KEY_MAX_TEXT + 1);
+
+	if (len <= KEY_MAX_TEXT)
+		return key;
+	for (len = KEY_MAX_TEXT; len && ((unsigned char)key[len] & 0xc0) == 0x80;)
+		len--;
+	memcpy(ret, key, len);
+	memcpy(ret + len, "...", sizeof("..."));
+	return ret;
+}
+
 static const char *place_path(struct reader *r, struct arena *a, const struct place *p)
 {
-	const char *up;
+	char text[KEY_MAX_TEXT + 4], *s;
+	const char *up, *key;
 	size_t size;
-	char *s;
 
 	if (!p->up)
 		return "";
 	up = place_path(r, a, p->up);
+	key = p->key ? short_key(p->key, text) : "";
 	/* an escaped character takes at most six, quotes and brackets four */
-	size = strlen(up) + 6 * (p->key ? strlen(p->key) : 4) + 8;
+	size = strlen(up) + 6 * strlen(key) + 32;
+	if (size > PATH_MAX_TEXT)
+		size = PATH_MAX_TEXT;
 	s = arena_alloc(r, a, size, 1);
 	if (p->key)
-		return json_path_member(s, size, up, p->key);
+		return json_path_member(s, size, up, key);
 	return json_path_index(s, size, up, p->idx);
 }
 
@@ -266,6 +288,44 @@ static struct issue *issue_slot(struct reader *r, struct issue **v, size_t *n, s
 	return &(*v)[(*n)++];
 }
 
+/* a file's text goes to terminals and logs: on one line, without control characters */
+static const char *printable(struct reader *r, const char *s)
+{
+	size_t n = 0;
+	char *out, *to;
+
+	for (const char *c = s; *c; c++)
+		n += (unsigned char)*c < 0x20 || *c == 0x7f || (unsigned char)*c == 0xc2;
+	out = to = arena_alloc(r, r->issue_arena, strlen(s) + 6 * n + 1, 1);
+	for (; *s; s++) {
+		unsigned char c = (unsigned char)*s, next = (unsigned char)s[1];
+
+		/* U+0080..9f are controls as well */
+		if (c == 0xc2 && next >= 0x80 && next < 0xa0)
+			c = (unsigned char)*++s;
+		else if (c >= 0x20 && c != 0x7f) {
+			*to++ = *s;
+			continue;
+		}
+		to += sprintf(to, "\\u%04x", c);
+	}
+	return out;
+}
+
+__attribute__((format(printf, 2, 0)))
+static const char *issue_text(struct reader *r, const char *fmt, va_list ap)
+{
+	char text[ISSUE_MAX_TEXT];
+	size_t end = ISSUE_MAX_TEXT - sizeof("...");
+
+	if (vsnprintf(text, sizeof(text), fmt, ap) >= (int)sizeof(text)) {
+		while (end > 0 && ((unsigned char)text[end] & 0xc0) == 0x80)
+			end--;		/* not through a character */
+		strcpy(text + end, "...");
+	}
+	return printable(r, text);
+}
+
 __attribute__((format(printf, 7, 0)))
 static void issue_fill(struct reader *r, struct issue *slot, struct json_pos pos,
 		       const char *path, const char *code, int exit_status,
@@ -274,10 +334,10 @@ static void issue_fill(struct reader *r, struct issue *slot, struct json_pos pos
 	struct arena *a = r->issue_arena;
 
 	*slot = (struct issue){
-		.file = r->file, .pos = pos, .path = arena_printf(r, a, "%s", path),
+		.file = r->file, .pos = pos, .path = printable(r, path),
 		.code = arena_printf(r, a, "%s", code), .exit = exit_status, .msg = "",
 	};
-	slot->msg = arena_vprintf(r, a, fmt, ap);
+	slot->msg = issue_text(r, fmt, ap);
 }
 
 __attribute__((format(printf, 6, 0)))
@@ -449,7 +509,7 @@ const char *index_list(struct reader *r, const struct index *ix)
 	if (!ix->n)
 		return "none";
 	for (size_t i = 0; i < ix->n && i < most; i++)
-		s = arena_printf(r, r->issue_arena, "%s%s%s", s, i ? ", " : "", ix->v[i].name);
+		s = arena_printf(r, r->issue_arena, "%s%s%.63s", s, i ? ", " : "", ix->v[i].name);
 	if (ix->n > most)
 		s = arena_printf(r, r->issue_arena, "%s and %zu more", s, ix->n - most);
 	return s;
