@@ -288,8 +288,18 @@ static int home_net_open(void)
 	return 0;
 }
 
+/* entering a mount namespace leads to its root: back to the folder of that name */
+static void back_to(char **cwd)
+{
+	if (*cwd && chdir(*cwd))
+		errno = 0;	/* it isn't seen from here: the root will do */
+	free(*cwd);
+}
+#define auto_cwd __attribute__((cleanup(back_to)))
+
 int ns_home_enter(const char *run, struct err *e)
 {
+	auto_cwd char *cwd = getcwd(NULL, 0);
 	auto_free char *abs = NULL;
 	auto_close int host = -1, fd = -1;
 	int r;
@@ -373,6 +383,7 @@ static int home_unpin(const char *run)
 
 int ns_home_remove(const char *run, struct err *e)
 {
+	auto_cwd char *cwd = getcwd(NULL, 0);
 	auto_free char *abs = realpath(run, NULL);
 	int r = 0;
 
