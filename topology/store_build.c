@@ -237,6 +237,7 @@ static const char *mac_of(struct build *b, const char *first, const char *hex)
 
 static void make_lab(struct build *b)
 {
+	const struct object *old = b->old ? store_find(b->old, OBJECT_LAB, b->lab->name) : NULL;
 	struct object *o = pool_alloc(b->pool, sizeof(*o));
 	struct change c = { 0 };
 
@@ -245,7 +246,7 @@ static void make_lab(struct build *b)
 	*o = (struct object){ .kind = OBJECT_LAB, .origin = ORIGIN_SERVICE };
 	o->name = pool_strdup(b->pool, b->lab->name);
 	o->path = "";
-	object_make(b, o, b->lab->name, NULL, &c);
+	object_make(b, o, b->lab->name, old, &c);
 	b->s->id = o->id;
 	if (!b->old)
 		return;

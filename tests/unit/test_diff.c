@@ -56,6 +56,34 @@ static void test_random_labs(void **state)
 	program_done(&before);
 }
 
+/* the same document once more: the same store, and nothing to do */
+static void test_same_again(void **state)
+{
+	struct random r = { 815 };
+
+	(void)state;
+	for (uint64_t i = 1; i <= 60; i++) {
+		char *text = random_lab(i);
+		struct store *s = store_of(NULL, text, NULL), *t;
+		struct program p, q;
+		struct step *steps;
+		size_t n;
+
+		add_places(s, &r);
+		t = store_of(s, text, NULL);
+		p = program_of(s);
+		q = program_of(t);
+		assert_int_equal(program_diff(&p, &q, &steps, &n), 0);
+		assert_int_equal(n, 0);
+		free(steps);
+		program_done(&p);
+		program_done(&q);
+		store_free(s);
+		store_free(t);
+		free(text);
+	}
+}
+
 /* unrelated stores with equal names: everything may differ, the way still leads */
 static void test_strangers(void **state)
 {
@@ -144,6 +172,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_random_labs),
+		cmocka_unit_test(test_same_again),
 		cmocka_unit_test(test_strangers),
 		cmocka_unit_test(test_undo_from_anywhere),
 		cmocka_unit_test(test_places_are_part_of_the_whole),
