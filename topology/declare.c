@@ -131,6 +131,7 @@ void declare_lab(struct fill *f, const struct place *top)
 	INDEX(&f->roles, l, roles);
 	INDEX(&f->vpcs, l, vpcs);
 	INDEX(&f->peerings, l, peerings);
+	INDEX(&f->functions, l, functions);
 	f->names = NEW(f->r, l->n_vpcs, struct vpc_names);
 	if (cJSON_IsObject(vpcs.item))
 		PLACE_EACH(p, &vpcs) {

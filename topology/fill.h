@@ -31,7 +31,7 @@ struct claim {
 struct fill {
 	struct reader *r;
 	struct lab *lab;
-	struct index vpcs, roles, peerings;
+	struct index vpcs, roles, peerings, functions;
 	struct vpc_names *names;	/* beside lab->vpcs */
 	struct claim *claims;
 	size_t n_claims, cap_claims;

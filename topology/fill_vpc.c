@@ -304,7 +304,6 @@ static void fill_private_zone(struct fill *f, const struct place *vpc, struct vp
 static void flow_log_resource(struct fill *f, const struct place *p, const struct vpc *v)
 {
 	const struct vpc_names *names = fill_names(f, v);
-	struct index functions;
 	const struct {
 		const char *prefix, *what;
 		const struct index *names;
@@ -313,14 +312,12 @@ static void flow_log_resource(struct fill *f, const struct place *p, const struc
 		{ "instance:", "instance", &names->instances },
 		{ "network_interface:", "network interface", &names->network_interfaces },
 		{ "nat_gateway:", "NAT gateway", &names->nat_gateways },
-		{ "function:", "function", &functions },
+		{ "function:", "function", &f->functions },
 	};
 	const char *s = place_str(p);
 
 	if (!s || !*s || strcmp(s, "vpc") == 0)
 		return;
-	index_build(f->r, &functions, f->lab->functions, f->lab->n_functions,
-		    sizeof(*f->lab->functions));
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
 		size_t len = strlen(kinds[i].prefix);
 

@@ -250,10 +250,11 @@ static const char *nearest_member(const struct shape *s, const char *key)
 static void unknown_member(struct reader *r, const struct place *p)
 {
 	const struct shape *s = p->up->shape;
-	const char *near = nearest_member(s, p->key);
+	const char *near;
 
-	if (unsupported_word(r, p))
+	if (r->issues->n_errors >= LAB_ISSUES_MAX || unsupported_word(r, p))
 		return;
+	near = nearest_member(s, p->key);
 	if (near)
 		fault(r, FAMILY_UNKNOWN_MEMBER, p, "UnknownParameter",
 		      "there is no such member; did you mean \"%s\"? (allowed: %s)", near,
