@@ -47,9 +47,9 @@
 #define PAGE_SIZE_NFT (128 * 1024)
 #define SENTENCE_SIZE 200
 
-struct made {			/* what a message was for; borrows */
+struct made { /* what a message was for; borrows */
 	const struct item *it;
-	const char *rule;	/* within a chain's value; NULL */
+	const char *rule; /* within a chain's value; NULL */
 };
 
 struct tx {
@@ -57,14 +57,18 @@ struct tx {
 	const struct program *all;
 	const char *ns;
 	struct nftnl_batch *b;
-	struct made *made;	/* by sequence number, from first_seq on */
+	struct made *made; /* by sequence number, from first_seq on */
 	size_t n_made, cap_made;
 	uint32_t first_seq, set_id;
-	int err;		/* sticks: -errno of building */
+	int err; /* sticks: -errno of building */
 	struct err *e;
-	const struct item *now;	/* what is being made */
+	const struct item *now; /* what is being made */
 	const char *now_rule;
-	struct { uint32_t seq; int err; char sentence[SENTENCE_SIZE]; } failed;
+	struct {
+		uint32_t seq;
+		int err;
+		char sentence[SENTENCE_SIZE];
+	} failed;
 	bool acked;
 };
 
@@ -75,9 +79,9 @@ static void tx_fail(struct tx *t, int r)
 	if (t->err)
 		return;
 	t->err = r;
-	err_set(t->e, r == -ENOMEM ? ERR_INTERNAL : ERR_KERNEL, -r, "%s: %s \"%.150s\": %s",
-		t->ns, t->now ? item_kind_name(t->now->kind) : "nft",
-		t->now ? t->now->key : "", strerror(-r));
+	err_set(t->e, r == -ENOMEM ? ERR_INTERNAL : ERR_KERNEL, -r, "%s: %s \"%.150s\": %s", t->ns,
+		t->now ? item_kind_name(t->now->kind) : "nft", t->now ? t->now->key : "",
+		strerror(-r));
 }
 
 static int remember(struct tx *t)
@@ -123,8 +127,8 @@ static void put_table(struct tx *t, uint16_t type, int family, const char *name)
 		return;
 	}
 	nftnl_table_set_u32(x, NFTNL_TABLE_FAMILY, (uint32_t)family);
-	nftnl_table_nlmsg_build_payload(hdr(t, type, family,
-					    type == NFT_MSG_NEWTABLE ? NLM_F_CREATE : 0), x);
+	nftnl_table_nlmsg_build_payload(
+		hdr(t, type, family, type == NFT_MSG_NEWTABLE ? NLM_F_CREATE : 0), x);
 	put(t);
 	nftnl_table_free(x);
 }
@@ -200,8 +204,8 @@ static void put_rule(struct tx *t, const struct nft_table_name *n, struct nft_ru
 		put_set_new(t, n, r->anon[i]);
 		put_elems(t, n, r->anon[i], NFT_MSG_NEWSETELEM);
 	}
-	nftnl_rule_nlmsg_build_payload(hdr(t, NFT_MSG_NEWRULE, n->family,
-					   NLM_F_CREATE | NLM_F_APPEND), r->rule);
+	nftnl_rule_nlmsg_build_payload(
+		hdr(t, NFT_MSG_NEWRULE, n->family, NLM_F_CREATE | NLM_F_APPEND), r->rule);
 	put(t);
 }
 
@@ -233,9 +237,12 @@ static int hook_number(int family, const char *name, uint32_t *ret)
 
 static int priority(const char *w, int32_t *ret)
 {
-	static const struct { const char *name; int32_t v; } names[] = {
-		{ "raw", -300 }, { "mangle", -150 }, { "dstnat", -100 }, { "filter", 0 },
-		{ "security", 50 }, { "srcnat", 100 },
+	static const struct {
+		const char *name;
+		int32_t v;
+	} names[] = {
+		{ "raw", -300 }, { "mangle", -150 }, { "dstnat", -100 },
+		{ "filter", 0 }, { "security", 50 }, { "srcnat", 100 },
 	};
 	uint64_t v;
 	size_t i;
@@ -265,8 +272,9 @@ static int base_parse(const char *val, int family, struct base *ret, const char 
 		*ret = b;
 		return 0;
 	}
-	if (sscanf(val, "type %15[a-z] hook %15[a-z] priority %15[a-z0-9-] ;%n", b.type, hook,
-		   prio, &n) != 3 || !n)
+	if (sscanf(val, "type %15[a-z] hook %15[a-z] priority %15[a-z0-9-] ;%n", b.type, hook, prio,
+		   &n) != 3 ||
+	    !n)
 		return -EINVAL;
 	s = val + n;
 	s += strspn(s, " ");
@@ -291,11 +299,11 @@ static int base_parse(const char *val, int family, struct base *ret, const char 
 static bool base_equal(const struct base *a, const struct base *b)
 {
 	return a->is == b->is && !strcmp(a->type, b->type) && a->hook == b->hook &&
-		a->policy == b->policy && a->prio == b->prio;
+	       a->policy == b->policy && a->prio == b->prio;
 }
 
-static void put_chain(struct tx *t, uint16_t type, const struct nft_table_name *n,
-		      const char *name, const struct base *b)
+static void put_chain(struct tx *t, uint16_t type, const struct nft_table_name *n, const char *name,
+		      const struct base *b)
 {
 	struct nftnl_chain *x = nftnl_chain_alloc();
 
@@ -311,8 +319,8 @@ static void put_chain(struct tx *t, uint16_t type, const struct nft_table_name *
 		nftnl_chain_set_s32(x, NFTNL_CHAIN_PRIO, b->prio);
 		nftnl_chain_set_u32(x, NFTNL_CHAIN_POLICY, b->policy);
 	}
-	nftnl_chain_nlmsg_build_payload(hdr(t, type, n->family,
-					    type == NFT_MSG_NEWCHAIN ? NLM_F_CREATE : 0), x);
+	nftnl_chain_nlmsg_build_payload(
+		hdr(t, type, n->family, type == NFT_MSG_NEWCHAIN ? NLM_F_CREATE : 0), x);
 	put(t);
 	nftnl_chain_free(x);
 }
@@ -410,7 +418,8 @@ struct names {
 static bool names_of(struct tx *t, const struct item *it, struct names *ret)
 {
 	t->now = it;
-	if (nft_name_parse(it->key, &ret->t, ret->name, it->kind == ITEM_ELEM ? &ret->elem : NULL) ||
+	if (nft_name_parse(it->key, &ret->t, ret->name,
+			   it->kind == ITEM_ELEM ? &ret->elem : NULL) ||
 	    !*ret->name != (it->kind == ITEM_TABLE) || (it->kind == ITEM_ELEM && !ret->elem)) {
 		tx_fail(t, -EINVAL);
 		return false;
@@ -435,10 +444,10 @@ static int spec_of_elem(struct tx *t, const struct item *elem, struct nft_spec *
 /* elements of one set, put together while they follow each other */
 struct heap {
 	struct tx *t;
-	struct nftnl_set *set;	/* owns; NULL: nothing yet */
+	struct nftnl_set *set; /* owns; NULL: nothing yet */
 	struct names n;
 	struct nft_spec spec;
-	const char *key;	/* of the first */
+	const char *key; /* of the first */
 	const struct item *first;
 	uint16_t type;
 };
@@ -495,7 +504,8 @@ static void heap_add(struct heap *h, const struct item *it)
 			return;
 		}
 	}
-	r = nft_elem_add(h->set, &h->spec, h->n.elem, h->type == NFT_MSG_NEWSETELEM ? it->val : NULL);
+	r = nft_elem_add(h->set, &h->spec, h->n.elem,
+			 h->type == NFT_MSG_NEWSETELEM ? it->val : NULL);
 	if (r)
 		tx_fail(t, r);
 }
@@ -600,7 +610,9 @@ static int both_bases(const struct step *st, int family, struct base *ret_old, s
 	const char *rules;
 
 	return base_parse(st->old->val, family, ret_old, &rules) ||
-		base_parse(st->new->val, family, ret_new, &rules) ? -EINVAL : 0;
+			       base_parse(st->new->val, family, ret_new, &rules) ?
+		       -EINVAL :
+		       0;
 }
 
 /* a base chain's hook and policy can't be changed in place */
@@ -764,7 +776,7 @@ void nft_stamp_key(const char *hash, uint32_t gen, uint8_t ret[20])
 
 	/* 32 hex digits as four words, and the generation, each as a number */
 	for (i = 0; i < 4; i++) {
-		char part[9] = {0};
+		char part[9] = { 0 };
 		uint32_t v;
 
 		memcpy(part, hash + 8 * i, 8);
@@ -777,12 +789,13 @@ void nft_stamp_key(const char *hash, uint32_t gen, uint8_t ret[20])
 static void put_stamp(struct tx *t, const char *hash, uint32_t gen)
 {
 	const struct nft_type *mark = nft_type_by_id(T_MARK);
-	struct nft_spec spec = { .field = { mark, mark, mark, mark, mark }, .n_fields = 5,
+	struct nft_spec spec = { .field = { mark, mark, mark, mark, mark },
+				 .n_fields = 5,
 				 .key_size = 20 };
 	struct nft_table_name n = { .family = NFPROTO_IPV4, .table = STAMP_TABLE };
 	struct nftnl_set *s = nft_set_make(&n, STAMP_SET, &spec, ++t->set_id);
 	struct nftnl_set_elem *el = nftnl_set_elem_alloc();
-	uint8_t key[20] = {0};
+	uint8_t key[20] = { 0 };
 
 	t->now = NULL;
 	if (strlen(hash) != 32)
@@ -797,7 +810,7 @@ static void put_stamp(struct tx *t, const char *hash, uint32_t gen)
 		put_table(t, NFT_MSG_NEWTABLE, n.family, n.table);
 		put_set_new(t, &n, s);
 		put_flush_set(t, &n, STAMP_SET);
-		nftnl_set_elem_add(s, el);	/* owns it */
+		nftnl_set_elem_add(s, el); /* owns it */
 		put_elems(t, &n, s, NFT_MSG_NEWSETELEM);
 	}
 	if (s)
@@ -839,7 +852,7 @@ static int error_cb(const struct nlmsghdr *h, void *arg)
 	size_t at = sizeof(*err);
 
 	if (h->nlmsg_seq - t->first_seq > t->n_made)
-		return MNL_CB_OK;	/* an answer to something earlier */
+		return MNL_CB_OK; /* an answer to something earlier */
 	if (!err->error) {
 		t->acked = true;
 		return MNL_CB_OK;
@@ -853,10 +866,9 @@ static int error_cb(const struct nlmsghdr *h, void *arg)
 		at += err->msg.nlmsg_len - sizeof(err->msg);
 	if (!(h->nlmsg_flags & NLM_F_ACK_TLVS) || h->nlmsg_len < NLMSG_HDRLEN + at)
 		return MNL_CB_OK;
-	mnl_attr_for_each(a, h, at)
-		if (mnl_attr_get_type(a) == NLMSGERR_ATTR_MSG)
-			snprintf(t->failed.sentence, SENTENCE_SIZE, "%.*s",
-				 (int)mnl_attr_get_payload_len(a), mnl_attr_get_str(a));
+	mnl_attr_for_each(a, h, at) if (mnl_attr_get_type(a) == NLMSGERR_ATTR_MSG)
+		snprintf(t->failed.sentence, SENTENCE_SIZE, "%.*s",
+			 (int)mnl_attr_get_payload_len(a), mnl_attr_get_str(a));
 	return MNL_CB_OK;
 }
 
@@ -866,7 +878,9 @@ static int buffers(int fd, size_t total)
 	int size = (int)(total * 4 + (1 << 18));
 
 	return setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)) ||
-		setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) ? -errno : 0;
+			       setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) ?
+		       -errno :
+		       0;
 }
 
 static int send_batch(struct tx *t)
@@ -874,8 +888,9 @@ static int send_batch(struct tx *t)
 	int fd = mnl_socket_get_fd(t->s->sock), n = nftnl_batch_iovec_len(t->b), i, r;
 	struct sockaddr_nl sa = { .nl_family = AF_NETLINK };
 	auto_free struct iovec *iov = calloc((size_t)n, sizeof(*iov));
-	struct msghdr m = { .msg_name = &sa, .msg_namelen = sizeof(sa), .msg_iov = iov,
-			    .msg_iovlen = (size_t)n };
+	struct msghdr m = {
+		.msg_name = &sa, .msg_namelen = sizeof(sa), .msg_iov = iov, .msg_iovlen = (size_t)n
+	};
 	size_t total = 0;
 
 	if (!iov)
@@ -916,7 +931,8 @@ static int refused(struct tx *t)
 	int r = t->failed.err;
 
 	if (r == -ERESTART || (r == -EAGAIN && !i))
-		return err_set(t->e, ERR_KERNEL, ESTALE, "%s: nftables were changed by another", t->ns);
+		return err_set(t->e, ERR_KERNEL, ESTALE, "%s: nftables were changed by another",
+			       t->ns);
 	if (!m || !m->it)
 		return err_set(t->e, ERR_KERNEL, -r, "%s: nftables: %s%s%s", t->ns, strerror(-r),
 			       *said ? ": " : "", said);
@@ -1008,9 +1024,8 @@ static void make_steps(struct tx *t, const struct step *steps, size_t n)
 	plan_done(&p);
 }
 
-int nft_commit(struct nft *s, const struct step *steps, size_t n,
-	       const struct program *all, const char *ns, const char *hash,
-	       struct err *e)
+int nft_commit(struct nft *s, const struct step *steps, size_t n, const struct program *all,
+	       const char *ns, const char *hash, struct err *e)
 {
 	struct tx t = { .s = s, .all = all, .ns = ns, .e = e };
 	uint32_t gen = s->gen;
@@ -1054,8 +1069,8 @@ static struct step *steps_of(const struct program *all, const char *ns, size_t *
 	return steps;
 }
 
-int nft_replace(struct nft *s, const struct program *all, const char *ns,
-		const char *hash, struct err *e)
+int nft_replace(struct nft *s, const struct program *all, const char *ns, const char *hash,
+		struct err *e)
 {
 	struct tx t = { .s = s, .all = all, .ns = ns, .e = e };
 	auto_free struct step *steps = NULL;
@@ -1086,7 +1101,7 @@ static int sock_setup(struct nft *s, int fd)
 {
 	int one = 1;
 
-	s->sock = mnl_socket_fdopen(fd);	/* owns it */
+	s->sock = mnl_socket_fdopen(fd); /* owns it */
 	if (!s->sock) {
 		close(fd);
 		return -ENOMEM;

@@ -5,19 +5,26 @@
  *
  * Rule grammar (a subset of nft(8); a rule is one line, statements in a row):
  *   match:   FIELD [. FIELD]* [!=] VALUE|@SET|{ V, V }     FIELD [& MASK] ...
- *            ranges "a-b", prefixes for addresses, ifname wildcards "eni-*"
- *   FIELD:   iifname oifname mark | meta mark | meta l4proto | meta pkttype | ip saddr | ip daddr |
- *            th sport | th dport | tcp dport | udp dport | tcp flags | icmp type | icmp code |
- *            ip protocol | ct state | ct direction | ct status | fib daddr . mark oif | fib daddr . mark oifname |
- *            fib daddr type | arp operation | arp saddr ip | ip frag-off
+ *            ranges "a-b", prefixes for addresses, ifname wildcards "eni-*" (also in
+ *            lists); flags "a,b" match any of them, "!=" takes but one
+ *   FIELD:   iifname, oifname, [meta] mark, meta l4proto, meta pkttype, ip saddr, ip daddr,
+ *            ip protocol, ip frag-off, th sport, th dport, tcp sport, tcp dport, udp sport,
+ *            udp dport, tcp flags, icmp type, icmp code, ct state, ct direction, ct status,
+ *            ct mark, fib daddr . mark oif, fib daddr . mark oifname, fib daddr type,
+ *            arp operation, arp saddr ip
+ *            (a field behind the IP header that names its protocol asks for it first, and
+ *            so must stand first in a key of several)
  *   maps:    FIELD vmap @MAP;  "meta mark & 0xffff0000 vmap @MAP"
- *   actions: accept drop return, jump C, goto C, counter, meta mark set N, meta mark set FIELD map @MAP,
- *            ct zone set N, ct mark set N, snat to A[:P-P], snat to FIELD map @MAP, dnat to FIELD map @MAP,
- *            reject with tcp reset, reject with icmp type X (NAT namespace only), ip saddr set A (rewrite, checksums fixed),
- *            limit rate over N/second burst M packets,
- *            add|update @SET { KEY [timeout Ns] [counter] [limit rate over N/second burst M packets]
- *                              [ct count over N] },
- *            comment "text" (kept as the rule's user data)
+ *   actions: accept drop return, jump C, goto C, counter, meta mark set N,
+ *            meta mark set FIELD map @MAP, ct zone set N, ct mark set N|FIELD map @MAP,
+ *            snat|dnat to A[:P[-P]] [random|fully-random|persistent],
+ *            snat|dnat to FIELD map @MAP, reject with tcp reset,
+ *            reject with icmp [type] X (NAT namespace only),
+ *            ip saddr set A|FIELD map @MAP (rewrite, checksums fixed),
+ *            limit rate [over] N/second [burst M packets], ct count [over] N,
+ *            add|update @SET { KEY [timeout Ns] [counter] [ct count [over] N]
+ *                              [limit rate [over] N/second [burst M packets]] },
+ *            comment "text" (<= 128 characters, kept as the rule's user data)
  *   dynamic KEY fields may also be constants: "mark 0x12" is written "0x12" (4 bytes, host order).
  *   "th ports": the 4 bytes of both ports as one field of type mark (network order as loaded).
  * What the grammar doesn't know is -EINVAL with the place: a rule is never sent
@@ -46,22 +53,21 @@ struct nft *nft_close(struct nft *s);
  * "all": the namespace's whole new nft items, for building references (set
  * types); borrowed.  -ESTALE: someone else committed in between (nothing done).
  */
-int nft_commit(struct nft *s, const struct step *steps, size_t n,
-	       const struct program *all, const char *ns, const char *hash,
-	       struct err *e);
+int nft_commit(struct nft *s, const struct step *steps, size_t n, const struct program *all,
+	       const char *ns, const char *hash, struct err *e);
 /* replaces every table of ours (those in "all", and "ip vpclab") by "all", whatever
  * is there, deletes tables of others, in one transaction */
-int nft_replace(struct nft *s, const struct program *all, const char *ns,
-		const char *hash, struct err *e);
+int nft_replace(struct nft *s, const struct program *all, const char *ns, const char *hash,
+		struct err *e);
 /* 1: the stamp is there, equals "hash" and the generation is the kernel's; 0: not; -errno */
 int nft_adoptable(struct nft *s, const char *hash);
 
 /* readers of dynamic sets: "fn" per element, key bytes as in the kernel (each
  * field padded to 4), packets/bytes of its counter (0 without) */
-typedef void (*nft_elem_fn)(const void *key, size_t size, uint64_t packets,
-			    uint64_t bytes, void *arg);
-int nft_each_elem(struct nft *s, const char *family_table, const char *set,
-		  nft_elem_fn fn, void *arg);
+typedef void (*nft_elem_fn)(const void *key, size_t size, uint64_t packets, uint64_t bytes,
+			    void *arg);
+int nft_each_elem(struct nft *s, const char *family_table, const char *set, nft_elem_fn fn,
+		  void *arg);
 
 /* hears commits in the namespace; nft_monitor_read(): 1 foreign, 0 ours, -errno
  * (ENOBUFS counts as foreign) */
@@ -74,9 +80,9 @@ int nft_explain_rule(const char *rule, const struct program *all, const char *ns
 
 /* connection tracking of a namespace (libnetfilter_conntrack) */
 struct nft_flow {
-	uint8_t proto;			/* IPPROTO_* */
-	uint32_t saddr, daddr;		/* host order */
-	uint16_t sport, dport;		/* host order */
+	uint8_t proto;	       /* IPPROTO_* */
+	uint32_t saddr, daddr; /* host order */
+	uint16_t sport, dport; /* host order */
 };
 /* the flow's translation there: "ret" is what leaves (source/destination after
  * NAT).  zone is searched 0 then 1; -ENOENT if not tracked */

@@ -20,7 +20,7 @@
 #include "lib/ns.h"
 #include "lib/util.h"
 
-#define CT_BUF (1 << 22)	/* a dump of many entries */
+#define CT_BUF (1 << 22) /* a dump of many entries */
 #define DUMP_TRIES 16
 #define ICMP_ECHO_REQUEST 8
 
@@ -142,9 +142,9 @@ static uint32_t addr_of(const struct nf_conntrack *ct, enum nf_conntrack_attr a)
 static void leaves(const struct nf_conntrack *ct, const struct nft_flow *in, struct nft_flow *ret)
 {
 	bool orig = addr_of(ct, ATTR_ORIG_IPV4_SRC) == in->saddr &&
-		addr_of(ct, ATTR_ORIG_IPV4_DST) == in->daddr &&
-		(in->proto == IPPROTO_ICMP || (port_of(ct, ATTR_ORIG_PORT_SRC) == in->sport &&
-					       port_of(ct, ATTR_ORIG_PORT_DST) == in->dport));
+		    addr_of(ct, ATTR_ORIG_IPV4_DST) == in->daddr &&
+		    (in->proto == IPPROTO_ICMP || (port_of(ct, ATTR_ORIG_PORT_SRC) == in->sport &&
+						   port_of(ct, ATTR_ORIG_PORT_DST) == in->dport));
 
 	*ret = *in;
 	ret->saddr = addr_of(ct, orig ? ATTR_REPL_IPV4_DST : ATTR_ORIG_IPV4_DST);
@@ -182,7 +182,7 @@ int ct_translate(int ns_fd, const struct nft_flow *in, struct nft_flow *ret)
 /* ---- forgetting ---- */
 
 struct found {
-	uint32_t addr;		/* network order */
+	uint32_t addr; /* network order */
 	struct nf_conntrack **v;
 	size_t n;
 	int err;
@@ -191,9 +191,9 @@ struct found {
 static bool has_addr(const struct nf_conntrack *ct, uint32_t addr)
 {
 	return nfct_get_attr_u32(ct, ATTR_ORIG_IPV4_SRC) == addr ||
-		nfct_get_attr_u32(ct, ATTR_ORIG_IPV4_DST) == addr ||
-		nfct_get_attr_u32(ct, ATTR_REPL_IPV4_SRC) == addr ||
-		nfct_get_attr_u32(ct, ATTR_REPL_IPV4_DST) == addr;
+	       nfct_get_attr_u32(ct, ATTR_ORIG_IPV4_DST) == addr ||
+	       nfct_get_attr_u32(ct, ATTR_REPL_IPV4_SRC) == addr ||
+	       nfct_get_attr_u32(ct, ATTR_REPL_IPV4_DST) == addr;
 }
 
 static int find_cb(const struct nlmsghdr *h, void *arg)
@@ -263,7 +263,7 @@ static int ct_delete(int fd, const struct nf_conntrack *ct, uint32_t seq)
 	r = ct_send(fd, h);
 	if (!r)
 		r = ct_recv(fd, seq, NULL, NULL);
-	return r == -ENOENT ? 0 : r;	/* ended by itself */
+	return r == -ENOENT ? 0 : r; /* ended by itself */
 }
 
 int ct_forget(int ns_fd, uint32_t addr)

@@ -79,7 +79,7 @@ void nft_words_done(struct nft_words *w)
 {
 	free(w->text);
 	free(w->w);
-	*w = (struct nft_words){0};
+	*w = (struct nft_words){ 0 };
 }
 
 bool nft_take(struct nft_words *w, const char *word)
@@ -95,12 +95,12 @@ bool nft_take(struct nft_words *w, const char *word)
 enum source { META, PAYLOAD_NET, PAYLOAD_TH, CT, FIB };
 
 struct field {
-	const char *words;	/* as in the rule, separated by one blank */
+	const char *words; /* as in the rule, separated by one blank */
 	enum source from;
-	unsigned what;		/* meta or ct key, offset, fib result */
+	unsigned what; /* meta or ct key, offset, fib result */
 	unsigned type;
-	int family;		/* NFPROTO_UNSPEC: any */
-	int l4;			/* needs this protocol */
+	int family; /* NFPROTO_UNSPEC: any */
+	int l4;	    /* needs this protocol */
 };
 
 static const struct field fields[] = {
@@ -173,7 +173,7 @@ struct nftnl_expr *nft_expr(struct nft_loader *l, const char *name)
 	struct nftnl_expr *x = nftnl_expr_alloc(name);
 
 	if (x)
-		nftnl_rule_add_expr(l->rule, x);	/* owns it */
+		nftnl_rule_add_expr(l->rule, x); /* owns it */
 	return x;
 }
 
@@ -186,7 +186,7 @@ int nft_need_l4(struct nft_loader *l, int proto)
 	if (!proto || l->l4 == proto)
 		return 0;
 	if (l->l4)
-		return -EINVAL;	/* never both */
+		return -EINVAL; /* never both */
 	x = nft_expr(l, "meta");
 	if (!x)
 		return -ENOMEM;
@@ -222,8 +222,9 @@ static int load_fib(struct nft_loader *l, const struct field *f, uint32_t reg)
 	if (!x)
 		return -ENOMEM;
 	nftnl_expr_set_u32(x, NFTNL_EXPR_FIB_RESULT, f->what);
-	nftnl_expr_set_u32(x, NFTNL_EXPR_FIB_FLAGS, NFTA_FIB_F_DADDR |
-			   (f->what == NFT_FIB_RESULT_ADDRTYPE ? 0 : NFTA_FIB_F_MARK));
+	nftnl_expr_set_u32(x, NFTNL_EXPR_FIB_FLAGS,
+			   NFTA_FIB_F_DADDR |
+				   (f->what == NFT_FIB_RESULT_ADDRTYPE ? 0 : NFTA_FIB_F_MARK));
 	nftnl_expr_set_u32(x, NFTNL_EXPR_FIB_DREG, reg);
 	l->fib = x;
 	return 0;
@@ -265,7 +266,7 @@ static int load_field(struct nft_loader *l, const struct field *f, uint32_t reg)
 static int load_mask(struct nft_loader *l, struct nft_words *w, const struct nft_type *t,
 		     uint32_t reg)
 {
-	uint8_t mask[NFT_KEY_MAX], zero[NFT_KEY_MAX] = {0};
+	uint8_t mask[NFT_KEY_MAX], zero[NFT_KEY_MAX] = { 0 };
 	const char *word;
 	char copy[64];
 	size_t len;
@@ -291,7 +292,9 @@ static int load_mask(struct nft_loader *l, struct nft_words *w, const struct nft
 	nftnl_expr_set_u32(x, NFTNL_EXPR_BITWISE_LEN, t->size);
 	nftnl_expr_set_u32(x, NFTNL_EXPR_BITWISE_OP, NFT_BITWISE_BOOL);
 	return nftnl_expr_set(x, NFTNL_EXPR_BITWISE_MASK, mask, t->size) ||
-		nftnl_expr_set(x, NFTNL_EXPR_BITWISE_XOR, zero, t->size) ? -ENOMEM : 0;
+			       nftnl_expr_set(x, NFTNL_EXPR_BITWISE_XOR, zero, t->size) ?
+		       -ENOMEM :
+		       0;
 }
 
 /* "0x3" in a dynamic key: 4 bytes, host order */
@@ -344,7 +347,7 @@ static int load_part(struct nft_loader *l, struct nft_words *w, bool dynamic, st
 
 int nft_key_load(struct nft_loader *l, struct nft_words *w, bool dynamic, struct nft_key *ret)
 {
-	struct nft_key k = {0};
+	struct nft_key k = { 0 };
 	int r;
 
 	do {

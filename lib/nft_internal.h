@@ -14,10 +14,10 @@
 
 #include "lib/nft.h"
 
-#define NFT_KEY_MAX 64		/* bytes: 16 registers of 4 */
+#define NFT_KEY_MAX 64 /* bytes: 16 registers of 4 */
 #define NFT_FIELDS_MAX 8
 #define NFT_NAME_SIZE 128
-#define NFT_ANON_MAX 8		/* unnamed sets in one rule */
+#define NFT_ANON_MAX 8 /* unnamed sets in one rule */
 
 #define STAMP_TABLE "vpclab"
 #define STAMP_SET "stamp"
@@ -27,18 +27,32 @@
 struct nft_type {
 	const char *name;
 	unsigned id;
-	unsigned size;		/* bytes */
+	unsigned size; /* bytes */
 	bool host_order;
-	bool bits;		/* a set of flags: "a,b" matches any of them */
+	bool bits; /* a set of flags: "a,b" matches any of them */
 };
 enum {
-	T_VERDICT = 1, T_INTEGER = 4, T_IPV4 = 7, T_ETHER = 9, T_ARPOP = 11, T_PROTO = 12,
-	T_SERVICE = 13, T_ICMP_TYPE = 14, T_TCP_FLAG = 15, T_MARK = 19, T_IFINDEX = 20,
-	T_CT_STATE = 26, T_CT_DIR = 27, T_CT_STATUS = 28, T_PKTTYPE = 31, T_ICMP_CODE = 32,
-	T_FIB_ADDR = 38, T_IFNAME = 41,
+	T_VERDICT = 1,
+	T_INTEGER = 4,
+	T_IPV4 = 7,
+	T_ETHER = 9,
+	T_ARPOP = 11,
+	T_PROTO = 12,
+	T_SERVICE = 13,
+	T_ICMP_TYPE = 14,
+	T_TCP_FLAG = 15,
+	T_MARK = 19,
+	T_IFINDEX = 20,
+	T_CT_STATE = 26,
+	T_CT_DIR = 27,
+	T_CT_STATUS = 28,
+	T_PKTTYPE = 31,
+	T_ICMP_CODE = 32,
+	T_FIB_ADDR = 38,
+	T_IFNAME = 41,
 };
 const struct nft_type *nft_type_by_id(unsigned id);
-const struct nft_type *nft_type_by_name(const char *name);	/* those of sets only */
+const struct nft_type *nft_type_by_name(const char *name); /* those of sets only */
 static inline unsigned nft_pad(unsigned size)
 {
 	return (size + 3) & ~3u;
@@ -54,19 +68,19 @@ int nft_value(const struct nft_type *t, const char *word, uint8_t *ret, uint8_t 
 
 /* ---- sets ---- */
 
-struct nft_spec {		/* a set's value, parsed */
+struct nft_spec { /* a set's value, parsed */
 	const struct nft_type *field[NFT_FIELDS_MAX];
-	unsigned n_fields, key_size;	/* padded */
-	const struct nft_type *data;	/* NULL: not a map of data */
-	bool verdict;			/* a map of verdicts */
+	unsigned n_fields, key_size; /* padded */
+	const struct nft_type *data; /* NULL: not a map of data */
+	bool verdict;		     /* a map of verdicts */
 	bool interval, dynamic, timeout, counter;
-	uint32_t size;			/* 0: none */
+	uint32_t size; /* 0: none */
 	uint64_t timeout_ms;
 };
 int nft_spec_parse(const char *val, struct nft_spec *ret);
 
 struct nft_table_name {
-	int family;			/* NFPROTO_* */
+	int family; /* NFPROTO_* */
 	char table[NFT_NAME_SIZE];
 };
 /* "ip vpc" and what follows: "ret_rest" is the third word, "" if there is none; of an
@@ -80,19 +94,19 @@ struct nftnl_set *nft_set_make(const struct nft_table_name *t, const char *name,
 /* appends the element "key" (with "data" unless NULL, for deletions) to "s" */
 int nft_elem_add(struct nftnl_set *s, const struct nft_spec *spec, const char *key,
 		 const char *data);
-int nft_verdict(const char *word, const char *chain, int *ret);	/* "accept", "goto" ... */
+int nft_verdict(const char *word, const char *chain, int *ret); /* "accept", "goto" ... */
 
 /* ---- rules ---- */
 
 struct nft_rule {
-	struct nftnl_rule *rule;	/* owns */
-	struct nftnl_set *anon[NFT_ANON_MAX];	/* owns; with their elements */
+	struct nftnl_rule *rule;	      /* owns */
+	struct nftnl_set *anon[NFT_ANON_MAX]; /* owns; with their elements */
 	size_t n_anon;
 };
 struct nft_env {
-	const struct program *all;	/* borrows: where sets' types are found */
+	const struct program *all; /* borrows: where sets' types are found */
 	const char *ns;
-	uint32_t *set_id;		/* last number given in this transaction */
+	uint32_t *set_id; /* last number given in this transaction */
 };
 /* "chain" may be "" when only explained */
 int nft_rule_build(const struct nft_env *env, const struct nft_table_name *t, const char *chain,
@@ -101,9 +115,9 @@ void nft_rule_done(struct nft_rule *r);
 
 /* ---- fields: what a rule can look at ---- */
 
-struct nft_words {		/* a line, cut up; words borrow from "text" */
+struct nft_words { /* a line, cut up; words borrow from "text" */
 	char *text;
-	char **w;		/* w[n] is NULL */
+	char **w; /* w[n] is NULL */
 	size_t n, at;
 };
 int nft_words_split(const char *line, struct nft_words *ret);
@@ -114,18 +128,18 @@ static inline const char *nft_peek(const struct nft_words *w, size_t ahead)
 }
 bool nft_take(struct nft_words *w, const char *word);
 
-struct nft_key {		/* one or several fields in registers, from the first on */
+struct nft_key { /* one or several fields in registers, from the first on */
 	const struct nft_type *field[NFT_FIELDS_MAX];
-	bool any[NFT_FIELDS_MAX];	/* a constant: fits any type of its size */
-	unsigned n, size;		/* padded */
-	bool masked;			/* the last field was "& M" */
-	bool present;			/* "fib ... oif": may be asked for "missing" */
+	bool any[NFT_FIELDS_MAX]; /* a constant: fits any type of its size */
+	unsigned n, size;	  /* padded */
+	bool masked;		  /* the last field was "& M" */
+	bool present;		  /* "fib ... oif": may be asked for "missing" */
 };
 struct nft_loader {
 	struct nftnl_rule *rule;
 	int family;
-	int l4;				/* protocol that the rule has made sure of, 0: none */
-	struct nftnl_expr *fib;		/* the last "fib ... oif" */
+	int l4;			/* protocol that the rule has made sure of, 0: none */
+	struct nftnl_expr *fib; /* the last "fib ... oif" */
 };
 #define NFT_REG_OF(off) (NFT_REG32_00 + (off) / 4)
 
@@ -141,13 +155,12 @@ int nft_need_l4(struct nft_loader *l, int proto);
 struct mnl_socket;
 struct nft {
 	struct mnl_socket *sock;
-	uint32_t gen;		/* that the next commit expects */
+	uint32_t gen; /* that the next commit expects */
 	uint32_t seq;
 };
 int nft_gen_read(struct nft *s, uint32_t *ret);
 /* names of all tables: "fn" gets the family's number */
-int nft_tables_each(struct nft *s, int (*fn)(int family, const char *table, void *arg),
-		    void *arg);
+int nft_tables_each(struct nft *s, int (*fn)(int family, const char *table, void *arg), void *arg);
 bool nft_port_is_ours(uint32_t port);
 int nft_port_add(uint32_t port);
 void nft_stamp_key(const char *hash, uint32_t gen, uint8_t ret[20]);

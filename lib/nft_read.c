@@ -127,9 +127,8 @@ static int gen_cb(const struct nlmsghdr *h, void *arg)
 {
 	const struct nlattr *a;
 
-	mnl_attr_for_each(a, h, sizeof(struct nfgenmsg))
-		if (mnl_attr_get_type(a) == NFTA_GEN_ID)
-			*(uint32_t *)arg = ntohl(mnl_attr_get_u32(a));
+	mnl_attr_for_each(a, h, sizeof(struct nfgenmsg)) if (mnl_attr_get_type(a) == NFTA_GEN_ID) *
+		(uint32_t *)arg = ntohl(mnl_attr_get_u32(a));
 	return MNL_CB_OK;
 }
 
@@ -151,7 +150,10 @@ int nft_gen_read(struct nft *s, uint32_t *ret)
 /* ---- tables ---- */
 
 struct table_list {
-	struct { int family; char name[NFT_NAME_SIZE]; } *v;
+	struct {
+		int family;
+		char name[NFT_NAME_SIZE];
+	} * v;
 	size_t n;
 	int err;
 };
@@ -191,7 +193,7 @@ int nft_tables_each(struct nft *s, int (*fn)(int family, const char *table, void
 {
 	char buf[256] __attribute__((aligned(8)));
 	struct nlmsghdr *h = nftnl_nlmsg_build_hdr(buf, NFT_MSG_GETTABLE, AF_UNSPEC, NLM_F_DUMP, 0);
-	struct table_list l = {0};
+	struct table_list l = { 0 };
 	size_t i;
 	int r = request(s, h, table_cb, table_again, &l);
 
@@ -206,7 +208,7 @@ int nft_tables_each(struct nft *s, int (*fn)(int family, const char *table, void
 /* ---- elements ---- */
 
 struct elem_list {
-	struct nftnl_set *set;	/* libnftnl adds what each message brings */
+	struct nftnl_set *set; /* libnftnl adds what each message brings */
 	int err;
 };
 
@@ -233,8 +235,8 @@ static int elems_read(struct nft *s, const struct nft_table_name *t, const char 
 		      struct nftnl_set **ret)
 {
 	char buf[1024] __attribute__((aligned(8)));
-	struct nlmsghdr *h = nftnl_nlmsg_build_hdr(buf, NFT_MSG_GETSETELEM, (uint16_t)t->family,
-						   NLM_F_DUMP, 0);
+	struct nlmsghdr *h =
+		nftnl_nlmsg_build_hdr(buf, NFT_MSG_GETSETELEM, (uint16_t)t->family, NLM_F_DUMP, 0);
 	struct elem_list l = { .set = nftnl_set_alloc() };
 	int r;
 
@@ -277,7 +279,7 @@ struct each {
 static int each_cb(struct nftnl_set_elem *el, void *arg)
 {
 	struct each *ea = arg;
-	struct counter c = {0};
+	struct counter c = { 0 };
 	uint32_t size;
 	const void *key = nftnl_set_elem_get(el, NFTNL_SET_ELEM_KEY, &size);
 
@@ -289,8 +291,8 @@ static int each_cb(struct nftnl_set_elem *el, void *arg)
 	return 0;
 }
 
-int nft_each_elem(struct nft *s, const char *family_table, const char *set,
-		  nft_elem_fn fn, void *arg)
+int nft_each_elem(struct nft *s, const char *family_table, const char *set, nft_elem_fn fn,
+		  void *arg)
 {
 	struct nft_table_name t;
 	struct each ea = { .fn = fn, .arg = arg };
@@ -327,7 +329,7 @@ static void stamp_cb(const void *key, size_t size, uint64_t packets, uint64_t by
 
 int nft_adoptable(struct nft *s, const char *hash)
 {
-	struct stamp st = {0};
+	struct stamp st = { 0 };
 	uint32_t gen;
 	int r;
 
@@ -350,10 +352,11 @@ int nft_adoptable(struct nft *s, const char *hash)
 
 int nft_monitor_open(int ns_fd)
 {
-	struct sockaddr_nl sa = { .nl_family = AF_NETLINK, .nl_groups = 1u << (NFNLGRP_NFTABLES - 1) };
+	struct sockaddr_nl sa = { .nl_family = AF_NETLINK,
+				  .nl_groups = 1u << (NFNLGRP_NFTABLES - 1) };
 	int size = MONITOR_BUF, r;
-	auto_close int fd = ns_socket(ns_fd, AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK,
-				      NETLINK_NETFILTER);
+	auto_close int fd =
+		ns_socket(ns_fd, AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK, NETLINK_NETFILTER);
 
 	if (fd < 0)
 		return fd;

@@ -24,7 +24,7 @@
 #include "lib/nft_internal.h"
 #include "lib/util.h"
 
-#define COMMENT_MAX 128		/* nft(8)'s own limit */
+#define COMMENT_MAX 128 /* nft(8)'s own limit */
 #define IP_SUM_OFFSET 10
 
 struct maker {
@@ -33,7 +33,7 @@ struct maker {
 	struct nft_loader l;
 	struct nft_words w;
 	struct nft_rule *out;
-	const char *why;	/* NULL: a word is wrong */
+	const char *why; /* NULL: a word is wrong */
 };
 
 static int because(struct maker *m, const char *why)
@@ -83,7 +83,7 @@ static int key_fits(struct maker *m, const struct nft_spec *sp, const struct nft
 		return because(m, "the set has another number of fields");
 	for (i = 0; i < k->n; i++)
 		if (k->any[i] ? sp->field[i]->size != k->field[i]->size :
-		    sp->field[i] != k->field[i])
+				sp->field[i] != k->field[i])
 			return because(m, "the set has other types");
 	return 0;
 }
@@ -187,7 +187,9 @@ static int add_and(struct maker *m, const uint8_t *mask, uint32_t size)
 	nftnl_expr_set_u32(x, NFTNL_EXPR_BITWISE_LEN, size);
 	nftnl_expr_set_u32(x, NFTNL_EXPR_BITWISE_OP, NFT_BITWISE_BOOL);
 	return nftnl_expr_set(x, NFTNL_EXPR_BITWISE_MASK, mask, size) ||
-		nftnl_expr_set(x, NFTNL_EXPR_BITWISE_XOR, zero, size) ? -ENOMEM : 0;
+			       nftnl_expr_set(x, NFTNL_EXPR_BITWISE_XOR, zero, size) ?
+		       -ENOMEM :
+		       0;
 }
 
 /* "ct state established,related": any of the bits; "!= new": not just this one */
@@ -222,7 +224,9 @@ static int match_range(struct maker *m, const struct nft_type *t, const uint8_t 
 	nftnl_expr_set_u32(x, NFTNL_EXPR_RANGE_SREG, NFT_REG32_00);
 	nftnl_expr_set_u32(x, NFTNL_EXPR_RANGE_OP, NFT_RANGE_NEQ);
 	return nftnl_expr_set(x, NFTNL_EXPR_RANGE_FROM_DATA, lo, t->size) ||
-		nftnl_expr_set(x, NFTNL_EXPR_RANGE_TO_DATA, hi, t->size) ? -ENOMEM : 0;
+			       nftnl_expr_set(x, NFTNL_EXPR_RANGE_TO_DATA, hi, t->size) ?
+		       -ENOMEM :
+		       0;
 }
 
 /* an address's prefix, which nft(8) shows as one only if it is masked */
@@ -232,7 +236,7 @@ static int match_prefix(struct maker *m, const uint8_t *lo, const uint8_t *hi, b
 	int i, r;
 
 	for (i = 0; i < 4; i++)
-		mask[i] = (uint8_t)~(lo[i] ^ hi[i]);
+		mask[i] = (uint8_t) ~(lo[i] ^ hi[i]);
 	r = add_and(m, mask, sizeof(mask));
 	return r ? r : add_cmp(m, inverted ? NFT_CMP_NEQ : NFT_CMP_EQ, lo, sizeof(mask));
 }
@@ -249,7 +253,7 @@ static int match_one(struct maker *m, const struct nft_key *k, bool inverted)
 		/* another question to the same table: is there a device at all? */
 		nftnl_expr_set_u32(m->l.fib, NFTNL_EXPR_FIB_FLAGS,
 				   nftnl_expr_get_u32(m->l.fib, NFTNL_EXPR_FIB_FLAGS) |
-				   NFTA_FIB_F_PRESENT);
+					   NFTA_FIB_F_PRESENT);
 		m->w.at++;
 		memset(lo, 0, sizeof(uint32_t));
 		lo[htonl(1) == 1 ? 3 : 0] = !strcmp(v, "exists");
@@ -300,7 +304,8 @@ static bool anon_ranges(struct maker *m, const struct nft_type *t)
 
 static int match_anon(struct maker *m, const struct nft_key *k, bool inverted)
 {
-	struct nft_spec sp = { .n_fields = 1, .field = { k->field[0] },
+	struct nft_spec sp = { .n_fields = 1,
+			       .field = { k->field[0] },
 			       .key_size = nft_pad(k->field[0]->size) };
 	struct nftnl_set *s;
 	uint32_t id;
@@ -317,8 +322,9 @@ static int match_anon(struct maker *m, const struct nft_key *k, bool inverted)
 	if (!s)
 		return -ENOMEM;
 	m->out->anon[m->out->n_anon++] = s;
-	nftnl_set_set_u32(s, NFTNL_SET_FLAGS, nftnl_set_get_u32(s, NFTNL_SET_FLAGS) |
-			  NFT_SET_ANONYMOUS | NFT_SET_CONSTANT);
+	nftnl_set_set_u32(s, NFTNL_SET_FLAGS,
+			  nftnl_set_get_u32(s, NFTNL_SET_FLAGS) | NFT_SET_ANONYMOUS |
+				  NFT_SET_CONSTANT);
 	if (anon_elems(m, s, &sp))
 		return -EINVAL;
 	return add_lookup(m, "__set%d", id, -1, inverted);
@@ -333,7 +339,7 @@ static int do_match(struct maker *m, const struct nft_key *k)
 		return match_vmap(m, k);
 	inverted = take(m, "!=");
 	if (!inverted)
-		(void)take(m, "==");	/* may be left out */
+		(void)take(m, "=="); /* may be left out */
 	if (*word(m) == '@')
 		return match_set(m, k, inverted);
 	if (take(m, "{"))
@@ -355,7 +361,8 @@ static int do_match(struct maker *m, const struct nft_key *k)
 static int num(const char *s, uint64_t max, uint64_t *ret)
 {
 	return strlen(s) && strspn(s, "0123456789") == strlen(s) && !parse_u64(s, 0, max, ret) ?
-		0 : -EINVAL;
+		       0 :
+		       -EINVAL;
 }
 
 static int add_verdict(struct maker *m, int v, const char *chain)
@@ -537,7 +544,7 @@ static int st_nat(struct maker *m)
 	uint32_t flags;
 	int ports, r;
 
-	(void)take(m, "ip");	/* nft(8) writes "snat ip to" in other families */
+	(void)take(m, "ip"); /* nft(8) writes "snat ip to" in other families */
 	if (!take(m, "to") || m->t->family != NFPROTO_IPV4)
 		return -EINVAL;
 	r = load_nat_target(m, &ports);
@@ -562,7 +569,7 @@ static int st_nat(struct maker *m)
 /* reject with tcp reset | reject with icmp [type] CODE */
 static int st_reject(struct maker *m)
 {
-	uint8_t code[NFT_KEY_MAX] = {0};
+	uint8_t code[NFT_KEY_MAX] = { 0 };
 	struct nftnl_expr *x;
 	bool reset;
 	int r = 0;
@@ -584,8 +591,8 @@ static int st_reject(struct maker *m)
 	x = r ? NULL : expr(m, "reject");
 	if (!x)
 		return r ? r : -ENOMEM;
-	nftnl_expr_set_u32(x, NFTNL_EXPR_REJECT_TYPE, reset ? NFT_REJECT_TCP_RST :
-			   NFT_REJECT_ICMP_UNREACH);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_REJECT_TYPE,
+			   reset ? NFT_REJECT_TCP_RST : NFT_REJECT_ICMP_UNREACH);
 	nftnl_expr_set_u8(x, NFTNL_EXPR_REJECT_CODE, code[0]);
 	return 0;
 }
@@ -593,8 +600,14 @@ static int st_reject(struct maker *m)
 /* N/second */
 static int rate(const char *w, uint64_t *ret_n, uint64_t *ret_unit)
 {
-	static const struct { const char *name; uint64_t s; } units[] = {
-		{ "second", 1 }, { "minute", 60 }, { "hour", 3600 }, { "day", 86400 },
+	static const struct {
+		const char *name;
+		uint64_t s;
+	} units[] = {
+		{ "second", 1 },
+		{ "minute", 60 },
+		{ "hour", 3600 },
+		{ "day", 86400 },
 	};
 	char n[24];
 	size_t len = strcspn(w, "/"), i;
@@ -617,7 +630,7 @@ static int rate(const char *w, uint64_t *ret_n, uint64_t *ret_unit)
 /* limit rate [over] N/second [burst M packets], behind "limit" */
 static int fill_limit(struct maker *m, struct nftnl_expr *x)
 {
-	uint64_t n, unit, burst = 5;	/* nft(8)'s default */
+	uint64_t n, unit, burst = 5; /* nft(8)'s default */
 	bool over;
 
 	if (!take(m, "rate"))
@@ -693,7 +706,7 @@ static int dyn_expr(struct maker *m, struct nftnl_expr *dyn)
 		nftnl_expr_free(x);
 		return r;
 	}
-	nftnl_expr_add_expr(dyn, NFTNL_EXPR_DYNSET_EXPRESSIONS, x);	/* owns it */
+	nftnl_expr_add_expr(dyn, NFTNL_EXPR_DYNSET_EXPRESSIONS, x); /* owns it */
 	return 1;
 }
 
@@ -743,8 +756,8 @@ static int st_dynset(struct maker *m)
 	if (!x)
 		return r == -ENOENT ? -EINVAL : r ? r : -ENOMEM;
 	nftnl_expr_set_u32(x, NFTNL_EXPR_DYNSET_SREG_KEY, NFT_REG32_00);
-	nftnl_expr_set_u32(x, NFTNL_EXPR_DYNSET_OP, update ? NFT_DYNSET_OP_UPDATE :
-			   NFT_DYNSET_OP_ADD);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_DYNSET_OP,
+			   update ? NFT_DYNSET_OP_UPDATE : NFT_DYNSET_OP_ADD);
 	if (nftnl_expr_set_str(x, NFTNL_EXPR_DYNSET_SET_NAME, name + 1))
 		return -ENOMEM;
 	r = dyn_timeout(m, x);
@@ -775,8 +788,10 @@ static int st_comment(struct maker *m)
 	if (!u)
 		return -ENOMEM;
 	r = nftnl_udata_put_strz(u, NFTNL_UDATA_RULE_COMMENT, text) &&
-		!nftnl_rule_set_data(m->out->rule, NFTNL_RULE_USERDATA, nftnl_udata_buf_data(u),
-				     nftnl_udata_buf_len(u)) ? 0 : -ENOMEM;
+			    !nftnl_rule_set_data(m->out->rule, NFTNL_RULE_USERDATA,
+						 nftnl_udata_buf_data(u), nftnl_udata_buf_len(u)) ?
+		    0 :
+		    -ENOMEM;
 	nftnl_udata_buf_free(u);
 	return r;
 }
@@ -841,7 +856,9 @@ static int rule_alloc(struct maker *m, const char *chain)
 	m->out->rule = m->l.rule = r;
 	nftnl_rule_set_u32(r, NFTNL_RULE_FAMILY, (uint32_t)m->t->family);
 	return nftnl_rule_set_str(r, NFTNL_RULE_TABLE, m->t->table) ||
-		nftnl_rule_set_str(r, NFTNL_RULE_CHAIN, chain) ? -ENOMEM : 0;
+			       nftnl_rule_set_str(r, NFTNL_RULE_CHAIN, chain) ?
+		       -ENOMEM :
+		       0;
 }
 
 /* where it went wrong: the words up to there */
@@ -864,7 +881,7 @@ static int refuse(struct maker *m, const char *text, int r, struct err *e)
 int nft_rule_build(const struct nft_env *env, const struct nft_table_name *t, const char *chain,
 		   const char *text, struct nft_rule *ret, struct err *e)
 {
-	struct nft_rule out = {0};
+	struct nft_rule out = { 0 };
 	struct maker m = { .env = env, .t = t, .out = &out, .l = { .family = t->family } };
 	int r = nft_words_split(text, &m.w);
 
@@ -891,7 +908,7 @@ void nft_rule_done(struct nft_rule *r)
 		nftnl_set_free(r->anon[--r->n_anon]);
 	if (r->rule)
 		nftnl_rule_free(r->rule);
-	*r = (struct nft_rule){0};
+	*r = (struct nft_rule){ 0 };
 }
 
 /* ---- for readers ---- */

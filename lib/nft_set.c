@@ -27,8 +27,8 @@
 #define WORD_MAX 256
 /* what nft(8) gives a dynamic set without a size */
 #define DYNAMIC_SIZE 65535
-#define VERDICT_SIZE 16	/* the kernel wants no other */
-enum { ORDER_HOST = 1, ORDER_BIG = 2 };	/* nft(8)'s enum byteorder */
+#define VERDICT_SIZE 16			/* the kernel wants no other */
+enum { ORDER_HOST = 1, ORDER_BIG = 2 }; /* nft(8)'s enum byteorder */
 
 /* ---- types ---- */
 
@@ -79,34 +79,67 @@ struct word {
 	uint32_t val;
 };
 static const struct word words[] = {
-	{ T_PROTO, "icmp", IPPROTO_ICMP }, { T_PROTO, "tcp", IPPROTO_TCP },
-	{ T_PROTO, "udp", IPPROTO_UDP }, { T_PROTO, "igmp", IPPROTO_IGMP },
-	{ T_PROTO, "gre", IPPROTO_GRE }, { T_PROTO, "esp", IPPROTO_ESP },
-	{ T_PROTO, "ah", IPPROTO_AH }, { T_PROTO, "sctp", IPPROTO_SCTP },
-	{ T_ARPOP, "request", 1 }, { T_ARPOP, "reply", 2 },
-	{ T_ICMP_TYPE, "echo-reply", 0 }, { T_ICMP_TYPE, "destination-unreachable", 3 },
-	{ T_ICMP_TYPE, "redirect", 5 }, { T_ICMP_TYPE, "echo-request", 8 },
-	{ T_ICMP_TYPE, "time-exceeded", 11 }, { T_ICMP_TYPE, "parameter-problem", 12 },
-	{ T_ICMP_TYPE, "timestamp-request", 13 }, { T_ICMP_TYPE, "timestamp-reply", 14 },
-	{ T_ICMP_CODE, "net-unreachable", 0 }, { T_ICMP_CODE, "host-unreachable", 1 },
-	{ T_ICMP_CODE, "prot-unreachable", 2 }, { T_ICMP_CODE, "port-unreachable", 3 },
-	{ T_ICMP_CODE, "frag-needed", 4 }, { T_ICMP_CODE, "net-prohibited", 9 },
-	{ T_ICMP_CODE, "host-prohibited", 10 }, { T_ICMP_CODE, "admin-prohibited", 13 },
-	{ T_TCP_FLAG, "fin", 1 }, { T_TCP_FLAG, "syn", 2 }, { T_TCP_FLAG, "rst", 4 },
-	{ T_TCP_FLAG, "psh", 8 }, { T_TCP_FLAG, "ack", 16 }, { T_TCP_FLAG, "urg", 32 },
-	{ T_TCP_FLAG, "ecn", 64 }, { T_TCP_FLAG, "cwr", 128 },
-	{ T_CT_STATE, "invalid", 1 }, { T_CT_STATE, "established", 2 },
-	{ T_CT_STATE, "related", 4 }, { T_CT_STATE, "new", 8 }, { T_CT_STATE, "untracked", 64 },
-	{ T_CT_DIR, "original", 0 }, { T_CT_DIR, "reply", 1 },
-	{ T_CT_STATUS, "expected", 1 }, { T_CT_STATUS, "seen-reply", 2 },
-	{ T_CT_STATUS, "assured", 4 }, { T_CT_STATUS, "confirmed", 8 },
-	{ T_CT_STATUS, "snat", 16 }, { T_CT_STATUS, "dnat", 32 }, { T_CT_STATUS, "dying", 512 },
-	{ T_PKTTYPE, "host", 0 }, { T_PKTTYPE, "unicast", 0 }, { T_PKTTYPE, "broadcast", 1 },
-	{ T_PKTTYPE, "multicast", 2 }, { T_PKTTYPE, "other", 3 },
-	{ T_FIB_ADDR, "unicast", 1 }, { T_FIB_ADDR, "local", 2 },
-	{ T_FIB_ADDR, "broadcast", 3 }, { T_FIB_ADDR, "anycast", 4 },
-	{ T_FIB_ADDR, "multicast", 5 }, { T_FIB_ADDR, "blackhole", 6 },
-	{ T_FIB_ADDR, "unreachable", 7 }, { T_FIB_ADDR, "prohibit", 8 },
+	{ T_PROTO, "icmp", IPPROTO_ICMP },
+	{ T_PROTO, "tcp", IPPROTO_TCP },
+	{ T_PROTO, "udp", IPPROTO_UDP },
+	{ T_PROTO, "igmp", IPPROTO_IGMP },
+	{ T_PROTO, "gre", IPPROTO_GRE },
+	{ T_PROTO, "esp", IPPROTO_ESP },
+	{ T_PROTO, "ah", IPPROTO_AH },
+	{ T_PROTO, "sctp", IPPROTO_SCTP },
+	{ T_ARPOP, "request", 1 },
+	{ T_ARPOP, "reply", 2 },
+	{ T_ICMP_TYPE, "echo-reply", 0 },
+	{ T_ICMP_TYPE, "destination-unreachable", 3 },
+	{ T_ICMP_TYPE, "redirect", 5 },
+	{ T_ICMP_TYPE, "echo-request", 8 },
+	{ T_ICMP_TYPE, "time-exceeded", 11 },
+	{ T_ICMP_TYPE, "parameter-problem", 12 },
+	{ T_ICMP_TYPE, "timestamp-request", 13 },
+	{ T_ICMP_TYPE, "timestamp-reply", 14 },
+	{ T_ICMP_CODE, "net-unreachable", 0 },
+	{ T_ICMP_CODE, "host-unreachable", 1 },
+	{ T_ICMP_CODE, "prot-unreachable", 2 },
+	{ T_ICMP_CODE, "port-unreachable", 3 },
+	{ T_ICMP_CODE, "frag-needed", 4 },
+	{ T_ICMP_CODE, "net-prohibited", 9 },
+	{ T_ICMP_CODE, "host-prohibited", 10 },
+	{ T_ICMP_CODE, "admin-prohibited", 13 },
+	{ T_TCP_FLAG, "fin", 1 },
+	{ T_TCP_FLAG, "syn", 2 },
+	{ T_TCP_FLAG, "rst", 4 },
+	{ T_TCP_FLAG, "psh", 8 },
+	{ T_TCP_FLAG, "ack", 16 },
+	{ T_TCP_FLAG, "urg", 32 },
+	{ T_TCP_FLAG, "ecn", 64 },
+	{ T_TCP_FLAG, "cwr", 128 },
+	{ T_CT_STATE, "invalid", 1 },
+	{ T_CT_STATE, "established", 2 },
+	{ T_CT_STATE, "related", 4 },
+	{ T_CT_STATE, "new", 8 },
+	{ T_CT_STATE, "untracked", 64 },
+	{ T_CT_DIR, "original", 0 },
+	{ T_CT_DIR, "reply", 1 },
+	{ T_CT_STATUS, "expected", 1 },
+	{ T_CT_STATUS, "seen-reply", 2 },
+	{ T_CT_STATUS, "assured", 4 },
+	{ T_CT_STATUS, "confirmed", 8 },
+	{ T_CT_STATUS, "snat", 16 },
+	{ T_CT_STATUS, "dnat", 32 },
+	{ T_CT_STATUS, "dying", 512 },
+	{ T_PKTTYPE, "host", 0 },
+	{ T_PKTTYPE, "unicast", 0 },
+	{ T_PKTTYPE, "broadcast", 1 },
+	{ T_PKTTYPE, "multicast", 2 },
+	{ T_PKTTYPE, "other", 3 },
+	{ T_FIB_ADDR, "unicast", 1 },
+	{ T_FIB_ADDR, "local", 2 },
+	{ T_FIB_ADDR, "broadcast", 3 },
+	{ T_FIB_ADDR, "anycast", 4 },
+	{ T_FIB_ADDR, "multicast", 5 },
+	{ T_FIB_ADDR, "blackhole", 6 },
+	{ T_FIB_ADDR, "unreachable", 7 },
+	{ T_FIB_ADDR, "prohibit", 8 },
 };
 
 static int number(const char *s, uint64_t max, uint64_t *ret)
@@ -115,8 +148,8 @@ static int number(const char *s, uint64_t max, uint64_t *ret)
 	const char *digits = hex ? s + 2 : s;
 	char *end;
 
-	if (!*digits || strspn(digits, hex ? "0123456789abcdefABCDEF" : "0123456789") !=
-	    strlen(digits))
+	if (!*digits ||
+	    strspn(digits, hex ? "0123456789abcdefABCDEF" : "0123456789") != strlen(digits))
 		return -EINVAL;
 	errno = 0;
 	*ret = strtoull(digits, &end, hex ? 16 : 10);
@@ -186,8 +219,9 @@ static int ether(const char *w, uint8_t *ret)
 	unsigned b[6], i;
 	int n = 0;
 
-	if (sscanf(w, "%2x:%2x:%2x:%2x:%2x:%2x%n", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5],
-		   &n) != 6 || w[n] || n != 17)
+	if (sscanf(w, "%2x:%2x:%2x:%2x:%2x:%2x%n", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5], &n) !=
+		    6 ||
+	    w[n] || n != 17)
 		return -EINVAL;
 	for (i = 0; i < 6; i++)
 		ret[i] = (uint8_t)b[i];
@@ -386,7 +420,7 @@ static int spec_part(struct nft_spec *sp, char *s)
 int nft_spec_parse(const char *val, struct nft_spec *ret)
 {
 	auto_free char *copy = strdup(val);
-	struct nft_spec sp = {0};
+	struct nft_spec sp = { 0 };
 	char *save = NULL, *s;
 
 	if (!copy)
@@ -403,9 +437,9 @@ int nft_spec_parse(const char *val, struct nft_spec *ret)
 static uint32_t spec_flag_bits(const struct nft_spec *sp)
 {
 	return (sp->interval ? NFT_SET_INTERVAL : 0) | (sp->dynamic ? NFT_SET_EVAL : 0) |
-		(sp->timeout ? NFT_SET_TIMEOUT : 0) |
-		(sp->interval && sp->n_fields > 1 ? NFT_SET_CONCAT : 0) |
-		(sp->data || sp->verdict ? NFT_SET_MAP : 0);
+	       (sp->timeout ? NFT_SET_TIMEOUT : 0) |
+	       (sp->interval && sp->n_fields > 1 ? NFT_SET_CONCAT : 0) |
+	       (sp->data || sp->verdict ? NFT_SET_MAP : 0);
 }
 
 static uint32_t spec_key_type(const struct nft_spec *sp)
@@ -431,7 +465,9 @@ static int set_udata(struct nftnl_set *s, const struct nft_spec *sp)
 	    (!sp->data || nftnl_udata_put_u32(u, NFTNL_UDATA_SET_DATABYTEORDER,
 					      sp->data->host_order ? ORDER_HOST : ORDER_BIG)))
 		r = nftnl_set_set_data(s, NFTNL_SET_USERDATA, nftnl_udata_buf_data(u),
-				       nftnl_udata_buf_len(u)) ? -ENOMEM : 0;
+				       nftnl_udata_buf_len(u)) ?
+			    -ENOMEM :
+			    0;
 	nftnl_udata_buf_free(u);
 	return r;
 }
@@ -479,8 +515,8 @@ struct nftnl_set *nft_set_make(const struct nft_table_name *t, const char *name,
 	nftnl_set_set_u32(s, NFTNL_SET_ID, id);
 	nftnl_set_set_u32(s, NFTNL_SET_FLAGS, spec_flag_bits(sp));
 	nftnl_set_set_u32(s, NFTNL_SET_KEY_TYPE, spec_key_type(sp));
-	nftnl_set_set_u32(s, NFTNL_SET_KEY_LEN, sp->n_fields > 1 ? sp->key_size :
-			  sp->field[0]->size);
+	nftnl_set_set_u32(s, NFTNL_SET_KEY_LEN,
+			  sp->n_fields > 1 ? sp->key_size : sp->field[0]->size);
 	if (nftnl_set_set_str(s, NFTNL_SET_TABLE, t->table) ||
 	    nftnl_set_set_str(s, NFTNL_SET_NAME, name) || set_shape(s, sp)) {
 		nftnl_set_free(s);
@@ -493,8 +529,12 @@ struct nftnl_set *nft_set_make(const struct nft_table_name *t, const char *name,
 
 int nft_verdict(const char *word, const char *chain, int *ret)
 {
-	static const struct { const char *name; int v; bool chain; } v[] = {
-		{ "accept", NF_ACCEPT, false }, { "drop", NF_DROP, false },
+	static const struct {
+		const char *name;
+		int v;
+		bool chain;
+	} v[] = {
+		{ "accept", NF_ACCEPT, false },	 { "drop", NF_DROP, false },
 		{ "return", NFT_RETURN, false }, { "jump", NFT_JUMP, true },
 		{ "goto", NFT_GOTO, true },
 	};
@@ -612,8 +652,7 @@ static int elem_end(struct nftnl_set *s, uint8_t *hi, unsigned size)
 	return 0;
 }
 
-int nft_elem_add(struct nftnl_set *s, const struct nft_spec *sp, const char *key,
-		 const char *data)
+int nft_elem_add(struct nftnl_set *s, const struct nft_spec *sp, const char *key, const char *data)
 {
 	uint8_t lo[NFT_KEY_MAX], hi[NFT_KEY_MAX];
 	unsigned size = sp->n_fields > 1 ? sp->key_size : sp->field[0]->size;

@@ -31,7 +31,7 @@
 /* an answer takes about 1 KiB of accounting; a dump of one part 32 KiB */
 #define RECV_BUF (1 << 20)
 #define DUMP_TRIES 16
-#define LINK_GROUP 0x7670636c	/* "vpcl": a group no one else uses in our namespaces */
+#define LINK_GROUP 0x7670636c /* "vpcl": a group no one else uses in our namespaces */
 
 /* what recv() fills: the kernel makes dump parts of at most 32 KiB */
 static char rbuf[65536] __attribute__((aligned(NLMSG_ALIGNTO)));
@@ -259,16 +259,17 @@ int nl_batch_add(struct nl_batch *b, struct nl_msg *msg, size_t step, enum nl_to
 		nlmsg_free(msg);
 		return -E2BIG;
 	}
-	b->slot[b->n++] = (struct nl_slot){ .msg = msg, .step = step, .tolerate = t,
-					    .err = -EINPROGRESS };
+	b->slot[b->n++] =
+		(struct nl_slot){ .msg = msg, .step = step, .tolerate = t, .err = -EINPROGRESS };
 	return 0;
 }
 
 static int send_iov(struct nl *s, struct iovec *iov, size_t n)
 {
 	struct sockaddr_nl sa = { .nl_family = AF_NETLINK };
-	struct msghdr mh = { .msg_name = &sa, .msg_namelen = sizeof(sa), .msg_iov = iov,
-			     .msg_iovlen = n };
+	struct msghdr mh = {
+		.msg_name = &sa, .msg_namelen = sizeof(sa), .msg_iov = iov, .msg_iovlen = n
+	};
 
 	return sendmsg(s->fd, &mh, 0) < 0 ? -errno : 0;
 }
@@ -296,7 +297,7 @@ static void read_sentence(const struct nlmsghdr *h, char *ret, size_t size)
 static bool means_gone(int err)
 {
 	return err == -ENODEV || err == -ENOENT || err == -ESRCH || err == -EADDRNOTAVAIL ||
-		err == -ENXIO;
+	       err == -ENXIO;
 }
 
 static int tolerated(const struct nl_slot *slot, int err)
@@ -341,7 +342,7 @@ static int recv_answers(struct nl *s, struct nl_batch *b, uint32_t first, size_t
 			return errno == EAGAIN ? -ENOBUFS : -errno;
 		for (h = (struct nlmsghdr *)rbuf; nlmsg_ok(h, left); h = nlmsg_next(h, &left)) {
 			if (h->nlmsg_type != NLMSG_ERROR || h->nlmsg_seq - first >= b->n)
-				continue;	/* an answer to what was given up before */
+				continue; /* an answer to what was given up before */
 			take_answer(b, h, first);
 			want--;
 		}
@@ -370,7 +371,7 @@ int nl_batch_send(struct nl *s, struct nl_batch *b)
 		h->nlmsg_flags |= NLM_F_REQUEST | NLM_F_ACK;
 		b->slot[i].err = fault_hit();
 		if (b->slot[i].err)
-			continue;	/* as the kernel would: the others go on */
+			continue; /* as the kernel would: the others go on */
 		b->slot[i].err = -EINPROGRESS;
 		iov[n++] = (struct iovec){ .iov_base = h, .iov_len = h->nlmsg_len };
 	}
@@ -492,9 +493,9 @@ static int say(const struct step *st, int r, const char *sentence, struct err *e
 	static const char *const verbs[] = { "add", "replace", "delete" };
 	const struct item *it = step_item(st);
 
-	return err_set(e, ERR_KERNEL, -r, "%s: %s %s \"%.80s\": %s%s%.150s", it->ns,
-		       verbs[st->op], item_kind_name(it->kind), it->key, strerror(-r),
-		       *sentence ? ": " : "", sentence);
+	return err_set(e, ERR_KERNEL, -r, "%s: %s %s \"%.80s\": %s%s%.150s", it->ns, verbs[st->op],
+		       item_kind_name(it->kind), it->key, strerror(-r), *sentence ? ": " : "",
+		       sentence);
 }
 
 struct apply {
@@ -507,7 +508,7 @@ struct apply {
 	void *arg;
 	struct err *e;
 	struct nl_batch own, far;
-	size_t failed;		/* first failing step; n if none */
+	size_t failed; /* first failing step; n if none */
 };
 
 static void fail_at(struct apply *a, size_t i, int r, const char *sentence)
@@ -545,7 +546,9 @@ static int far_end_same(struct apply *a, const struct item *it)
 	(void)item_arg(buf_str(&b), "index", index, sizeof(index));
 	(void)item_arg(buf_str(&b), "peer-index", peer_index, sizeof(peer_index));
 	return strtoul(index, NULL, 10) == l.peer_index &&
-		strtoul(peer_index, NULL, 10) == l.index ? 0 : -EEXIST;
+			       strtoul(peer_index, NULL, 10) == l.index ?
+		       0 :
+		       -EEXIST;
 }
 
 /* a link that is there already is fine if it is the one that was meant; 0, -EEXIST
@@ -579,7 +582,7 @@ static void settle(struct apply *a, struct nl_batch *b)
 static void flush_far(struct apply *a, struct nl *peer)
 {
 	if (peer && a->far.n) {
-		(void)nl_batch_send(peer, &a->far);	/* every slot has its result */
+		(void)nl_batch_send(peer, &a->far); /* every slot has its result */
 		settle(a, &a->far);
 	}
 	nl_batch_clear(&a->far);
@@ -624,7 +627,7 @@ static void apply_far(struct apply *a, size_t from, size_t to)
 /* a run of link deletions from "i" on; returns its end */
 static size_t apply_link_dels(struct apply *a, size_t i)
 {
-	const char *names[NL_SLICE_MAX] = {0};
+	const char *names[NL_SLICE_MAX] = { 0 };
 	size_t n = 0, k;
 	int r;
 
@@ -660,7 +663,7 @@ static size_t apply_slice(struct apply *a, size_t i)
 			break;
 		a->done[i] = true;
 	}
-	(void)nl_batch_send(a->s, &a->own);	/* every slot has its result */
+	(void)nl_batch_send(a->s, &a->own); /* every slot has its result */
 	settle(a, &a->own);
 	nl_batch_clear(&a->own);
 	apply_far(a, from, i);
@@ -680,8 +683,8 @@ static int make_room(struct apply *a, const struct item *it)
 	return r == -EEXIST ? nl_delete_links(a->s, &it->key, 1) : r;
 }
 
-size_t nl_apply(struct nl *s, const struct step *steps, size_t n, bool *done,
-		nl_ns_fd_fn ns_fd, nl_peer_fn peer, void *arg, struct err *e)
+size_t nl_apply(struct nl *s, const struct step *steps, size_t n, bool *done, nl_ns_fd_fn ns_fd,
+		nl_peer_fn peer, void *arg, struct err *e)
 {
 	struct apply *a = calloc(1, sizeof(*a));
 	size_t i = 0, ret;
@@ -692,8 +695,15 @@ size_t nl_apply(struct nl *s, const struct step *steps, size_t n, bool *done,
 			err_set(e, ERR_INTERNAL, ENOMEM, "out of memory");
 		return 0;
 	}
-	*a = (struct apply){ .s = s, .steps = steps, .n = n, .done = done, .ns_fd = ns_fd,
-			     .peer = peer, .arg = arg, .e = e, .failed = n };
+	*a = (struct apply){ .s = s,
+			     .steps = steps,
+			     .n = n,
+			     .done = done,
+			     .ns_fd = ns_fd,
+			     .peer = peer,
+			     .arg = arg,
+			     .e = e,
+			     .failed = n };
 	while (i < n && a->failed == n) {
 		if (is_link_del(&steps[i])) {
 			i = apply_link_dels(a, i);
@@ -795,14 +805,16 @@ static int counters_cb(struct nlmsghdr *h, void *arg)
 	/* attributes are aligned to 4 bytes only; older kernels know fewer fields */
 	memset(&st, 0, sizeof(st));
 	nla_memcpy(&st, a, sizeof(st));
-	*ret = (struct nl_counters){ .rx_packets = st.rx_packets, .rx_bytes = st.rx_bytes,
-				     .tx_packets = st.tx_packets, .tx_bytes = st.tx_bytes };
+	*ret = (struct nl_counters){ .rx_packets = st.rx_packets,
+				     .rx_bytes = st.rx_bytes,
+				     .tx_packets = st.tx_packets,
+				     .tx_bytes = st.tx_bytes };
 	return 0;
 }
 
 int nl_link_counters(struct nl *s, const char *name, struct nl_counters *ret)
 {
-	struct nl_counters c = {0};
+	struct nl_counters c = { 0 };
 	int r = nl_request(s, nl_msg_link_by_name(RTM_GETLINK, 0, name), counters_cb, NULL, &c);
 
 	if (!r)

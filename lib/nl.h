@@ -16,9 +16,9 @@
 
 #define NL_SLICE_MAX 128
 
-struct nl;	/* one namespace's request socket and its map of link name -> index */
+struct nl; /* one namespace's request socket and its map of link name -> index */
 int nl_open(int ns_fd, struct nl **ret, struct err *e);
-struct nl *nl_free(struct nl *s);	/* (libnl has an nl_close() of its own) */
+struct nl *nl_free(struct nl *s); /* (libnl has an nl_close() of its own) */
 /* tells the index of a link that someone else made (a peer, say); later addresses,
  * routes and neighbours on "name" need no dump.  0 or -ENOMEM */
 int nl_learn(struct nl *s, const char *name, int index);
@@ -41,8 +41,8 @@ typedef int (*nl_ns_fd_fn)(const char *ns, void *arg);
  * right ends: then its settings are written again and it is brought up.
  */
 typedef struct nl *(*nl_peer_fn)(const char *ns, void *arg);
-size_t nl_apply(struct nl *s, const struct step *steps, size_t n, bool *done,
-		nl_ns_fd_fn ns_fd, nl_peer_fn peer, void *arg, struct err *e);
+size_t nl_apply(struct nl *s, const struct step *steps, size_t n, bool *done, nl_ns_fd_fn ns_fd,
+		nl_peer_fn peer, void *arg, struct err *e);
 
 /* deletes links by name in one group request (IFLA_GROUP); gone is success */
 int nl_delete_links(struct nl *s, const char *const *names, size_t n);

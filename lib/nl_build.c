@@ -74,8 +74,8 @@ static int parse_num(const char *w, unsigned long max, uint32_t *ret)
 	unsigned long v;
 	char *end;
 
-	if (!*digits || strspn(digits, hex ? "0123456789abcdefABCDEF" : "0123456789") !=
-	    strlen(digits))
+	if (!*digits ||
+	    strspn(digits, hex ? "0123456789abcdefABCDEF" : "0123456789") != strlen(digits))
 		return -EINVAL;
 	errno = 0;
 	v = strtoul(digits, &end, hex ? 16 : 10);
@@ -93,7 +93,8 @@ static int parse_mac(const char *w, uint8_t ret[6])
 	if (strlen(w) != 17)
 		return -EINVAL;
 	for (i = 0; i < 6; i++) {
-		const char *hi = strchr(hex, w[3 * i] | 0x20), *lo = strchr(hex, w[3 * i + 1] | 0x20);
+		const char *hi = strchr(hex, w[3 * i] | 0x20),
+			   *lo = strchr(hex, w[3 * i + 1] | 0x20);
 
 		if (!hi || !lo || !*hi || !*lo || (i < 5 && w[3 * i + 2] != ':'))
 			return -EINVAL;
@@ -190,7 +191,7 @@ int nl_parse_link(const char *key, const char *val, struct nl_link *ret)
 int nl_parse_addr(const char *key, const char *val, struct nl_addr4 *ret)
 {
 	char dev[WORD_MAX], w[WORD_MAX];
-	struct nl_addr4 a = {0};
+	struct nl_addr4 a = { 0 };
 
 	if (!next_word(&key, dev) || !next_word(&key, w) || !at_end(key) || !at_end(val) ||
 	    !strchr(w, '/') || word_to(dev, a.dev, sizeof(a.dev)) ||
@@ -202,9 +203,14 @@ int nl_parse_addr(const char *key, const char *val, struct nl_addr4 *ret)
 
 static int route_type(const char *w)
 {
-	static const struct { const char *name; int type; } types[] = {
-		{ "blackhole", RTN_BLACKHOLE }, { "throw", RTN_THROW },
-		{ "unreachable", RTN_UNREACHABLE }, { "prohibit", RTN_PROHIBIT },
+	static const struct {
+		const char *name;
+		int type;
+	} types[] = {
+		{ "blackhole", RTN_BLACKHOLE },
+		{ "throw", RTN_THROW },
+		{ "unreachable", RTN_UNREACHABLE },
+		{ "prohibit", RTN_PROHIBIT },
 	};
 	size_t i;
 
@@ -282,7 +288,8 @@ static int rule_mark(struct nl_rule *ru, char *w)
 	*slash++ = '\0';
 	ru->has_mark = true;
 	return parse_num(w, UINT32_MAX, &ru->mark) || parse_num(slash, UINT32_MAX, &ru->mask) ?
-		-EINVAL : 0;
+		       -EINVAL :
+		       0;
 }
 
 static int rule_word(struct nl_rule *ru, const char *name, const char **val)
@@ -309,7 +316,7 @@ static int rule_word(struct nl_rule *ru, const char *name, const char **val)
 int nl_parse_rule(const char *key, const char *val, struct nl_rule *ret)
 {
 	char w[WORD_MAX], name[WORD_MAX];
-	struct nl_rule ru = {0};
+	struct nl_rule ru = { 0 };
 
 	if (!next_word(&key, w) || !at_end(key))
 		return -EINVAL;
@@ -328,7 +335,7 @@ int nl_parse_rule(const char *key, const char *val, struct nl_rule *ret)
 int nl_parse_neigh(const char *key, const char *val, struct nl_neigh *ret)
 {
 	char dev[WORD_MAX], a[WORD_MAX], name[WORD_MAX], mac[WORD_MAX];
-	struct nl_neigh n = {0};
+	struct nl_neigh n = { 0 };
 
 	if (!next_word(&key, dev) || !next_word(&key, a) || !at_end(key) ||
 	    !next_word(&val, name) || strcmp(name, "lladdr") || !next_word(&val, mac) ||
@@ -352,7 +359,7 @@ static int link_set_mac(struct rtnl_link *l, const uint8_t mac[6])
 
 	if (!a)
 		return -ENOMEM;
-	rtnl_link_set_addr(l, a);	/* takes a reference */
+	rtnl_link_set_addr(l, a); /* takes a reference */
 	nl_addr_put(a);
 	return 0;
 }
@@ -392,8 +399,10 @@ static struct nl_msg *msg_link_add(const struct nl_link *l, int peer_fd)
 
 static struct nl_msg *msg_link(unsigned index, const char *name, unsigned flags)
 {
-	struct ifinfomsg ifi = { .ifi_family = AF_UNSPEC, .ifi_index = (int)index,
-				 .ifi_flags = flags, .ifi_change = flags };
+	struct ifinfomsg ifi = { .ifi_family = AF_UNSPEC,
+				 .ifi_index = (int)index,
+				 .ifi_flags = flags,
+				 .ifi_change = flags };
 	struct nl_msg *m = nlmsg_alloc_simple(RTM_SETLINK, 0);
 
 	if (m && (nlmsg_append(m, &ifi, sizeof(ifi), NLMSG_ALIGNTO) < 0 ||
@@ -463,7 +472,7 @@ static int build_link(struct nl_build *bd, const struct item *it)
 	int fd = -1;
 	int r = nl_parse_link(it->key, it->val, &l);
 
-	if (r || !l.index || !l.peer_index)	/* fixed ones, so that a slice can name them */
+	if (r || !l.index || !l.peer_index) /* fixed ones, so that a slice can name them */
 		return -EINVAL;
 	if (strcmp(l.peer_ns, it->ns)) {
 		fd = bd->ns_fd(l.peer_ns, bd->arg);
@@ -530,9 +539,9 @@ static int build_addr(struct nl_build *bd, const struct item *it, bool del)
 	ra = rtnl_addr_alloc();
 	if (local && ra) {
 		rtnl_addr_set_ifindex(ra, idx);
-		rtnl_addr_set_local(ra, local);	/* takes a reference, and the length */
+		rtnl_addr_set_local(ra, local); /* takes a reference, and the length */
 		if ((del ? rtnl_addr_build_delete_request(ra, 0, &m) :
-		     rtnl_addr_build_add_request(ra, NLM_F_CREATE | NLM_F_EXCL, &m)) < 0)
+			   rtnl_addr_build_add_request(ra, NLM_F_CREATE | NLM_F_EXCL, &m)) < 0)
 			m = NULL;
 	}
 	rtnl_addr_put(ra);
@@ -563,7 +572,7 @@ static int build_neigh(struct nl_build *bd, const struct item *it, bool del)
 			rtnl_neigh_set_lladdr(rn, ll);
 		rtnl_neigh_set_state(rn, NUD_PERMANENT);
 		if ((del ? rtnl_neigh_build_delete_request(rn, 0, &m) :
-		     rtnl_neigh_build_add_request(rn, NLM_F_CREATE | NLM_F_REPLACE, &m)) < 0)
+			   rtnl_neigh_build_add_request(rn, NLM_F_CREATE | NLM_F_REPLACE, &m)) < 0)
 			m = NULL;
 	}
 	if (rn)
@@ -591,13 +600,13 @@ static int route_nexthop(struct nl_build *bd, struct rtnl_route *r, const struct
 			rtnl_route_nh_free(nh);
 			return -ENOMEM;
 		}
-		rtnl_route_nh_set_gateway(nh, via);	/* takes a reference */
+		rtnl_route_nh_set_gateway(nh, via); /* takes a reference */
 	}
 	if (rt->onlink) {
 		rtnl_route_nh_set_flags(nh, RTNH_F_ONLINK);
 		rtnl_route_set_flags(r, RTNH_F_ONLINK);
 	}
-	rtnl_route_add_nexthop(r, nh);	/* owns it */
+	rtnl_route_add_nexthop(r, nh); /* owns it */
 	return 0;
 }
 
@@ -647,7 +656,7 @@ static int build_route(struct nl_build *bd, const struct item *it, bool del)
 		return -ENOMEM;
 	r = fill_route(bd, rr, &rt, del);
 	if (!r && (del ? rtnl_route_build_del_request(rr, 0, &m) :
-		   rtnl_route_build_add_request(rr, NLM_F_CREATE | NLM_F_REPLACE, &m)) < 0)
+			 rtnl_route_build_add_request(rr, NLM_F_CREATE | NLM_F_REPLACE, &m)) < 0)
 		m = NULL;
 	rtnl_route_put(rr);
 	return r ? r : add(bd, m, del ? NL_GONE : NL_STRICT);
@@ -673,7 +682,7 @@ static struct nl_msg *msg_rule(const struct nl_rule *ru, bool del)
 	}
 	if ((!ru->iif[0] || !rtnl_rule_set_iif(r, ru->iif)) &&
 	    (del ? rtnl_rule_build_delete_request(r, 0, &m) :
-	     rtnl_rule_build_add_request(r, NLM_F_CREATE | NLM_F_EXCL, &m)) < 0)
+		   rtnl_rule_build_add_request(r, NLM_F_CREATE | NLM_F_EXCL, &m)) < 0)
 		m = NULL;
 	rtnl_rule_put(r);
 	return m;
@@ -750,6 +759,7 @@ int nl_build_step(struct nl_build *bd, const struct step *st, struct err *e)
 	/* nothing of a step that can't be built whole is sent */
 	while (bd->b->n > n)
 		nlmsg_free(bd->b->slot[--bd->b->n].msg);
-	return err_set(e, r == -ENOMEM ? ERR_INTERNAL : ERR_KERNEL, -r, "%s: %s \"%.80s\": \"%.150s\": %s",
-		       it->ns, item_kind_name(it->kind), it->key, it->val, strerror(-r));
+	return err_set(e, r == -ENOMEM ? ERR_INTERNAL : ERR_KERNEL, -r,
+		       "%s: %s \"%.80s\": \"%.150s\": %s", it->ns, item_kind_name(it->kind),
+		       it->key, it->val, strerror(-r));
 }

@@ -14,44 +14,44 @@
 
 #include "lib/nl.h"
 
-#define NL_MSGS_PER_STEP 4	/* a link: create, settings, delay, up */
+#define NL_MSGS_PER_STEP 4 /* a link: create, settings, delay, up */
 #define NL_MAP_BUCKETS 256
 
 struct nl_name {
 	char name[IFNAMSIZ];
-	int index;		/* 0: gone */
-	size_t next;		/* in its bucket, plus 1 */
+	int index;   /* 0: gone */
+	size_t next; /* in its bucket, plus 1 */
 };
 
 struct nl {
 	int fd;
 	uint32_t seq;
-	ino_t ns;		/* which namespace */
+	ino_t ns; /* which namespace */
 	struct nl_name *names;
 	size_t n_names, cap_names;
-	size_t bucket[NL_MAP_BUCKETS];	/* index in names plus 1 */
+	size_t bucket[NL_MAP_BUCKETS]; /* index in names plus 1 */
 };
 
 /* ---- a slice ---- */
 
 enum nl_tolerate {
 	NL_STRICT,
-	NL_EXISTS,		/* EEXIST means: there, and the same */
-	NL_EXISTS_IF_SAME,	/* a link: look */
-	NL_GONE,		/* any word for "isn't there" */
+	NL_EXISTS,	   /* EEXIST means: there, and the same */
+	NL_EXISTS_IF_SAME, /* a link: look */
+	NL_GONE,	   /* any word for "isn't there" */
 };
 
 struct nl_slot {
-	struct nl_msg *msg;	/* owns */
+	struct nl_msg *msg; /* owns */
 	size_t step;
 	enum nl_tolerate tolerate;
-	int err;		/* 0 or -errno; before the answer: -EINPROGRESS */
+	int err; /* 0 or -errno; before the answer: -EINPROGRESS */
 };
 
 struct nl_batch {
 	struct nl_slot slot[NL_SLICE_MAX];
 	size_t n;
-	char sentence[200];	/* the kernel's, of the first failing message */
+	char sentence[200]; /* the kernel's, of the first failing message */
 };
 
 void nl_batch_clear(struct nl_batch *b);
@@ -67,11 +67,11 @@ typedef int (*nl_answer_fn)(struct nlmsghdr *h, void *arg);
 int nl_request(struct nl *s, struct nl_msg *msg, nl_answer_fn fn, void (*again)(void *arg),
 	       void *arg);
 
-int nl_index(struct nl *s, const char *name);	/* or -ENODEV; dumps if need be */
-int nl_index_known(struct nl *s, const char *name);	/* the same without a dump */
+int nl_index(struct nl *s, const char *name);	    /* or -ENODEV; dumps if need be */
+int nl_index_known(struct nl *s, const char *name); /* the same without a dump */
 void nl_forget_name(struct nl *s, const char *name);
 void nl_forget_all(struct nl *s);
-const char *nl_name_of(struct nl *s, int index);	/* NULL */
+const char *nl_name_of(struct nl *s, int index); /* NULL */
 uint32_t nl_next_seq(struct nl *s);
 bool nl_port_is_ours(uint32_t port);
 
@@ -82,27 +82,27 @@ struct nl_link {
 	char peer_ns[200], alias[200], peer_alias[200];
 	uint8_t mac[6], peer_mac[6];
 	bool has_mac, has_peer_mac;
-	unsigned index, peer_index, mtu;	/* 0: the kernel's choice */
-	int proxy_arp;				/* -1: as inherited */
-	bool proxy_delay;			/* to be 0 */
+	unsigned index, peer_index, mtu; /* 0: the kernel's choice */
+	int proxy_arp;			 /* -1: as inherited */
+	bool proxy_delay;		 /* to be 0 */
 };
 struct nl_addr4 {
 	char dev[IFNAMSIZ];
-	uint32_t addr;				/* network order */
+	uint32_t addr; /* network order */
 	unsigned len;
 };
 struct nl_route {
-	uint32_t table, dst, via, src;		/* network order; 0: none */
+	uint32_t table, dst, via, src; /* network order; 0: none */
 	unsigned len, metric;
-	int type;				/* RTN_* */
-	char dev[IFNAMSIZ];			/* "" */
+	int type;	    /* RTN_* */
+	char dev[IFNAMSIZ]; /* "" */
 	bool onlink, scope_link;
 };
 struct nl_rule {
 	uint32_t pref, mark, mask, table;
 	bool has_mark;
-	int action;				/* FR_ACT_* */
-	char iif[IFNAMSIZ];			/* "" */
+	int action;	    /* FR_ACT_* */
+	char iif[IFNAMSIZ]; /* "" */
 };
 struct nl_neigh {
 	char dev[IFNAMSIZ];

@@ -53,7 +53,7 @@ void nl_own_link(ino_t ns, unsigned index, unsigned mtu, const uint8_t mac[6])
 
 		l = reallocarray(links, cap, sizeof(*l));
 		if (!l)
-			return;	/* costs no more than a look too many */
+			return; /* costs no more than a look too many */
 		links = l;
 		cap_links = cap;
 		l = NULL;
@@ -82,11 +82,11 @@ void nl_disown_ns(ino_t ns)
 int nl_monitor_open(int ns_fd)
 {
 	struct sockaddr_nl sa = { .nl_family = AF_NETLINK,
-		.nl_groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV4_ROUTE |
-			1u << (RTNLGRP_IPV4_RULE - 1) | RTMGRP_NEIGH };
+				  .nl_groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR |
+					       RTMGRP_IPV4_ROUTE | 1u << (RTNLGRP_IPV4_RULE - 1) |
+					       RTMGRP_NEIGH };
 	int size = MONITOR_BUF, r;
-	auto_close int fd = ns_socket(ns_fd, AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK,
-				      NETLINK_ROUTE);
+	auto_close int fd = ns_socket(ns_fd, AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK, NETLINK_ROUTE);
 
 	if (fd < 0)
 		return fd;

@@ -26,7 +26,7 @@
 struct observe {
 	struct nl *s;
 	const char *ns;
-	struct program part;	/* of the dump under way */
+	struct program part; /* of the dump under way */
 };
 
 static const char *ip_str(uint32_t a, char ret[INET_ADDRSTRLEN])
@@ -111,7 +111,7 @@ static bool same_arg(const char *a, const char *b, const char *name)
 {
 	char x[256] = "", y[256] = "";
 
-	(void)item_arg(a, name, x, sizeof(x));	/* absent is "" */
+	(void)item_arg(a, name, x, sizeof(x)); /* absent is "" */
 	(void)item_arg(b, name, y, sizeof(y));
 	return !strcmp(x, y);
 }
@@ -134,7 +134,7 @@ bool nl_link_matches(const char *observed_val, const char *program_val)
 
 	(void)item_arg(observed_val, "up", up, sizeof(up));
 	return !strcmp(up, "1") && same_arg(observed_val, program_val, "alias") &&
-		nl_link_same(observed_val, program_val);
+	       nl_link_same(observed_val, program_val);
 }
 
 /* ---- addresses ---- */
@@ -179,8 +179,7 @@ static const char *route_type_name(unsigned type)
 	}
 }
 
-static void route_val(struct observe *o, struct buf *b, const struct rtmsg *rt,
-		      struct nlattr **tb)
+static void route_val(struct observe *o, struct buf *b, const struct rtmsg *rt, struct nlattr **tb)
 {
 	const char *type = route_type_name(rt->rtm_type);
 	char a[INET_ADDRSTRLEN];
@@ -198,7 +197,7 @@ static void route_val(struct observe *o, struct buf *b, const struct rtmsg *rt,
 		if (rt->rtm_scope == RT_SCOPE_LINK)
 			buf_adds(b, " scope link");
 	} else {
-		buf_printf(b, "type %u", rt->rtm_type);	/* multipath, say: never ours */
+		buf_printf(b, "type %u", rt->rtm_type); /* multipath, say: never ours */
 	}
 	if (tb[RTA_PREFSRC])
 		buf_printf(b, " src %s", ip_str(nla_get_u32(tb[RTA_PREFSRC]), a));
@@ -256,8 +255,8 @@ static int rule_cb(struct nlmsghdr *h, void *arg)
 	if (tb[FRA_FWMARK] || mask)
 		buf_printf(&b, "fwmark 0x%x/0x%x ", mark, mask);
 	if (frh->action == FR_ACT_TO_TBL)
-		buf_printf(&b, "lookup %u", tb[FRA_TABLE] ? nla_get_u32(tb[FRA_TABLE]) :
-			   frh->table);
+		buf_printf(&b, "lookup %u",
+			   tb[FRA_TABLE] ? nla_get_u32(tb[FRA_TABLE]) : frh->table);
 	else if (frh->action == FR_ACT_BLACKHOLE)
 		buf_adds(&b, "blackhole");
 	else

@@ -41,10 +41,10 @@
 #define SYSCTL_PATH_MAX 256
 
 static struct {
-	char *run;	/* absolute; NULL: not entered */
-	int host_mnt;	/* the mount namespace that we came from */
+	char *run;    /* absolute; NULL: not entered */
+	int host_mnt; /* the mount namespace that we came from */
 } home = { .host_mnt = -1 };
-static int home_net = -1;	/* the network namespace that every visit ends in */
+static int home_net = -1; /* the network namespace that every visit ends in */
 
 /* ---- faults ---- */
 
@@ -80,8 +80,7 @@ int fault_hit(void)
 
 /* ---- paths and files ---- */
 
-static int path_fmt(char ret[PATH_MAX], const char *a, const char *b, const char *c,
-		    const char *d)
+static int path_fmt(char ret[PATH_MAX], const char *a, const char *b, const char *c, const char *d)
 {
 	int n = snprintf(ret, PATH_MAX, "%s%s%s%s%s%s%s", a, *b ? "/" : "", b, *c ? "/" : "", c,
 			 *d ? "/" : "", d);
@@ -109,7 +108,7 @@ static bool is_mount_root(const char *path)
 	struct statx st;
 
 	return !statx(AT_FDCWD, path, AT_NO_AUTOMOUNT | AT_SYMLINK_NOFOLLOW, 0, &st) &&
-		(st.stx_attributes & STATX_ATTR_MOUNT_ROOT);
+	       (st.stx_attributes & STATX_ATTR_MOUNT_ROOT);
 }
 
 /* opens a pin; -ENOENT also for the empty file that a crash left in its place */
@@ -224,7 +223,7 @@ static int home_make_once(const char *run, int host)
 		r = fd < 0 ? fd : 0;
 	}
 	if (setns(host, CLONE_NEWNS))
-		abort();	/* lost in a namespace that nobody will find */
+		abort(); /* lost in a namespace that nobody will find */
 	return r ? r : bind_fd(fd, pin);
 }
 
@@ -246,11 +245,11 @@ static int home_make(const char *run, int host)
 		CPU_ZERO(&one);
 		CPU_SET(cpu, &one);
 		if (sched_setaffinity(0, sizeof(one), &one))
-			continue;	/* no such CPU, or not for us */
+			continue; /* no such CPU, or not for us */
 		tries++;
 		r = home_make_once(run, host);
 	}
-	(void)sched_setaffinity(0, sizeof(all), &all);	/* it was ours a moment ago */
+	(void)sched_setaffinity(0, sizeof(all), &all); /* it was ours a moment ago */
 	return r;
 }
 
@@ -292,7 +291,7 @@ static int home_net_open(void)
 static void back_to(char **cwd)
 {
 	if (*cwd && chdir(*cwd))
-		errno = 0;	/* it isn't seen from here: the root will do */
+		errno = 0; /* it isn't seen from here: the root will do */
 	free(*cwd);
 }
 #define auto_cwd __attribute__((cleanup(back_to)))
@@ -388,8 +387,9 @@ int ns_home_remove(const char *run, struct err *e)
 	int r = 0;
 
 	if (!abs)
-		return errno == ENOENT ? 0 :
-			err_set(e, ERR_HOST, errno, "%.200s: %s", run, strerror(errno));
+		return errno == ENOENT ?
+			       0 :
+			       err_set(e, ERR_HOST, errno, "%.200s: %s", run, strerror(errno));
 	if (ns_home_exists(abs)) {
 		r = ns_home_enter(abs, e);
 		if (r)
@@ -505,7 +505,8 @@ static int sysctls_write(const char *s, struct err *e)
 		r = fault_hit();
 		if (!r && len)
 			r = eq ? sysctl_write(s, (size_t)(eq - s), eq + 1,
-					      len - (size_t)(eq - s) - 1) : -EINVAL;
+					      len - (size_t)(eq - s) - 1) :
+				 -EINVAL;
 		if (r)
 			return err_set(e, r == -ENOENT ? ERR_HOST : ERR_KERNEL, -r,
 				       "sysctl %.*s: %s", (int)len, s, strerror(-r));
@@ -573,12 +574,11 @@ static int pin_net(const char *lab, const char *name, int fd, struct err *e)
 	if (!r)
 		return 0;
 	if (r != -EEXIST && !is_mount_root(path))
-		(void)unlink(path);	/* may not have got as far */
+		(void)unlink(path); /* may not have got as far */
 	return err_set(e, ERR_KERNEL, -r, "pinning it: %s", strerror(-r));
 }
 
-int ns_create(const char *lab, const char *name, const char *sysctls,
-	      int *ret_fd, struct err *e)
+int ns_create(const char *lab, const char *name, const char *sysctls, int *ret_fd, struct err *e)
 {
 	auto_close int fd = make_net(sysctls, e);
 	int r = fd < 0 ? fd : pin_net(lab, name, fd, e);
@@ -649,7 +649,7 @@ static int names_read(DIR *d, struct names *ret)
 
 int ns_each(const char *lab, int (*fn)(const char *name, void *arg), void *arg)
 {
-	struct names names = {0};
+	struct names names = { 0 };
 	char path[PATH_MAX];
 	size_t i;
 	DIR *d;

@@ -31,13 +31,12 @@ char *ns_path(const char *run, int netd_pid, const char *lab, const char *name);
 /* after ns_home_enter(): */
 /* makes and pins a namespace; sysctl lines "net.ipv4.x=y\n" are written in
  * order; lo is brought up; returns an fd of it */
-int ns_create(const char *lab, const char *name, const char *sysctls,
-	      int *ret_fd, struct err *e);
-int ns_open(const char *lab, const char *name, int *ret_fd);	/* -ENOENT */
-int ns_drop(const char *lab, const char *name);			/* gone is success */
+int ns_create(const char *lab, const char *name, const char *sysctls, int *ret_fd, struct err *e);
+int ns_open(const char *lab, const char *name, int *ret_fd); /* -ENOENT */
+int ns_drop(const char *lab, const char *name);		     /* gone is success */
 /* names pinned for "lab" (NULL: the labs); calls fn for each */
 int ns_each(const char *lab, int (*fn)(const char *name, void *arg), void *arg);
-int ns_drop_lab(const char *lab);				/* and its folder */
+int ns_drop_lab(const char *lab); /* and its folder */
 
 /* runs "fn" inside the network namespace and comes back or aborts; returns what
  * fn returns.  The only setns(CLONE_NEWNET) of a daemon */
@@ -49,7 +48,7 @@ int ns_socket(int ns_fd, int domain, int type, int protocol);
  * requests of ns_create, nl and nft.  Only in builds with -DVPCLAB_TESTING:
  * elsewhere both do nothing.  fault_hit() is called before each request */
 void fault_set(unsigned long n);
-unsigned long fault_count(void);	/* requests so far */
-int fault_hit(void);			/* 0 or -EIO */
+unsigned long fault_count(void); /* requests so far */
+int fault_hit(void);		 /* 0 or -EIO */
 
 #endif

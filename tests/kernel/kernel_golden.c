@@ -19,8 +19,9 @@
  * block's name and its number in front, and all are sorted.  Rules that note
  * ports aren't in nft(8)'s text, which has no words for them.
  */
-#define NORMAL "nft list ruleset 2>&1 | sed '/^table ip vpclab {/,/^}/d' | grep -v '@th,0,32' | " \
-	"awk '/^table/ { t = $2 $3 } /^\t(set|map|chain)/ { b = $2; n = 0 } " \
+#define NORMAL                                                                             \
+	"nft list ruleset 2>&1 | sed '/^table ip vpclab {/,/^}/d' | grep -v '@th,0,32' | " \
+	"awk '/^table/ { t = $2 $3 } /^\t(set|map|chain)/ { b = $2; n = 0 } "              \
 	"NF && !/^}/ { printf \"%s %s %03d %s\\n\", t, b, n++, $0 }' | sort"
 
 /* build/MODE/tests/kernel_golden -> tests/golden */
@@ -63,7 +64,7 @@ static void compare(const struct program *p, const char *file, const char *name)
 	auto_buf struct buf ours = BUF_INIT, theirs = BUF_INIT;
 	int a = test_ns("a", ""), b = test_ns("b", "");
 	struct nft *s;
-	struct err e = {0};
+	struct err e = { 0 };
 
 	assert_ok(nft_open(a, &s, &e), e);
 	if (nft_replace(s, p, name, HASH, &e))
@@ -100,7 +101,7 @@ static void test_goldens(void **state)
 {
 	char folder[PATH_MAX + 16], pattern[PATH_MAX + 32];
 	size_t i, n = 0;
-	struct err e = {0};
+	struct err e = { 0 };
 	glob_t g;
 
 	(void)state;

@@ -21,7 +21,7 @@ static struct nft *s;
 
 static int setup(void **state)
 {
-	struct err e = {0};
+	struct err e = { 0 };
 
 	(void)state;
 	assert_ok(ns_home_enter(test_run, &e), e);
@@ -43,7 +43,7 @@ static int teardown(void **state)
 
 static void seal(struct program *p)
 {
-	struct err e = {0};
+	struct err e = { 0 };
 
 	assert_ok(program_seal(p, &e), e);
 }
@@ -92,7 +92,7 @@ static void assert_same(const struct program *p)
 
 static void commit_and_compare(const struct program *from, const struct program *to)
 {
-	struct err e = {0};
+	struct err e = { 0 };
 
 	assert_ok(commit(from, to, &e), e);
 	assert_same(to);
@@ -101,7 +101,9 @@ static void commit_and_compare(const struct program *from, const struct program 
 /* the sets that the rules below speak of */
 static void add_sets(struct program *p)
 {
-	static const struct { const char *name, *val; } sets[] = {
+	static const struct {
+		const char *name, *val;
+	} sets[] = {
 		{ "addrs", "type ipv4_addr;" },
 		{ "nets", "type ipv4_addr; flags interval;" },
 		{ "eni_mark", "type ifname : mark;" },
@@ -114,29 +116,42 @@ static void add_sets(struct program *p)
 		{ "snat_m", "type ipv4_addr : ipv4_addr;" },
 		{ "drops", "type mark . ifname; flags dynamic; size 1024;" },
 		{ "notes", "type mark . ifname . ipv4_addr . ipv4_addr . inet_proto . mark; "
-			"flags dynamic,timeout; size 4096;" },
+			   "flags dynamic,timeout; size 4096;" },
 		{ "dnsrate", "type ifname; flags dynamic; size 512;" },
-		{ "counts", "type ipv4_addr . inet_proto . inet_service; flags dynamic; size 65535;" },
+		{ "counts",
+		  "type ipv4_addr . inet_proto . inet_service; flags dynamic; size 65535;" },
 		{ "portset", "type inet_service; flags interval; size 64;" },
 		{ "macs", "type ether_addr;" },
 		{ "counted", "type ipv4_addr; counter;" },
 	};
-	static const struct { const char *key, *val; } elems[] = {
-		{ "addrs\t10.0.0.1", "" }, { "addrs\t10.0.0.2", "" },
-		{ "nets\t10.0.0.0/8", "" }, { "nets\t192.168.1.0-192.168.1.77", "" },
-		{ "nets\t224.0.0.0/3", "" }, { "nets\t11.0.0.0/8", "" }, { "nets\t1.2.3.4", "" },
-		{ "eni_mark\teni-0123456789a", "0x10203" }, { "eni_mark\tigw", "0xffff" },
+	static const struct {
+		const char *key, *val;
+	} elems[] = {
+		{ "addrs\t10.0.0.1", "" },
+		{ "addrs\t10.0.0.2", "" },
+		{ "nets\t10.0.0.0/8", "" },
+		{ "nets\t192.168.1.0-192.168.1.77", "" },
+		{ "nets\t224.0.0.0/3", "" },
+		{ "nets\t11.0.0.0/8", "" },
+		{ "nets\t1.2.3.4", "" },
+		{ "eni_mark\teni-0123456789a", "0x10203" },
+		{ "eni_mark\tigw", "0xffff" },
 		{ "src_ok\teni-0123456789a . 10.0.0.1", "" },
 		{ "src_any\teni-0123456789a", "" },
-		{ "sg_out\t0x10000", "goto g1" }, { "sg_out\t0x20000", "jump g2" },
-		{ "sg_out\t0x30000", "accept" }, { "sg_out\t0x40000", "drop" },
-		{ "in_v\teni-0123456789a", "jump g1" }, { "in_v\tigw", "return" },
+		{ "sg_out\t0x10000", "goto g1" },
+		{ "sg_out\t0x20000", "jump g2" },
+		{ "sg_out\t0x30000", "accept" },
+		{ "sg_out\t0x40000", "drop" },
+		{ "in_v\teni-0123456789a", "jump g1" },
+		{ "in_v\tigw", "return" },
 		{ "acc\t10.0.0.0/24 . tcp . 80", "" },
 		{ "acc\t10.0.1.0/24 . udp . 1000-2000", "" },
 		{ "acc\t0.0.0.0/0 . tcp . 443", "" },
 		{ "blackholes\t0x100 . 10.9.9.9", "" },
 		{ "snat_m\t10.0.0.1", "198.51.100.1" },
-		{ "portset\t80", "" }, { "portset\t1000-2000", "" }, { "portset\t65535", "" },
+		{ "portset\t80", "" },
+		{ "portset\t1000-2000", "" },
+		{ "portset\t65535", "" },
 		{ "macs\t02:00:00:00:00:01", "" },
 		{ "counted\t10.1.1.1", "" },
 	};
@@ -220,7 +235,8 @@ static const char *const forms[] = {
 	"ct count over 100 drop",
 	"add @dnsrate { iifname limit rate over 1024/second burst 1024 packets } counter drop",
 	"add @counts { ip daddr . meta l4proto . th dport ct count over 55000 } counter drop",
-	"update @notes { 0x3 . iifname . ip saddr . ip daddr . meta l4proto . th ports timeout 30s }",
+	"update @notes { 0x3 . iifname . ip saddr . ip daddr . meta l4proto . th ports timeout 30s "
+	"}",
 	"update @drops { 0x3 . iifname counter } drop",
 	"meta mark . ip daddr @blackholes drop",
 	"ip saddr set 10.0.0.2",
@@ -237,9 +253,9 @@ static const char *const nat_forms[] = {
 
 static const char *hook_of(const char *form, bool nat)
 {
-	return nat ? "type nat hook postrouting priority srcnat; policy accept;" :
-		strstr(form, "fib ") ? "type filter hook prerouting priority raw; policy drop;" :
-		"type filter hook forward priority -20; policy drop;";
+	return nat		    ? "type nat hook postrouting priority srcnat; policy accept;" :
+	       strstr(form, "fib ") ? "type filter hook prerouting priority raw; policy drop;" :
+				      "type filter hook forward priority -20; policy drop;";
 }
 
 /* the first line in which two listings differ */
@@ -251,15 +267,15 @@ static void print_difference(const char *form, const char *ours, const char *the
 		i++;
 	while (i && ours[i - 1] != '\n')
 		i--;
-	print_error("%s\n  ours: %.*s\n  nft:  %.*s\n", form, (int)strcspn(ours + i, "\n"), ours + i,
-		    (int)strcspn(theirs + i, "\n"), theirs + i);
+	print_error("%s\n  ours: %.*s\n  nft:  %.*s\n", form, (int)strcspn(ours + i, "\n"),
+		    ours + i, (int)strcspn(theirs + i, "\n"), theirs + i);
 }
 
 static bool form_differs(const char *form, bool nat, struct program *from)
 {
 	auto_buf struct buf a = BUF_INIT, b = BUF_INIT;
 	struct program p;
-	struct err e = {0};
+	struct err e = { 0 };
 	bool differs = true;
 
 	program_init(&p);
@@ -335,7 +351,8 @@ static void test_tables(void **state)
 
 /* sets and chains come in the order in which they were made: each line gets its
  * block's name and its number in front, and all are sorted */
-#define NORMAL " | awk '/^table/ { t = $2 $3 } /^\t(set|map|chain)/ { b = $2; n = 0 } " \
+#define NORMAL                                                                   \
+	" | awk '/^table/ { t = $2 $3 } /^\t(set|map|chain)/ { b = $2; n = 0 } " \
 	"NF && !/^}/ { printf \"%s %s %03d %s\\n\", t, b, n++, $0 }' | sort"
 
 static void list_normal(int ns, struct buf *ret)
@@ -345,7 +362,7 @@ static void list_normal(int ns, struct buf *ret)
 
 static void parse(const char *text, struct program *ret)
 {
-	struct err e = {0};
+	struct err e = { 0 };
 
 	assert_ok(program_parse(text, ret, &e), e);
 }
@@ -361,41 +378,46 @@ static void assert_same_normal(const struct program *p)
 }
 
 #define HEAD "ns x {\n\tns :\n\ttable ip vpc:\n"
-#define SETS "\tset ip vpc members: type ipv4_addr;\n" \
-	"\tset ip vpc nets: type ipv4_addr; flags interval;\n" \
+#define SETS                                                                             \
+	"\tset ip vpc members: type ipv4_addr;\n"                                        \
+	"\tset ip vpc nets: type ipv4_addr; flags interval;\n"                           \
 	"\tset ip vpc sg: type ipv4_addr . inet_proto . inet_service; flags interval;\n" \
-	"\tset ip vpc out: type mark : verdict;\n" \
+	"\tset ip vpc out: type mark : verdict;\n"                                       \
 	"\tset ip vpc marks: type ifname : mark;\n"
-#define BASE "\tchain ip vpc forward:|\n\t\ttype filter hook forward priority -20; policy drop;\n" \
+#define BASE                                                                                  \
+	"\tchain ip vpc forward:|\n\t\ttype filter hook forward priority -20; policy drop;\n" \
 	"\t\tct state established,related accept\n\t\tmeta mark & 0xffff0000 vmap @out\n"
 
 /* each goes into the kernel as the difference from the one before */
 static const char *const changes[] = {
 	HEAD SETS BASE "\tchain ip vpc c1: counter drop\n"
-	"\telem ip vpc out\\t0x10000: goto c1\n\telem ip vpc members\\t10.0.0.1:\n"
-	"\telem ip vpc nets\\t10.0.0.0/8:\n\telem ip vpc nets\\t11.0.0.0/8:\n"
-	"\telem ip vpc marks\\teth0: 0x1\n}\n",
+		       "\telem ip vpc out\\t0x10000: goto c1\n\telem ip vpc members\\t10.0.0.1:\n"
+		       "\telem ip vpc nets\\t10.0.0.0/8:\n\telem ip vpc nets\\t11.0.0.0/8:\n"
+		       "\telem ip vpc marks\\teth0: 0x1\n}\n",
 	/* elements come, go and change */
 	HEAD SETS BASE "\tchain ip vpc c1: counter drop\n"
-	"\telem ip vpc out\\t0x10000: accept\n\telem ip vpc members\\t10.0.0.2:\n"
-	"\telem ip vpc nets\\t11.0.0.0/8:\n\telem ip vpc nets\\t192.168.0.0/16:\n"
-	"\telem ip vpc marks\\teth0: 0x2\n"
-	"\telem ip vpc sg\\t10.0.0.0/24 . tcp . 80-90:\n}\n",
+		       "\telem ip vpc out\\t0x10000: accept\n\telem ip vpc members\\t10.0.0.2:\n"
+		       "\telem ip vpc nets\\t11.0.0.0/8:\n\telem ip vpc nets\\t192.168.0.0/16:\n"
+		       "\telem ip vpc marks\\teth0: 0x2\n"
+		       "\telem ip vpc sg\\t10.0.0.0/24 . tcp . 80-90:\n}\n",
 	/* a chain goes, one comes with what jumps to it, one changes */
-	HEAD SETS BASE "\t\tip saddr @members drop\n\tchain ip vpc c2:|\n"
+	HEAD SETS BASE
+	"\t\tip saddr @members drop\n\tchain ip vpc c2:|\n"
 	"\t\tip saddr . meta l4proto . th dport @sg accept\n\t\tjump g\n\tchain ip vpc g: return\n"
 	"\telem ip vpc out\\t0x20000: goto c2\n\telem ip vpc members\\t10.0.0.2:\n"
 	"\telem ip vpc marks\\teth0: 0x2\n"
 	"\telem ip vpc sg\\t10.0.0.0/24 . tcp . 80-90:\n}\n",
 	/* a base chain's policy changes */
-	HEAD SETS "\tchain ip vpc forward:|\n\t\ttype filter hook forward priority -20; policy accept;\n"
+	HEAD SETS
+	"\tchain ip vpc forward:|\n\t\ttype filter hook forward priority -20; policy accept;\n"
 	"\t\tmeta mark & 0xffff0000 vmap @out\n"
 	"\tchain ip vpc c2:|\n"
 	"\t\tip saddr . meta l4proto . th dport @sg accept\n\t\tjump g\n\tchain ip vpc g: return\n"
 	"\telem ip vpc out\\t0x20000: goto c2\n"
 	"\telem ip vpc sg\\t10.0.0.0/24 . tcp . 80-90:\n}\n",
 	/* a set's definition changes; its users and other elements do not */
-	HEAD "\tset ip vpc members: type ipv4_addr;\n"
+	HEAD
+	"\tset ip vpc members: type ipv4_addr;\n"
 	"\tset ip vpc nets: type ipv4_addr; flags interval;\n"
 	"\tset ip vpc sg: type ipv4_addr . inet_proto . inet_service; flags interval; size 100;\n"
 	"\tset ip vpc out: type mark : verdict; size 64;\n"
@@ -414,7 +436,7 @@ static const char *const changes[] = {
 static void test_changes(void **state)
 {
 	struct program from, to;
-	struct err e = {0};
+	struct err e = { 0 };
 	size_t i;
 
 	(void)state;
@@ -443,17 +465,22 @@ static void test_changes(void **state)
 /* whatever fails, nothing of the transaction is left, and the item is named */
 static void test_whole_or_not(void **state)
 {
-	static const struct { const char *text, *named; } bad[] = {
+	static const struct {
+		const char *text, *named;
+	} bad[] = {
 		{ HEAD SETS BASE "\tchain ip vpc c9: jump nowhere\n}\n", "c9" },
 		{ HEAD SETS BASE "\telem ip vpc out\\t0x30000: goto nowhere\n}\n", "ip vpc out" },
 		{ HEAD SETS BASE "\tchain ip vpc c9: colour red\n}\n", "colour" },
 		{ HEAD SETS BASE "\telem ip vpc members\\t10.0.0.256:\n}\n", "10.0.0.256" },
 		{ HEAD SETS BASE "\tset ip vpc odd: type ipv4_addr . shoe;\n}\n", "odd" },
 		{ HEAD SETS BASE "\telem ip vpc sg\\t10.0.0.0/24 . tcp . 80-90:\n"
-		  "\telem ip vpc sg\\t10.0.0.0/24 . tcp . 85-95:\n}\n", "ip vpc sg" },
-		{ HEAD SETS BASE "\tchain ip vpc a: jump b\n\tchain ip vpc b: jump a\n"
+				 "\telem ip vpc sg\\t10.0.0.0/24 . tcp . 85-95:\n}\n",
+		  "ip vpc sg" },
+		{ HEAD SETS BASE
+		  "\tchain ip vpc a: jump b\n\tchain ip vpc b: jump a\n"
 		  "\tchain ip vpc z:|\n\t\ttype filter hook input priority 0; policy accept;\n"
-		  "\t\tjump a\n}\n", "x: " },
+		  "\t\tjump a\n}\n",
+		  "x: " },
 	};
 	auto_buf struct buf before = BUF_INIT, after = BUF_INIT;
 	struct program none, good, p;
@@ -486,7 +513,7 @@ static void test_faults(void **state)
 	auto_buf struct buf before = BUF_INIT, after = BUF_INIT;
 	struct program none, p, q;
 	unsigned long n;
-	struct err e = {0};
+	struct err e = { 0 };
 	int r;
 
 	(void)state;
@@ -517,7 +544,7 @@ static void test_stamp_and_strangers(void **state)
 	auto_buf struct buf b = BUF_INIT;
 	struct program none, p;
 	struct nft *again;
-	struct err e = {0};
+	struct err e = { 0 };
 	int fd;
 
 	(void)state;
@@ -534,8 +561,10 @@ static void test_stamp_and_strangers(void **state)
 	assert_ok(nft_open(ns_a, &again, &e), e);
 	assert_int_equal(nft_adoptable(again, HASH), 1);
 	nft_close(again);
-	assert_int_equal(test_in(ns_a, &b, "nft add table inet stranger; "
-				 "nft flush chain ip vpc forward"), 0);
+	assert_int_equal(test_in(ns_a, &b,
+				 "nft add table inet stranger; "
+				 "nft flush chain ip vpc forward"),
+			 0);
 	assert_int_equal(nft_monitor_read(fd), 1);
 	assert_int_equal(nft_monitor_read(fd), 0);
 	assert_int_equal(nft_adoptable(s, HASH), 0);
@@ -567,7 +596,7 @@ static void test_many(void **state)
 	struct program none, p;
 	struct mono t;
 	size_t i, n = 0;
-	struct err e = {0};
+	struct err e = { 0 };
 
 	(void)state;
 	program_init(&none);
@@ -578,7 +607,8 @@ static void test_many(void **state)
 	for (i = 0; i < MANY; i++) {
 		char key[64];
 
-		snprintf(key, sizeof(key), "ip vpc m\t10.%zu.%zu.%zu", i >> 16, i >> 8 & 255, i & 255);
+		snprintf(key, sizeof(key), "ip vpc m\t10.%zu.%zu.%zu", i >> 16, i >> 8 & 255,
+			 i & 255);
 		program_add(&p, "x", ITEM_ELEM, key, "");
 		snprintf(key, sizeof(key), "ip vpc n\t10.%zu.%zu.%zu/31", i >> 15, i >> 7 & 255,
 			 i << 1 & 255);
@@ -633,14 +663,18 @@ static void note_cb(const void *key, size_t size, uint64_t packets, uint64_t byt
 
 static int send_udp(void *arg)
 {
-	struct sockaddr_in from = { .sin_family = AF_INET, .sin_port = htons(5555),
+	struct sockaddr_in from = { .sin_family = AF_INET,
+				    .sin_port = htons(5555),
 				    .sin_addr.s_addr = htonl(0x0a000001) };
-	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(53),
+	struct sockaddr_in to = { .sin_family = AF_INET,
+				  .sin_port = htons(53),
 				  .sin_addr.s_addr = htonl(*(uint32_t *)arg) };
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), r;
 
 	r = fd < 0 || bind(fd, (struct sockaddr *)&from, sizeof(from)) ||
-		sendto(fd, "x", 1, 0, (struct sockaddr *)&to, sizeof(to)) != 1 ? -errno : 0;
+			    sendto(fd, "x", 1, 0, (struct sockaddr *)&to, sizeof(to)) != 1 ?
+		    -errno :
+		    0;
 	close(fd);
 	return r;
 }
@@ -648,28 +682,32 @@ static int send_udp(void *arg)
 /* what a probe reads: who dropped it, by which interface, and its 5-tuple */
 static void test_notes(void **state)
 {
-	static const char text[] = HEAD
-		"\tset ip vpc drops: type mark . ifname; flags dynamic; size 64; counter;\n"
-		"\tset ip vpc notes: type mark . ifname . ipv4_addr . ipv4_addr . inet_proto . mark; "
-		"flags dynamic,timeout; size 64; timeout 30s;\n"
-		"\tchain ip vpc in:|\n\t\ttype filter hook input priority 0; policy accept;\n"
-		"\t\tudp dport 53 goto d3\n"
-		"\tchain ip vpc d3:|\n\t\tupdate @drops { 0x03 . iifname counter }\n"
-		"\t\tupdate @notes { 0x03 . iifname . ip saddr . ip daddr . meta l4proto . th ports }\n"
-		"\t\tdrop comment \"denied\"\n}\n";
+	static const char text[] =
+		HEAD "\tset ip vpc drops: type mark . ifname; flags dynamic; size 64; counter;\n"
+		     "\tset ip vpc notes: type mark . ifname . ipv4_addr . ipv4_addr . inet_proto "
+		     ". mark; "
+		     "flags dynamic,timeout; size 64; timeout 30s;\n"
+		     "\tchain ip vpc in:|\n\t\ttype filter hook input priority 0; policy accept;\n"
+		     "\t\tudp dport 53 goto d3\n"
+		     "\tchain ip vpc d3:|\n\t\tupdate @drops { 0x03 . iifname counter }\n"
+		     "\t\tupdate @notes { 0x03 . iifname . ip saddr . ip daddr . meta l4proto . th "
+		     "ports }\n"
+		     "\t\tdrop comment \"denied\"\n}\n";
 	auto_buf struct buf b = BUF_INIT;
 	struct program none, p;
-	struct seen drops = {0}, notes = {0};
+	struct seen drops = { 0 }, notes = { 0 };
 	uint32_t to = 0x0a000002;
-	struct err e = {0};
+	struct err e = { 0 };
 	int i;
 
 	(void)state;
 	program_init(&none);
 	parse(text, &p);
 	assert_ok(commit(&none, &p, &e), e);
-	assert_int_equal(test_in(ns_a, &b, "ip addr add 10.0.0.1/32 dev lo; "
-				 "ip addr add 10.0.0.2/32 dev lo"), 0);
+	assert_int_equal(test_in(ns_a, &b,
+				 "ip addr add 10.0.0.1/32 dev lo; "
+				 "ip addr add 10.0.0.2/32 dev lo"),
+			 0);
 	for (i = 0; i < 3; i++)
 		assert_int_equal(ns_do(ns_a, send_udp, &to), 0);
 	assert_int_equal(nft_each_elem(s, "ip vpc", "drops", note_cb, &drops), 0);
@@ -700,21 +738,29 @@ static void test_tracking(void **state)
 		"\tchain ip vpc nat:|\n\t\ttype nat hook output priority -100; policy accept;\n"
 		"\t\tdnat to ip daddr map @m\n\t\tip daddr 10.8.8.8 dnat to 10.0.0.2:54\n}\n";
 	auto_buf struct buf b = BUF_INIT;
-	struct nft_flow in = { .proto = IPPROTO_UDP, .saddr = 0x0a000001, .daddr = 0x0a090909,
-			       .sport = 5555, .dport = 53 };
-	struct nft_flow back = { .proto = IPPROTO_UDP, .saddr = 0x0a000002, .daddr = 0x0a000001,
-				 .sport = 53, .dport = 5555 };
+	struct nft_flow in = { .proto = IPPROTO_UDP,
+			       .saddr = 0x0a000001,
+			       .daddr = 0x0a090909,
+			       .sport = 5555,
+			       .dport = 53 };
+	struct nft_flow back = { .proto = IPPROTO_UDP,
+				 .saddr = 0x0a000002,
+				 .daddr = 0x0a000001,
+				 .sport = 53,
+				 .dport = 5555 };
 	struct nft_flow ret;
 	struct program none, p;
 	uint32_t to = 0x0a090909, zoned = 0x0a080808;
-	struct err e = {0};
+	struct err e = { 0 };
 
 	(void)state;
 	program_init(&none);
 	parse(text, &p);
 	assert_ok(commit(&none, &p, &e), e);
-	assert_int_equal(test_in(ns_a, &b, "ip addr add 10.0.0.1/32 dev lo; "
-				 "ip addr add 10.0.0.2/32 dev lo; ip route add 10.8.0.0/15 dev lo"), 0);
+	assert_int_equal(test_in(ns_a, &b,
+				 "ip addr add 10.0.0.1/32 dev lo; "
+				 "ip addr add 10.0.0.2/32 dev lo; ip route add 10.8.0.0/15 dev lo"),
+			 0);
 	assert_int_equal(ct_translate(ns_a, &in, &ret), -ENOENT);
 	assert_int_equal(ns_do(ns_a, send_udp, &to), 0);
 	assert_int_equal(ns_do(ns_a, send_udp, &zoned), 0);

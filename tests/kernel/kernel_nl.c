@@ -6,7 +6,8 @@
 #include "lib/nl.h"
 #include "lib/program.h"
 
-#define SYSCTLS "net.ipv6.conf.all.disable_ipv6=1\nnet.ipv6.conf.default.disable_ipv6=1\n" \
+#define SYSCTLS                                                                    \
+	"net.ipv6.conf.all.disable_ipv6=1\nnet.ipv6.conf.default.disable_ipv6=1\n" \
 	"net.ipv4.ip_forward=1\n"
 
 static int ns_r = -1, ns_w = -1;
@@ -26,7 +27,7 @@ static struct nl *nl_of(const char *ns, void *arg)
 
 static int setup(void **state)
 {
-	struct err e = {0};
+	struct err e = { 0 };
 
 	(void)state;
 	assert_ok(ns_home_enter(test_run, &e), e);
@@ -48,19 +49,41 @@ static int teardown(void **state)
 	return 0;
 }
 
-#define ADD(kind, key, val) \
-	{ .op = STEP_ADD, .phase = 3, .new = &(struct item){ ITEM_##kind, "r", key, val } }
-#define ADD_W(kind, key, val) \
-	{ .op = STEP_ADD, .phase = 3, .new = &(struct item){ ITEM_##kind, "w", key, val } }
-#define DEL(kind, key, val) \
-	{ .op = STEP_DEL, .phase = 5, .old = &(struct item){ ITEM_##kind, "r", key, val } }
-#define REPLACE(kind, key, from, to) \
-	{ .op = STEP_REPLACE, .phase = 3, .old = &(struct item){ ITEM_##kind, "r", key, from }, \
-	  .new = &(struct item){ ITEM_##kind, "r", key, to } }
+#define ADD(kind, key, val)                                       \
+	{                                                         \
+		.op = STEP_ADD, .phase = 3, .new = &(struct item) \
+		{                                                 \
+			ITEM_##kind, "r", key, val                \
+		}                                                 \
+	}
+#define ADD_W(kind, key, val)                                     \
+	{                                                         \
+		.op = STEP_ADD, .phase = 3, .new = &(struct item) \
+		{                                                 \
+			ITEM_##kind, "w", key, val                \
+		}                                                 \
+	}
+#define DEL(kind, key, val)                                       \
+	{                                                         \
+		.op = STEP_DEL, .phase = 5, .old = &(struct item) \
+		{                                                 \
+			ITEM_##kind, "r", key, val                \
+		}                                                 \
+	}
+#define REPLACE(kind, key, from, to)                                                        \
+	{                                                                                   \
+		.op = STEP_REPLACE, .phase = 3,                                             \
+		.old = &(struct item){ ITEM_##kind, "r", key, from }, .new = &(struct item) \
+		{                                                                           \
+			ITEM_##kind, "r", key, to                                           \
+		}                                                                           \
+	}
 
 #define LINK "eni-0123456789a"
-#define LINK_VAL "index 1001 peer eth0 peer-ns w peer-index 2 mac 02:00:00:00:00:01 " \
-	"peer-mac 02:00:00:00:00:02 mtu 9001 alias eni-0123456789abcdef0 proxy_arp 1 proxy_delay 0"
+#define LINK_VAL                                                                                   \
+	"index 1001 peer eth0 peer-ns w peer-index 2 mac 02:00:00:00:00:01 "                       \
+	"peer-mac 02:00:00:00:00:02 mtu 9001 alias eni-0123456789abcdef0 proxy_arp 1 proxy_delay " \
+	"0"
 
 static size_t apply(struct nl *s, const struct step *steps, size_t n, struct err *e)
 {
@@ -76,7 +99,7 @@ static size_t apply(struct nl *s, const struct step *steps, size_t n, struct err
 
 static void apply_all(struct nl *s, const struct step *steps, size_t n)
 {
-	struct err e = {0};
+	struct err e = { 0 };
 
 	if (apply(s, steps, n, &e) != n)
 		fail_msg("%s", e.msg);
@@ -114,7 +137,7 @@ static void in_workload(void)
 static void test_mix(void **state)
 {
 	auto_buf struct buf b = BUF_INIT;
-	struct err e = {0};
+	struct err e = { 0 };
 
 	(void)state;
 	assert_ok(nl_rules_none(r, &e), e);
@@ -132,14 +155,14 @@ static void test_mix(void **state)
 	assert_has(&b, "inet 10.0.1.5/24");
 	assert_has(&b, "default via 10.0.1.1 dev eth0");
 	test_in(ns_r, &b, "ip rule");
-	assert_string_equal(buf_str(&b),
-		"0:\tfrom all lookup local\n"
-		"10:\tfrom all fwmark 0 iif lo lookup 50\n"
-		"11:\tfrom all fwmark 0 iif lo blackhole\n"
-		"101:\tfrom all fwmark 0x100/0xff00 lookup 101\n"
-		"30000:\tfrom all lookup 50\n"
-		"30001:\tfrom all blackhole\n");
-	test_in(ns_r, &b, "ip route show table 101; ip route show table 7001; ip neigh; "
+	assert_string_equal(buf_str(&b), "0:\tfrom all lookup local\n"
+					 "10:\tfrom all fwmark 0 iif lo lookup 50\n"
+					 "11:\tfrom all fwmark 0 iif lo blackhole\n"
+					 "101:\tfrom all fwmark 0x100/0xff00 lookup 101\n"
+					 "30000:\tfrom all lookup 50\n"
+					 "30001:\tfrom all blackhole\n");
+	test_in(ns_r, &b,
+		"ip route show table 101; ip route show table 7001; ip neigh; "
 		"cat /proc/sys/net/ipv4/conf/" LINK "/proxy_arp "
 		"/proc/sys/net/ipv4/neigh/" LINK "/proxy_delay");
 	assert_has(&b, "default via 169.254.0.2 dev " LINK " onlink");
@@ -156,7 +179,7 @@ static void test_observe(void **state)
 	struct program seen, meant;
 	auto_buf struct buf a = BUF_INIT, b = BUF_INIT;
 	const struct item *link;
-	struct err e = {0};
+	struct err e = { 0 };
 	size_t i;
 
 	(void)state;
@@ -192,10 +215,11 @@ static void test_again_is_success(void **state)
 static void test_other_link_of_that_name(void **state)
 {
 	const struct step other[] = {
-		ADD(LINK, LINK, "index 1001 peer eth1 peer-ns w peer-index 3 "
+		ADD(LINK, LINK,
+		    "index 1001 peer eth1 peer-ns w peer-index 3 "
 		    "mac 02:00:00:00:00:09 mtu 1500"),
 	};
-	struct err e = {0};
+	struct err e = { 0 };
 
 	(void)state;
 	APPLY(r, mix);
@@ -236,7 +260,8 @@ static void test_replace(void **state)
 			"fwmark 0x200/0xff00 lookup 102"),
 		REPLACE(NEIGH, LINK " 10.0.1.5", "lladdr 02:00:00:00:00:02",
 			"lladdr 02:00:00:00:00:03"),
-		REPLACE(LINK, LINK, LINK_VAL, "index 1001 peer eth0 peer-ns w peer-index 2 "
+		REPLACE(LINK, LINK, LINK_VAL,
+			"index 1001 peer eth0 peer-ns w peer-index 2 "
 			"mac 02:00:00:00:00:0a peer-mac 02:00:00:00:00:0b mtu 1500"),
 	};
 	auto_buf struct buf b = BUF_INIT;
@@ -261,7 +286,7 @@ static void test_repair(void **state)
 	};
 	auto_buf struct buf b = BUF_INIT;
 	struct program seen;
-	struct err e = {0};
+	struct err e = { 0 };
 
 	(void)state;
 	APPLY(r, mix);
@@ -296,7 +321,7 @@ static void test_kernels_sentence(void **state)
 		ADD(ROUTE, "254 10.4.0.0/16", "blackhole"),
 	};
 	bool done[3];
-	struct err e = {0};
+	struct err e = { 0 };
 
 	(void)state;
 	assert_int_equal(nl_apply(r, steps, 3, done, fd_of, nl_of, NULL, &e), 1);
@@ -333,24 +358,26 @@ static void test_many(void **state)
 {
 	static struct item items[MANY * 2];
 	static char keys[MANY * 2][40], vals[MANY][160];
-	struct step steps[MANY * 2] = {0};
+	struct step steps[MANY * 2] = { 0 };
 	const char *names[MANY];
 	auto_buf struct buf b = BUF_INIT;
 	struct mono t = mono_now();
 	struct nl_counters c;
 	bool done[MANY * 2];
-	struct err e = {0};
+	struct err e = { 0 };
 	size_t i;
 
 	(void)state;
 	for (i = 0; i < MANY; i++) {
 		snprintf(keys[i], sizeof(keys[i]), "sb-%zu", i);
-		snprintf(vals[i], sizeof(vals[i]), "index %zu peer p%zu peer-ns w peer-index %zu "
+		snprintf(vals[i], sizeof(vals[i]),
+			 "index %zu peer p%zu peer-ns w peer-index %zu "
 			 "mac 02:00:00:00:01:%02zx peer-mac 02:00:00:00:02:%02zx mtu 9001",
 			 2000 + i, i, 3000 + i, i, i);
 		snprintf(keys[MANY + i], sizeof(keys[i]), "50 10.2.0.%zu/32", i);
 		items[i] = (struct item){ ITEM_LINK, "r", keys[i], vals[i] };
-		items[MANY + i] = (struct item){ ITEM_ROUTE, "r", keys[MANY + i], "dev sb-7 scope link" };
+		items[MANY + i] =
+			(struct item){ ITEM_ROUTE, "r", keys[MANY + i], "dev sb-7 scope link" };
 		steps[i].new = &items[i];
 		steps[MANY + i].new = &items[MANY + i];
 		names[i] = keys[i];
@@ -374,9 +401,13 @@ static void test_monitor(void **state)
 {
 	auto_buf struct buf b = BUF_INIT;
 	static const char *const foreign[] = {
-		"ip link set " LINK " mtu 1400", "ip link set " LINK " down", "ip addr add 10.5.5.5/32 dev lo",
-		"ip rule add pref 5 lookup 5", "ip route add blackhole 10.77.0.0/16",
-		"ip neigh add 10.0.1.6 lladdr 02:00:00:00:00:05 dev " LINK, "ip link del " LINK,
+		"ip link set " LINK " mtu 1400",
+		"ip link set " LINK " down",
+		"ip addr add 10.5.5.5/32 dev lo",
+		"ip rule add pref 5 lookup 5",
+		"ip route add blackhole 10.77.0.0/16",
+		"ip neigh add 10.0.1.6 lladdr 02:00:00:00:00:05 dev " LINK,
+		"ip link del " LINK,
 	};
 	int fd;
 	size_t i;

@@ -7,7 +7,8 @@
 #include <fcntl.h>
 #include <sys/wait.h>
 
-#define SYSCTLS "net.ipv4.ip_forward=1\nnet.ipv4.conf.default.rp_filter=0\n" \
+#define SYSCTLS                                                      \
+	"net.ipv4.ip_forward=1\nnet.ipv4.conf.default.rp_filter=0\n" \
 	"net.ipv6.conf.all.disable_ipv6=1\n"
 
 static char run[300];
@@ -24,7 +25,7 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-	struct err e = {0};
+	struct err e = { 0 };
 
 	(void)state;
 	assert_ok(ns_home_remove(run, &e), e);
@@ -55,7 +56,7 @@ static pid_t spawn(int n, bool stay)
 	pid = fork();
 	assert_true(pid >= 0);
 	if (!pid) {
-		struct err e = {0};
+		struct err e = { 0 };
 		int i, fd, r = ns_home_enter(run, &e);
 
 		for (i = 0; !r && i < n; i++) {
@@ -117,7 +118,7 @@ static int count_cb(const char *name, void *arg)
 
 static void test_found_again(void **state)
 {
-	struct err e = {0};
+	struct err e = { 0 };
 	int fd, n = 0, labs = 0;
 
 	(void)state;
@@ -144,14 +145,14 @@ static void test_found_again(void **state)
 
 static void test_removed(void **state)
 {
-	struct err e = {0};
+	struct err e = { 0 };
 
 	(void)state;
 	spawn(5, false);
 	assert_ok(ns_home_remove(run, &e), e);
 	assert_int_equal(count_mounts("vpclab-test"), 0);
 	assert_false(ns_home_exists(run));
-	assert_int_equal(rmdir(run), 0);	/* nothing is left in it */
+	assert_int_equal(rmdir(run), 0); /* nothing is left in it */
 	assert_int_equal(mkdir(run, 0700), 0);
 	assert_ok(ns_home_remove(run, &e), e);
 	/* from within, too, and made anew by the same process */
@@ -165,7 +166,7 @@ static void test_removed(void **state)
 /* on whatever CPU the host's mount namespace and ours are made */
 static void test_any_cpu(void **state)
 {
-	struct err e = {0};
+	struct err e = { 0 };
 	cpu_set_t all, one, after;
 	int cpu, i;
 
@@ -190,16 +191,18 @@ static void test_any_cpu(void **state)
 static void test_settings(void **state)
 {
 	auto_buf struct buf b = BUF_INIT;
-	struct err e = {0};
+	struct err e = { 0 };
 	auto_close int fd = -1;
 	int none;
 
 	(void)state;
 	assert_ok(ns_home_enter(run, &e), e);
 	fd = test_ns("s", SYSCTLS);
-	assert_int_equal(test_in(fd, &b, "cd /proc/sys/net; cat ipv4/ip_forward "
+	assert_int_equal(test_in(fd, &b,
+				 "cd /proc/sys/net; cat ipv4/ip_forward "
 				 "ipv4/conf/default/rp_filter ipv6/conf/all/disable_ipv6; "
-				 "ip -br link show lo"), 0);
+				 "ip -br link show lo"),
+			 0);
 	assert_has(&b, "1\n0\n1\nlo ");
 	assert_has(&b, "<LOOPBACK,UP,LOWER_UP>");
 	/* what can't be set is an error that names it, and leaves nothing */
@@ -221,7 +224,7 @@ static ino_t own_net(void)
 
 static void test_faults(void **state)
 {
-	struct err e = {0};
+	struct err e = { 0 };
 	ino_t before = own_net();
 	unsigned long n;
 	int fd = -1, r;
@@ -240,13 +243,13 @@ static void test_faults(void **state)
 	fault_set(0);
 	close(fd);
 	if (fault_count())
-		assert_int_equal(n, 1 + 3 + 1 + 1 + 1);	/* unshare, sysctls, lo, bind; none */
+		assert_int_equal(n, 1 + 3 + 1 + 1 + 1); /* unshare, sysctls, lo, bind; none */
 }
 
 static void test_speed(void **state)
 {
 	struct mono t;
-	struct err e = {0};
+	struct err e = { 0 };
 	int i;
 
 	(void)state;

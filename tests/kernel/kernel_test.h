@@ -57,7 +57,7 @@ static inline void test_cleanup(void)
 
 static inline int test_ns(const char *name, const char *sysctls)
 {
-	struct err e = {0};
+	struct err e = { 0 };
 	int fd = -1;
 
 	if (ns_create("t", name, sysctls, &fd, &e))
@@ -93,19 +93,22 @@ static inline int test_in(int ns_fd, struct buf *out, const char *cmd)
 	return ns_do(ns_fd, test_cmd_cb, &c);
 }
 
-#define assert_ok(call, e) do { \
-	if (call) \
-		fail_msg("%s: %s", #call, (e).msg); \
-} while (0)
+#define assert_ok(call, e)                                  \
+	do {                                                \
+		if (call)                                   \
+			fail_msg("%s: %s", #call, (e).msg); \
+	} while (0)
 
-#define assert_has(b, text) do { \
-	if (!strstr(buf_str(b), text)) \
-		fail_msg("no \"%s\" in:\n%s", text, buf_str(b)); \
-} while (0)
+#define assert_has(b, text)                                              \
+	do {                                                             \
+		if (!strstr(buf_str(b), text))                           \
+			fail_msg("no \"%s\" in:\n%s", text, buf_str(b)); \
+	} while (0)
 
-#define assert_has_not(b, text) do { \
-	if (strstr(buf_str(b), text)) \
-		fail_msg("\"%s\" in:\n%s", text, buf_str(b)); \
-} while (0)
+#define assert_has_not(b, text)                                       \
+	do {                                                          \
+		if (strstr(buf_str(b), text))                         \
+			fail_msg("\"%s\" in:\n%s", text, buf_str(b)); \
+	} while (0)
 
 #endif

@@ -18,7 +18,9 @@ static struct program all;
 
 static int setup(void **state)
 {
-	static const struct { const char *key, *val; } sets[] = {
+	static const struct {
+		const char *key, *val;
+	} sets[] = {
 		{ "ip vpc eni_mark", "type ifname : mark;" },
 		{ "ip vpc src_ok", "type ifname . ipv4_addr;" },
 		{ "ip vpc out", "type mark : verdict;" },
@@ -26,7 +28,7 @@ static int setup(void **state)
 		{ "ip vpc sg", "type ipv4_addr . inet_proto . inet_service; flags interval;" },
 		{ "ip vpc drops", "type mark . ifname; flags dynamic; size 64;" },
 		{ "ip vpc notes", "type mark . ifname . ipv4_addr . ipv4_addr . inet_proto . mark; "
-			"flags dynamic,timeout;" },
+				  "flags dynamic,timeout;" },
 		{ "ip vpc plain", "type ipv4_addr;" },
 		{ "arp a own", "type ifname . ipv4_addr;" },
 	};
@@ -51,7 +53,7 @@ static int teardown(void **state)
 static void explains(const char *table, const char *rule, const char *want)
 {
 	auto_buf struct buf b = BUF_INIT;
-	struct err e = {0};
+	struct err e = { 0 };
 
 	if (nft_explain_rule(rule, &all, "x", table, &b, &e))
 		fail_msg("%s", e.msg);
@@ -149,7 +151,9 @@ static void test_actions(void **state)
 
 static void test_refused(void **state)
 {
-	static const struct { const char *table, *rule, *named; } bad[] = {
+	static const struct {
+		const char *table, *rule, *named;
+	} bad[] = {
 		{ "ip vpc", "", "" },
 		{ "ip vpc", "colour red", "colour" },
 		{ "ip vpc", "ip saddr", "ip saddr" },
@@ -192,7 +196,7 @@ static void test_refused(void **state)
 	(void)state;
 	for (i = 0; i < ARRAY_SIZE(bad); i++) {
 		auto_buf struct buf b = BUF_INIT;
-		struct err e = {0};
+		struct err e = { 0 };
 
 		if (nft_explain_rule(bad[i].rule, &all, "x", bad[i].table, &b, &e) != -EINVAL)
 			fail_msg("taken: %s", bad[i].rule);
@@ -204,8 +208,10 @@ static void test_refused(void **state)
 /* every beginning of a rule is refused or is a rule, and none reads past its end */
 static void test_beginnings(void **state)
 {
-	static const char rule[] = "ct state invalid tcp flags & (syn|ack) == syn ip daddr { 10.0.0.1, "
-		"10.0.0.0/8 } update @notes { 0x3 . iifname . ip saddr . ip daddr . meta l4proto . th "
+	static const char rule[] =
+		"ct state invalid tcp flags & (syn|ack) == syn ip daddr { 10.0.0.1, "
+		"10.0.0.0/8 } update @notes { 0x3 . iifname . ip saddr . ip daddr . meta l4proto . "
+		"th "
 		"ports timeout 30s } limit rate over 5/second burst 7 packets counter snat to "
 		"10.0.0.1:1-2 fully-random comment \"a b\"";
 	size_t n;
@@ -214,7 +220,7 @@ static void test_beginnings(void **state)
 	for (n = 0; n <= sizeof(rule) - 1; n++) {
 		auto_buf struct buf b = BUF_INIT;
 		auto_free char *part = strndup(rule, n);
-		struct err e = {0};
+		struct err e = { 0 };
 		int r = nft_explain_rule(part, &all, "x", "ip vpc", &b, &e);
 
 		assert_true(r == 0 || r == -EINVAL);
@@ -224,11 +230,18 @@ static void test_beginnings(void **state)
 static void test_sets(void **state)
 {
 	static const char *const bad[] = {
-		"", "type ;", "type ipv4_addr . ;", "type shoe;", "type ipv4_addr : ;",
-		"type ipv4_addr : verdict . mark;", "type ipv4_addr; flags shiny;",
-		"type ipv4_addr; size x;", "type ipv4_addr; timeout 5;", "flags interval;",
+		"",
+		"type ;",
+		"type ipv4_addr . ;",
+		"type shoe;",
+		"type ipv4_addr : ;",
+		"type ipv4_addr : verdict . mark;",
+		"type ipv4_addr; flags shiny;",
+		"type ipv4_addr; size x;",
+		"type ipv4_addr; timeout 5;",
+		"flags interval;",
 		"type ipv4_addr; flags interval,dynamic;",
-		"type ifname . ifname . ifname . ifname . mark;",	/* 68 bytes */
+		"type ifname . ifname . ifname . ifname . mark;", /* 68 bytes */
 		"type integer;",
 	};
 	struct nft_spec sp;
@@ -236,7 +249,9 @@ static void test_sets(void **state)
 
 	(void)state;
 	assert_int_equal(nft_spec_parse("type ifname . ipv4_addr : mark; flags dynamic,timeout; "
-					"size 10; timeout 30s; counter;", &sp), 0);
+					"size 10; timeout 30s; counter;",
+					&sp),
+			 0);
 	assert_int_equal(sp.n_fields, 2);
 	assert_int_equal(sp.key_size, 20);
 	assert_int_equal(sp.data->id, T_MARK);
@@ -251,12 +266,9 @@ static void test_sets(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_bytecode),
-		cmocka_unit_test(test_protocol_first),
-		cmocka_unit_test(test_actions),
-		cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_beginnings),
-		cmocka_unit_test(test_sets),
+		cmocka_unit_test(test_bytecode),   cmocka_unit_test(test_protocol_first),
+		cmocka_unit_test(test_actions),	   cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_beginnings), cmocka_unit_test(test_sets),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -18,15 +18,23 @@
 
 static void test_link(void **state)
 {
-	static const char val[] = "index 7 peer eth0 peer-ns app.1 peer-index 2 "
+	static const char val[] =
+		"index 7 peer eth0 peer-ns app.1 peer-index 2 "
 		"mac 02:00:00:aa:bb:0C peer-mac 02:00:00:00:00:02 mtu 9001 alias eni-1 "
 		"proxy_arp 1 proxy_delay 0 peer-alias x";
 	static const char *const bad[] = {
-		"", "index 7", "peer eth0", "index 7 peer eth0 peer-ns",
-		"peer eth0 peer-ns n mtu 65536", "peer eth0 peer-ns n index -1",
-		"peer eth0 peer-ns n mac 02:00:00:00:00", "peer eth0 peer-ns n mac 0200:00:00:00:001",
-		"peer eth0 peer-ns n proxy_arp 2", "peer eth0 peer-ns n proxy_delay 5",
-		"peer eth0 peer-ns n colour red", "peer 0123456789abcdef peer-ns n",
+		"",
+		"index 7",
+		"peer eth0",
+		"index 7 peer eth0 peer-ns",
+		"peer eth0 peer-ns n mtu 65536",
+		"peer eth0 peer-ns n index -1",
+		"peer eth0 peer-ns n mac 02:00:00:00:00",
+		"peer eth0 peer-ns n mac 0200:00:00:00:001",
+		"peer eth0 peer-ns n proxy_arp 2",
+		"peer eth0 peer-ns n proxy_delay 5",
+		"peer eth0 peer-ns n colour red",
+		"peer 0123456789abcdef peer-ns n",
 	};
 	struct nl_link l;
 	size_t i;
@@ -55,20 +63,26 @@ static void test_link(void **state)
 
 static void test_link_matches(void **state)
 {
-	static const char want[] = "index 7 peer eth0 peer-ns app peer-index 2 mac 02:00:00:00:00:01 "
+	static const char want[] =
+		"index 7 peer eth0 peer-ns app peer-index 2 mac 02:00:00:00:00:01 "
 		"mtu 9001 alias eni-1 proxy_arp 1";
 
 	(void)state;
 	assert_true(nl_link_matches("index 7 mac 02:00:00:00:00:01 mtu 9001 alias eni-1 up 1 "
-				    "peer-index 2", want));
+				    "peer-index 2",
+				    want));
 	assert_false(nl_link_matches("index 7 mac 02:00:00:00:00:01 mtu 9001 alias eni-1 up 0 "
-				     "peer-index 2", want));
+				     "peer-index 2",
+				     want));
 	assert_false(nl_link_matches("index 7 mac 02:00:00:00:00:01 mtu 1500 alias eni-1 up 1 "
-				     "peer-index 2", want));
+				     "peer-index 2",
+				     want));
 	assert_false(nl_link_matches("index 7 mac 02:00:00:00:00:01 mtu 9001 up 1 "
-				     "peer-index 2", want));
+				     "peer-index 2",
+				     want));
 	assert_false(nl_link_matches("index 7 mac 02:00:00:00:00:01 mtu 9001 alias eni-1 up 1 "
-				     "peer-index 3", want));
+				     "peer-index 3",
+				     want));
 }
 
 static void test_addr(void **state)
@@ -90,7 +104,9 @@ static void test_addr(void **state)
 
 static void test_route(void **state)
 {
-	static const struct { const char *key, *val; } bad[] = {
+	static const struct {
+		const char *key, *val;
+	} bad[] = {
 		{ "254 10.0.0.0/8", "" },
 		{ "254", "blackhole" },
 		{ "0 10.0.0.0/8", "blackhole" },
@@ -108,8 +124,9 @@ static void test_route(void **state)
 	size_t i;
 
 	(void)state;
-	assert_int_equal(nl_parse_route("101 0.0.0.0/0", "via 169.254.0.2 dev igw onlink src 10.0.0.2",
-					&rt), 0);
+	assert_int_equal(nl_parse_route("101 0.0.0.0/0",
+					"via 169.254.0.2 dev igw onlink src 10.0.0.2", &rt),
+			 0);
 	assert_int_equal(rt.table, 101);
 	assert_int_equal(rt.len, 0);
 	assert_int_equal(ntohl(rt.via), 0xa9fe0002);
@@ -135,9 +152,17 @@ static void test_route(void **state)
 static void test_rule(void **state)
 {
 	static const char *const bad[] = {
-		"", "fwmark 0x0/0xffffffff", "fwmark 0x0 lookup 5", "lookup 0", "lookup main",
-		"lookup 5 blackhole", "blackhole lookup 5", "iif lo", "from 10.0.0.0/8 lookup 5",
-		"fwmark 0x0/0x100000000 lookup 5", "fwmark /0xff lookup 5",
+		"",
+		"fwmark 0x0/0xffffffff",
+		"fwmark 0x0 lookup 5",
+		"lookup 0",
+		"lookup main",
+		"lookup 5 blackhole",
+		"blackhole lookup 5",
+		"iif lo",
+		"from 10.0.0.0/8 lookup 5",
+		"fwmark 0x0/0x100000000 lookup 5",
+		"fwmark /0xff lookup 5",
 	};
 	struct nl_rule ru;
 	size_t i;
@@ -173,18 +198,16 @@ static void test_neigh(void **state)
 	assert_int_equal(nl_parse_neigh("eni-1 10.0.1.5", "lladdr 02:00:00:00:00:0g", &n), -EINVAL);
 	assert_int_equal(nl_parse_neigh("eni-1 10.0.1.5", "", &n), -EINVAL);
 	assert_int_equal(nl_parse_neigh("eni-1", "lladdr 02:00:00:00:00:05", &n), -EINVAL);
-	assert_int_equal(nl_parse_neigh("eni-1 10.0.1.5", "lladdr 02:00:00:00:00:05 nud x", &n), -EINVAL);
+	assert_int_equal(nl_parse_neigh("eni-1 10.0.1.5", "lladdr 02:00:00:00:00:05 nud x", &n),
+			 -EINVAL);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_link),
-		cmocka_unit_test(test_link_matches),
-		cmocka_unit_test(test_addr),
-		cmocka_unit_test(test_route),
-		cmocka_unit_test(test_rule),
-		cmocka_unit_test(test_neigh),
+		cmocka_unit_test(test_link), cmocka_unit_test(test_link_matches),
+		cmocka_unit_test(test_addr), cmocka_unit_test(test_route),
+		cmocka_unit_test(test_rule), cmocka_unit_test(test_neigh),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
