@@ -227,6 +227,8 @@ static const struct shape shape_function = OBJ("function",
 #define PROBE \
 	REQ("to", NAME_OR_LIST, "a node, an address or a DNS name"), \
 	REQ("port", PORT_OR_LIST, "tcp/N, udp/N or icmp"), \
+	OPT("seen_as", STR1, "who the target saw: address, CIDR, node, nat_gateway:V/N or service"), \
+	OPT("because", NAME_OR_LIST, "what dropped it: a REACH-1 code, or a list of them"), \
 	OPT("address", WORDS("private", "public"), "which of the target's addresses"), \
 	OPT("name", STR1, "title in reports"), \
 	DEF("timeout", NUM(0.01, 60), 1, "seconds of silence that count"), \
@@ -235,9 +237,7 @@ static const struct shape shape_function = OBJ("function",
 static const struct shape shape_reach = OBJ("expect_reachability",
 	REQ("from", NAME_OR_LIST, "a node; FUNCTION@SUBNET picks one interface"),
 	PROBE,
-	REQ("result", WORDS("open", "refused", "timeout", "unreachable"), "what a probe finds"),
-	OPT("seen_as", STR1, "who the target saw: address, CIDR, node, nat_gateway:V/N or service"),
-	OPT("because", NAME_OR_LIST, "what dropped it: a REACH-1 code, or a list of them"));
+	REQ("result", WORDS("open", "refused", "timeout", "unreachable"), "what a probe finds"));
 
 static const struct shape shape_only_from = OBJ("expect_only_from",
 	REQ("only_from", LIST(STR1, 0, 0), "nodes that reach it; every other node must not"),

@@ -100,7 +100,8 @@ static const char small[] =
 	"      \"vpc_config\": { \"subnets\": [\"sealed\"], \"security_groups\": [\"mute\"] } } },\n"
 	"  \"expect\": [\n"
 	"    { \"from\": \"f\", \"to\": \"api\", \"port\": \"tcp/443\", \"result\": \"open\" },\n"
-	"    { \"to\": \"plain\", \"port\": \"icmp\", \"only_from\": [], \"within\": 2 },\n"
+	"    { \"to\": \"plain\", \"port\": \"icmp\", \"only_from\": [], \"within\": 2,\n"
+	"      \"because\": [\"SG_HAS_NO_RULES\"] },\n"
 	"    { \"name\": \"named\", \"from\": \"g@sealed\", \"to\": \"plain.main.internal\", \"port\": \"udp/90\",\n"
 	"      \"result\": \"timeout\", \"because\": \"SG_HAS_NO_RULES\", \"timeout\": 0.5 },\n"
 	"    { \"invoke\": \"f\", \"payload\": [1], \"returns\": null, \"times\": 4, \"parallel\": 2 } ] }\n";
@@ -266,6 +267,7 @@ static void test_expectations(void **state)
 	free(title);
 	assert_true(x[1].has_only_from && !x[1].from && !x[1].result && x[1].within == 2);
 	assert_int_equal(x[1].port.proto, IPPROTO_ICMP);
+	assert_int_equal(x[1].because.n, 1);
 	assert_string_equal(x[2].from, "g@sealed");
 	assert_string_equal(x[2].because.v[0], "SG_HAS_NO_RULES");
 	assert_true(x[2].timeout == 0.5);
