@@ -486,7 +486,8 @@ int drops_find(struct netlab *l, const cJSON *flows, cJSON **ret, struct err *e)
 	if (r == 0)
 		r = answer_all(l, flows, &notes, list, e);
 	job_faults_resume();
-	spaces_trim(l->spaces);
+	if (!l->job)
+		spaces_trim(l->spaces);
 	free(notes.v);
 	if (r == 0)
 		*ret = steal_ptr(&answer);

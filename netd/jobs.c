@@ -104,8 +104,11 @@ static void left_delete(struct netlab *l, const char *ns_borrowed)
 	LIST_FOREACH(f, &l->left, link)
 		if (strcmp(f->ns, ns) == 0 && !program_find(&l->want, ns, ITEM_LINK, f->name))
 			names[n++] = f->name;
+	job_faults_pause();	/* a failure here is no failure of the change that runs */
 	nl = program_find(&l->want, ns, ITEM_NS, "") ? spaces_nl(l->spaces, ns, &e) : NULL;
 	r = nl && n > 0 ? nl_delete_links(nl, names, n) : 0;
+	spaces_trim(l->spaces);
+	job_faults_resume();
 	if (r < 0)
 		log_warn("lab=%s ns=%s links of dropped namespaces stay for now: %s", l->name, ns,
 			 strerror(-r));
@@ -122,10 +125,12 @@ static void left_due(void *arg)
 	struct netlab *l = arg;
 
 	l->left_timer = loop_event_free(l->left_timer);
-	job_faults_pause();
+	if (l->job) {		/* its sockets are in use */
+		l->left_timer = loop_timer(l->netd->loop, LEFT_MS, left_due, l);
+		return;
+	}
 	while (!LIST_EMPTY(&l->left))
 		left_delete(l, LIST_FIRST(&l->left)->ns);
-	job_faults_resume();
 }
 
 static void left_note(const char *ns, const char *link, void *arg)

@@ -460,7 +460,8 @@ static void put_end(struct job *j, const struct err *e)
 
 	if (e) {
 		put_give_up(p, e);
-		p->fn(e, steal_ptr(&p->issues), p->arg);
+		/* what the parser found wrong; mere warnings don't concern a failure */
+		p->fn(e, cJSON_IsObject(p->issues) ? steal_ptr(&p->issues) : NULL, p->arg);
 		put_free(p);
 		return;
 	}

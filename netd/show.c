@@ -595,7 +595,8 @@ cJSON *show_lab(struct netlab *l, struct err *e)
 		show_function(&w, m, &l->store->functions[i]);
 	show_internet(&w, doc);
 	job_faults_resume();
-	spaces_trim(l->spaces);
+	if (!l->job)
+		spaces_trim(l->spaces);
 	if (!w.failed)
 		return doc;
 	cJSON_Delete(doc);

@@ -334,8 +334,12 @@ void spaces_trim(struct spaces *s)
 		return;
 	for (p = LIST_FIRST(&s->all); p; p = next) {
 		next = LIST_NEXT(p, link);
-		if (p->nl_monitor < 0)
+		if (p->nl_monitor < 0) {
 			space_free(p);
+			continue;
+		}
+		p->nl = nl_free(p->nl);
+		p->nft = nft_close(p->nft);
 	}
 }
 

@@ -4,9 +4,9 @@
  * sockets that belong there, and, where what others change is repaired, the
  * sockets that hear of it.
  *
- * Sockets are opened when first asked for; those of workloads are closed again
- * after each change (spaces_trim()), or a thousand instances would hold
- * thousands of descriptors for nothing.
+ * Sockets are opened when first asked for and closed again after each change
+ * (spaces_trim()), or a thousand instances would hold thousands of descriptors
+ * for nothing.
  */
 #ifndef SPACES_H
 #define SPACES_H
@@ -45,7 +45,8 @@ struct nft *spaces_nft(struct spaces *s, const char *ns, struct err *e);
 
 /* hears of foreign changes from now on; once a namespace; 0 or -errno in "e" */
 int spaces_watch(struct spaces *s, const char *ns, struct err *e);
-/* closes what namespaces that aren't watched hold open */
+/* closes request sockets (each change begins knowing nothing, so what it does
+ * doesn't depend on what went before), and namespaces that aren't watched */
 void spaces_trim(struct spaces *s);
 
 /* does a namespace with this item value have what others change repaired? */
