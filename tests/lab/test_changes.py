@@ -157,9 +157,9 @@ def test_a_restart_adopts(product, how):
 DRIFT = {
     "route": ["ip", "route", "flush", "table", "50"],
     "rule": ["ip", "rule", "del", "pref", "30001"],
-    "address": ["ip", "addr", "flush", "dev", "lo"],
+    "address": ["ip", "addr", "del", "10.0.0.2/32", "dev", "lo"],
     "nft": ["nft", "flush", "ruleset"],
-    "chain": ["nft", "add", "rule", "ip", "vpc", "sg_ingress", "accept"],
+    "chain": ["nft", "add", "rule", "ip", "vpc", "guard", "accept"],
 }
 
 
