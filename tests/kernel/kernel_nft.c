@@ -742,6 +742,48 @@ static void test_notes(void **state)
 	program_done(&p);
 }
 
+static void codes_cb(const void *key, size_t size, uint64_t packets, uint64_t bytes, void *arg)
+{
+	uint32_t code;
+
+	(void)size;
+	(void)packets;
+	(void)bytes;
+	memcpy(&code, key, sizeof(code));
+	*(uint32_t *)arg |= code;
+}
+
+/* a name in a list with wildcards is compared from its first letter on */
+static void test_wildcards(void **state)
+{
+	static const char text[] = HEAD
+		"\tset ip vpc hits: type mark . ifname; flags dynamic; size 64; counter;\n"
+		"\tchain ip vpc in:|\n\t\ttype filter hook input priority 0; policy accept;\n"
+		"\t\tiifname { \"eth0\", \"l*\" } update @hits { 0x1 . iifname counter }\n"
+		"\t\tiifname { \"l\", \"lop*\", \"o*\" } update @hits { 0x2 . iifname counter }\n"
+		"\t\tiifname { \"lo\", \"x*\" } update @hits { 0x4 . iifname counter }\n"
+		"\t\tiifname != { \"a*\", \"lo\" } update @hits { 0x8 . iifname counter }\n"
+		"\t\tiifname \"l*\" update @hits { 0x10 . iifname counter }\n"
+		"\t\tiifname \"lo*\" iifname != \"loo*\" update @hits { 0x20 . iifname counter }\n"
+		"}\n";
+	auto_buf struct buf b = BUF_INIT;
+	struct program none, p;
+	uint32_t to = 0x0a000002, codes = 0;
+	struct err e = { 0 };
+
+	(void)state;
+	program_init(&none);
+	parse(text, &p);
+	assert_ok(commit(&none, &p, &e), e);
+	assert_int_equal(test_in(ns_a, &b,
+				 "ip addr add 10.0.0.1/32 dev lo; ip addr add 10.0.0.2/32 dev lo"),
+			 0);
+	assert_int_equal(ns_do(ns_a, send_udp, &to), 0);
+	assert_int_equal(nft_each_elem(s, "ip vpc", "hits", codes_cb, &codes), 0);
+	assert_int_equal(codes, 0x35);
+	program_done(&p);
+}
+
 static void test_tracking(void **state)
 {
 	static const char text[] = HEAD
@@ -812,6 +854,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_stamp_and_strangers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_many, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_notes, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_wildcards, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_tracking, setup, teardown),
 	};
 	int ret;
