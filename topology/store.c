@@ -253,6 +253,83 @@ bool store_route_active(const struct s_vpc *v, const struct route *r)
 	return false;
 }
 
+/* ---- addresses that change hands ---- */
+
+struct forgotten {
+	struct store_forgotten *v;
+	size_t n, cap;
+	bool failed;
+};
+
+static void forget(struct forgotten *f, const char *ns, const struct addr *a)
+{
+	if (f->n == f->cap) {
+		size_t cap = f->cap ? f->cap * 2 : 16;
+		struct store_forgotten *v = realloc(f->v, cap * sizeof(*v));
+
+		if (!v) {
+			f->failed = true;
+			return;
+		}
+		f->v = v;
+		f->cap = cap;
+	}
+	f->v[f->n++] = (struct store_forgotten){ ns, *a };
+}
+
+/* in the router, and in the VPC's NAT gateways that stay, whose flows begin there */
+static void forget_private(struct forgotten *f, const struct s_vpc *v, const struct store *new,
+			   const struct addr *a)
+{
+	size_t i;
+
+	forget(f, v->ns, a);
+	for (i = 0; i < v->n_nats; i++)
+		if (v->nats[i].eni && nat_namespace(new, v->nats[i].o.name))
+			forget(f, v->nats[i].ns, a);
+}
+
+static bool has_private(const struct s_eni *e, const struct addr *a)
+{
+	size_t i;
+
+	for (i = 0; i < e->n_private_ips; i++)
+		if (addr_equal(&e->private_ips[i], a))
+			return true;
+	return false;
+}
+
+static void forget_eni(struct forgotten *f, const struct s_eni *e, const struct store *new)
+{
+	const struct s_eni *now = (const void *)store_by_id(new, e->o.id);
+	size_t i;
+
+	for (i = 0; i < e->n_private_ips; i++)
+		if (!now || !has_private(now, &e->private_ips[i]))
+			forget_private(f, e->vpc, new, &e->private_ips[i]);
+	if (addr_is_set(&e->public_ip) && (!now || !addr_equal(&now->public_ip, &e->public_ip)))
+		forget(f, e->vpc->ns, &e->public_ip);
+}
+
+int store_forgotten(const struct store *old, const struct store *new, struct store_forgotten **ret,
+		    size_t *ret_n)
+{
+	struct forgotten f = { 0 };
+	size_t v, i;
+
+	for (v = 0; v < old->n_vpcs; v++)
+		if (store_vpc(new, old->vpcs[v].o.name))
+			for (i = 0; i < old->vpcs[v].n_enis; i++)
+				forget_eni(&f, old->vpcs[v].enis[i], new);
+	if (f.failed) {
+		free(f.v);
+		return -ENOMEM;
+	}
+	*ret = f.v;
+	*ret_n = f.n;
+	return 0;
+}
+
 /* ---- places ---- */
 
 struct s_egress *store_egress(const struct store *s, const char *ns)

@@ -285,6 +285,18 @@ int store_place_remove(struct store *s, const char *egress, unsigned number);
 /* number in the name of a place's namespace ("service.p3") of this egress; 0: none */
 unsigned store_place_number(const struct s_egress *g, const char *ns);
 
+/*
+ * store_forgotten() - addresses that changed hands or went from "old" to "new": what
+ * connection tracking remembers of them there would send a new owner's packets to
+ * the old one.  "ns" borrows from "old".  "ret" is allocated; 0, -ENOMEM
+ */
+struct store_forgotten {
+	const char *ns; /* a router or NAT gateway that "new" still has */
+	struct addr addr;
+};
+int store_forgotten(const struct store *old, const struct store *new, struct store_forgotten **ret,
+		    size_t *ret_n);
+
 /* look-ups; NULL if there is none */
 struct s_egress *store_egress(const struct store *s, const char *ns);
 struct s_egress *store_egress_of_place(const struct store *s, const char *ns);

@@ -325,6 +325,33 @@ static void test_interface_of_functions_is_new_after_it_was_gone(void **state)
 	store_free(v);
 }
 
+static void test_addresses_that_change_hands(void **state)
+{
+	struct store *s = next(NULL,
+			       "\"i\":{\"subnet\":\"a\",\"elastic_ip\":\"auto\"},"
+			       "\"j\":{\"subnet\":\"a\"}",
+			       ",\"nat_gateways\":{\"n\":{\"subnet\":\"b\"}}", "", NULL);
+	struct store *t = next(s, "\"j\":{\"subnet\":\"a\"}",
+			       ",\"nat_gateways\":{\"n\":{\"subnet\":\"b\"}}", "", NULL);
+	struct store_forgotten *f;
+	struct buf b = BUF_INIT;
+	size_t n;
+
+	(void)state;
+	assert_int_equal(store_forgotten(s, t, &f, &n), 0);
+	for (size_t i = 0; i < n; i++)
+		buf_printf(&b, "%s %s;", f[i].ns, addr_str(&f[i].addr));
+	assert_string_equal(buf_str(&b), "router.main 10.0.1.4;nat.main.n 10.0.1.4;"
+					 "router.main 198.18.0.1;");
+	free(f);
+	assert_int_equal(store_forgotten(s, s, &f, &n), 0);
+	assert_int_equal(n, 0);
+	free(f);
+	buf_done(&b);
+	store_free(s);
+	store_free(t);
+}
+
 static int fail_with(const struct store *old, const char *instances, const char *rest,
 		     struct err *e)
 {
@@ -502,6 +529,7 @@ int main(void)
 		cmocka_unit_test(test_failed_nat_gateway),
 		cmocka_unit_test(test_shared_interface_of_functions),
 		cmocka_unit_test(test_interface_of_functions_is_new_after_it_was_gone),
+		cmocka_unit_test(test_addresses_that_change_hands),
 		cmocka_unit_test(test_no_address_left),
 		cmocka_unit_test(test_address_of_another),
 		cmocka_unit_test(test_places),
