@@ -83,18 +83,23 @@ const char *pool_strdup(struct pool *p, const char *s)
 
 const char *pool_printf(struct pool *p, const char *fmt, ...)
 {
+	struct chunk *c = p->chunks;
+	size_t room = c ? c->cap - c->used : 0;
 	va_list ap;
 	char *r;
 	int n;
 
+	/* mostly it fits where the next piece of text would go anyway */
 	va_start(ap, fmt);
-	n = vsnprintf(NULL, 0, fmt, ap);
+	n = vsnprintf(c ? c->data + c->used : NULL, room, fmt, ap);
 	va_end(ap);
 	r = n < 0 ? NULL : take(p, (size_t)n + 1, 1);
 	if (!r) {
 		p->failed = true;
 		return "";
 	}
+	if ((size_t)n < room)
+		return r;
 	va_start(ap, fmt);
 	(void)vsnprintf(r, (size_t)n + 1, fmt, ap);
 	va_end(ap);

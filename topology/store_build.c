@@ -199,7 +199,8 @@ static void object_make(struct build *b, struct object *o, const char *key,
 		o->incarnation = last + 1;
 	strmap_put(&b->s->past->map, pool_strdup(b->pool, past_key),
 		   (void *)(uintptr_t)o->incarnation);
-	o->id = make_id(b, o->kind, key, o->incarnation);
+	o->id = old && !c->fixed[0] ? pool_strdup(b->pool, old->id) :
+				      make_id(b, o->kind, key, o->incarnation);
 	if (!o->name)
 		o->name = o->id;
 	if (!o->state)
@@ -572,11 +573,31 @@ static bool push(struct build *b, void *pp, size_t *n, size_t *cap, void *item)
 	return true;
 }
 
+/* names that follow from the id; copied where the same interface had them */
+static void eni_names(struct build *b, struct s_eni *e, const struct s_eni *old, const char *key)
+{
+	const char *hex;
+
+	if (old) {
+		e->o.id = pool_strdup(b->pool, old->o.id);
+		e->mac = pool_strdup(b->pool, old->mac);
+		e->router_mac = pool_strdup(b->pool, old->router_mac);
+		e->router_interface = pool_strdup(b->pool, old->router_interface);
+		return;
+	}
+	e->o.id = make_id(b, OBJECT_NETWORK_INTERFACE, key, 1);
+	hex = id_hex(e->o.id);
+	e->mac = mac_of(b, "02", hex);
+	e->router_mac = mac_of(b, "06", hex);
+	e->router_interface = pool_printf(b->pool, "eni-%.11s", hex);
+}
+
+/* "old": the interface as the store before had it, if it is the same one */
 static struct s_eni *eni_make(struct build *b, struct s_vpc *v, enum eni_type type,
-			      struct s_subnet *subnet, const char *key, const char *path)
+			      struct s_subnet *subnet, const struct s_eni *old, const char *key,
+			      const char *path)
 {
 	struct s_eni *e = pool_alloc(b->pool, sizeof(*e));
-	const char *hex;
 
 	if (!e || !push(b, &v->enis, &v->n_enis, &v->cap_enis, e))
 		return NULL;
@@ -587,10 +608,9 @@ static struct s_eni *eni_make(struct build *b, struct s_vpc *v, enum eni_type ty
 		.path = path,
 		.state = "in-use",
 	};
-	e->o.id = make_id(b, OBJECT_NETWORK_INTERFACE, key, 1);
+	eni_names(b, e, old, key);
 	e->o.name = e->o.id;
 	index_object(b, &e->o);
-	hex = id_hex(e->o.id);
 	e->type = type;
 	e->vpc = v;
 	e->subnet = subnet;
@@ -598,9 +618,6 @@ static struct s_eni *eni_make(struct build *b, struct s_vpc *v, enum eni_type ty
 	e->description = "";
 	e->device = "eth0";
 	e->index = 2;
-	e->mac = mac_of(b, "02", hex);
-	e->router_mac = mac_of(b, "06", hex);
-	e->router_interface = pool_printf(b->pool, "eni-%.11s", hex);
 	return e;
 }
 
@@ -686,11 +703,14 @@ static int number_combinations(struct build *b, struct s_vpc *v)
 static int make_instance_eni(struct build *b, struct s_instance *in)
 {
 	const struct instance *def = in->def;
+	const struct s_instance *old = b->old ? (const void *)store_by_id(b->old, in->o.id) : NULL;
 	struct s_eni *e;
+	char key[ID_SIZE + 8];
 	int r;
 
+	(void)snprintf(key, sizeof(key), "%s/eth0", in->o.id);
 	e = eni_make(b, in->vpc, ENI_INTERFACE, store_subnet_of(b->s, def->subnet),
-		     pool_printf(b->pool, "%s/eth0", in->o.id), in->o.path);
+		     old ? old->eni : NULL, key, in->o.path);
 	if (!e)
 		return no_memory(b);
 	in->eni = e;
@@ -714,8 +734,8 @@ static int make_nat_eni(struct build *b, struct s_nat *n)
 
 	if (n->o.failure_code)
 		return 0;
-	e = eni_make(b, n->vpc, ENI_NAT_GATEWAY, store_subnet_of(b->s, n->def->subnet), n->o.id,
-		     n->o.path);
+	e = eni_make(b, n->vpc, ENI_NAT_GATEWAY, store_subnet_of(b->s, n->def->subnet), NULL,
+		     n->o.id, n->o.path);
 	if (!e)
 		return no_memory(b);
 	n->eni = e;
@@ -830,7 +850,7 @@ static struct s_egress *lambda_egress(struct build *b, struct s_function *f, str
 	if (!incarnation || (b->old && !strmap_get(&b->old->index->lambda, key)))
 		incarnation++;
 	strmap_put(&b->s->past->map, past_key, (void *)(uintptr_t)incarnation);
-	e = eni_make(b, sn->vpc, ENI_LAMBDA, sn,
+	e = eni_make(b, sn->vpc, ENI_LAMBDA, sn, NULL,
 		     pool_printf(b->pool, "lambda %s %u", key, incarnation), f->o.path);
 	if (!e)
 		return NULL;
