@@ -11,8 +11,7 @@
  *   sets, chains (empty), elements; fill chains; delete chains, sets, tables; stamp
  *
  * so that nothing is deleted while something refers to it and nothing refers to
- * what isn't there yet.  Errors name a message by its sequence number; "made[]"
- * keeps what each was for.
+ * what isn't there yet.
  *
  * The stamp (set "stamp" of the table "ip vpclab") holds the program's digest and
  * the generation that this commit makes: if both still hold later, nobody else has
@@ -20,7 +19,6 @@
  */
 #include "lib/nft.h"
 
-#include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
@@ -31,336 +29,15 @@
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <libmnl/libmnl.h>
-#include <libnftnl/batch.h>
-#include <libnftnl/chain.h>
-#include <libnftnl/common.h>
-#include <libnftnl/table.h>
 
 #include "lib/nft_internal.h"
 #include "lib/ns.h"
 #include "lib/util.h"
 
-/*
- * Must be larger than the largest message, an element list of just under 64 KiB:
- * nftnl_batch_update() drops a message that doesn't fit without a word.
- */
-#define PAGE_SIZE_NFT (128 * 1024)
-#define SENTENCE_SIZE 200
-
-struct made { /* what a message was for; borrows */
-	const struct item *it;
-	const char *rule; /* within a chain's value; NULL */
-};
-
-struct tx {
-	struct nft *s;
-	const struct program *all;
-	const char *ns;
-	struct nftnl_batch *b;
-	struct made *made; /* by sequence number, from first_seq on */
-	size_t n_made, cap_made;
-	uint32_t first_seq, set_id;
-	int err; /* sticks: -errno of building */
-	struct err *e;
-	const struct item *now; /* what is being made */
-	const char *now_rule;
-	struct {
-		uint32_t seq;
-		int err;
-		char sentence[SENTENCE_SIZE];
-	} failed;
-	bool acked;
-};
-
-/* ---- messages ---- */
-
-static void tx_fail(struct tx *t, int r)
-{
-	if (t->err)
-		return;
-	t->err = r;
-	err_set(t->e, r == -ENOMEM ? ERR_INTERNAL : ERR_KERNEL, -r, "%s: %s \"%.150s\": %s", t->ns,
-		t->now ? item_kind_name(t->now->kind) : "nft", t->now ? t->now->key : "",
-		strerror(-r));
-}
-
-static int remember(struct tx *t)
-{
-	if (t->n_made == t->cap_made) {
-		size_t cap = t->cap_made ? t->cap_made * 2 : 64;
-		struct made *m = reallocarray(t->made, cap, sizeof(*m));
-
-		if (!m)
-			return -ENOMEM;
-		t->made = m;
-		t->cap_made = cap;
-	}
-	t->made[t->n_made++] = (struct made){ .it = t->now, .rule = t->now_rule };
-	return 0;
-}
-
-static struct nlmsghdr *hdr(struct tx *t, uint16_t type, int family, uint16_t flags)
-{
-	if (remember(t))
-		tx_fail(t, -ENOMEM);
-	return nftnl_nlmsg_build_hdr(nftnl_batch_buffer(t->b), type, (uint16_t)family, flags,
-				     t->s->seq++);
-}
-
-static void put(struct tx *t)
-{
-	int r = fault_hit();
-
-	if (r)
-		tx_fail(t, r);
-	if (nftnl_batch_update(t->b) < 0)
-		tx_fail(t, -ENOMEM);
-}
-
-static void put_table(struct tx *t, uint16_t type, int family, const char *name)
-{
-	struct nftnl_table *x = nftnl_table_alloc();
-
-	if (!x || nftnl_table_set_str(x, NFTNL_TABLE_NAME, name)) {
-		nftnl_table_free(x);
-		tx_fail(t, -ENOMEM);
-		return;
-	}
-	nftnl_table_set_u32(x, NFTNL_TABLE_FAMILY, (uint32_t)family);
-	nftnl_table_nlmsg_build_payload(
-		hdr(t, type, family, type == NFT_MSG_NEWTABLE ? NLM_F_CREATE : 0), x);
-	put(t);
-	nftnl_table_free(x);
-}
-
-static void put_set_del(struct tx *t, const struct nft_table_name *n, const char *name)
-{
-	struct nftnl_set *x = nftnl_set_alloc();
-
-	if (!x || nftnl_set_set_str(x, NFTNL_SET_TABLE, n->table) ||
-	    nftnl_set_set_str(x, NFTNL_SET_NAME, name)) {
-		tx_fail(t, -ENOMEM);
-	} else {
-		nftnl_set_nlmsg_build_payload(hdr(t, NFT_MSG_DELSET, n->family, 0), x);
-		put(t);
-	}
-	if (x)
-		nftnl_set_free(x);
-}
-
-/* a set, not its elements */
-static void put_set_new(struct tx *t, const struct nft_table_name *n, struct nftnl_set *x)
-{
-	nftnl_set_nlmsg_build_payload(hdr(t, NFT_MSG_NEWSET, n->family, NLM_F_CREATE), x);
-	put(t);
-}
-
-/* the elements of "x", in as many messages as it takes.  The loop goes by what the
- * builder returns: the iterator itself never ends */
-static void put_elems(struct tx *t, const struct nft_table_name *n, struct nftnl_set *x,
-		      uint16_t type)
-{
-	struct nftnl_set_elems_iter *it = nftnl_set_elems_iter_create(x);
-	int more;
-
-	if (!it) {
-		tx_fail(t, -ENOMEM);
-		return;
-	}
-	do {
-		more = nftnl_set_elems_nlmsg_build_payload_iter(
-			hdr(t, type, n->family, type == NFT_MSG_NEWSETELEM ? NLM_F_CREATE : 0), it);
-		if (more < 0)
-			tx_fail(t, -ENOMEM);
-		put(t);
-	} while (more > 0 && !t->err);
-	nftnl_set_elems_iter_destroy(it);
-}
-
-/* all elements of a set, or all rules of a chain */
-static void put_flush_set(struct tx *t, const struct nft_table_name *n, const char *name)
-{
-	struct nlmsghdr *h = hdr(t, NFT_MSG_DELSETELEM, n->family, 0);
-
-	mnl_attr_put_strz(h, NFTA_SET_ELEM_LIST_TABLE, n->table);
-	mnl_attr_put_strz(h, NFTA_SET_ELEM_LIST_SET, name);
-	put(t);
-}
-
-static void put_flush_chain(struct tx *t, const struct nft_table_name *n, const char *name)
-{
-	struct nlmsghdr *h = hdr(t, NFT_MSG_DELRULE, n->family, 0);
-
-	mnl_attr_put_strz(h, NFTA_RULE_TABLE, n->table);
-	mnl_attr_put_strz(h, NFTA_RULE_CHAIN, name);
-	put(t);
-}
-
-static void put_rule(struct tx *t, const struct nft_table_name *n, struct nft_rule *r)
-{
-	size_t i;
-
-	for (i = 0; i < r->n_anon; i++) {
-		put_set_new(t, n, r->anon[i]);
-		put_elems(t, n, r->anon[i], NFT_MSG_NEWSETELEM);
-	}
-	nftnl_rule_nlmsg_build_payload(
-		hdr(t, NFT_MSG_NEWRULE, n->family, NLM_F_CREATE | NLM_F_APPEND), r->rule);
-	put(t);
-}
-
-/* ---- chains ---- */
-
-struct base {
-	bool is;
-	char type[16];
-	uint32_t hook, policy;
-	int32_t prio;
-};
-
-static int hook_number(int family, const char *name, uint32_t *ret)
-{
-	static const char *const ip[] = { "prerouting", "input", "forward", "output",
-					  "postrouting" };
-	static const char *const arp[] = { "input", "output" };
-	const char *const *names = family == NFPROTO_ARP ? arp : ip;
-	size_t n = family == NFPROTO_ARP ? ARRAY_SIZE(arp) : ARRAY_SIZE(ip), i;
-
-	for (i = 0; i < n; i++) {
-		if (!strcmp(names[i], name)) {
-			*ret = (uint32_t)i;
-			return 0;
-		}
-	}
-	return -EINVAL;
-}
-
-static int priority(const char *w, int32_t *ret)
-{
-	static const struct {
-		const char *name;
-		int32_t v;
-	} names[] = {
-		{ "raw", -300 }, { "mangle", -150 }, { "dstnat", -100 },
-		{ "filter", 0 }, { "security", 50 }, { "srcnat", 100 },
-	};
-	uint64_t v;
-	size_t i;
-
-	for (i = 0; i < ARRAY_SIZE(names); i++) {
-		if (!strcmp(names[i].name, w)) {
-			*ret = names[i].v;
-			return 0;
-		}
-	}
-	if (parse_u64(w + (*w == '-'), 0, INT32_MAX, &v))
-		return -EINVAL;
-	*ret = *w == '-' ? -(int32_t)v : (int32_t)v;
-	return 0;
-}
-
-/* "type filter hook forward priority -20; policy drop;" and the first rule's line */
-static int base_parse(const char *val, int family, struct base *ret, const char **ret_rules)
-{
-	struct base b = { .policy = NF_ACCEPT };
-	char hook[16], prio[16], policy[16] = "accept";
-	const char *s;
-	int n = 0;
-
-	*ret_rules = val;
-	if (strncmp(val, "type ", 5)) {
-		*ret = b;
-		return 0;
-	}
-	if (sscanf(val, "type %15[a-z] hook %15[a-z] priority %15[a-z0-9-] ;%n", b.type, hook, prio,
-		   &n) != 3 ||
-	    !n)
-		return -EINVAL;
-	s = val + n;
-	s += strspn(s, " ");
-	if (*s && *s != '\n') {
-		n = 0;
-		if (sscanf(s, "policy %15[a-z] ;%n", policy, &n) != 1 || !n)
-			return -EINVAL;
-		s += n;
-		s += strspn(s, " ");
-	}
-	if ((*s && *s != '\n') || hook_number(family, hook, &b.hook) || priority(prio, &b.prio) ||
-	    (strcmp(policy, "accept") && strcmp(policy, "drop")) ||
-	    (strcmp(b.type, "filter") && strcmp(b.type, "nat") && strcmp(b.type, "route")))
-		return -EINVAL;
-	b.policy = strcmp(policy, "drop") ? NF_ACCEPT : NF_DROP;
-	b.is = true;
-	*ret = b;
-	*ret_rules = *s ? s + 1 : s;
-	return 0;
-}
-
-static bool base_equal(const struct base *a, const struct base *b)
-{
-	return a->is == b->is && !strcmp(a->type, b->type) && a->hook == b->hook &&
-	       a->policy == b->policy && a->prio == b->prio;
-}
-
-static void put_chain(struct tx *t, uint16_t type, const struct nft_table_name *n, const char *name,
-		      const struct base *b)
-{
-	struct nftnl_chain *x = nftnl_chain_alloc();
-
-	if (!x || nftnl_chain_set_str(x, NFTNL_CHAIN_TABLE, n->table) ||
-	    nftnl_chain_set_str(x, NFTNL_CHAIN_NAME, name) ||
-	    (b->is && nftnl_chain_set_str(x, NFTNL_CHAIN_TYPE, b->type))) {
-		tx_fail(t, -ENOMEM);
-		nftnl_chain_free(x);
-		return;
-	}
-	if (b->is) {
-		nftnl_chain_set_u32(x, NFTNL_CHAIN_HOOKNUM, b->hook);
-		nftnl_chain_set_s32(x, NFTNL_CHAIN_PRIO, b->prio);
-		nftnl_chain_set_u32(x, NFTNL_CHAIN_POLICY, b->policy);
-	}
-	nftnl_chain_nlmsg_build_payload(
-		hdr(t, type, n->family, type == NFT_MSG_NEWCHAIN ? NLM_F_CREATE : 0), x);
-	put(t);
-	nftnl_chain_free(x);
-}
-
-static void fill_chain(struct tx *t, const struct item *it, const struct nft_table_name *n,
-		       const char *name)
-{
-	struct nft_env env = { .all = t->all, .ns = t->ns, .set_id = &t->set_id };
-	struct nft_rule r;
-	struct base b;
-	const char *s;
-
-	if (base_parse(it->val, n->family, &b, &s)) {
-		tx_fail(t, -EINVAL);
-		return;
-	}
-	while (*s && !t->err) {
-		size_t len = strcspn(s, "\n");
-		auto_free char *line = strndup(s, len);
-		struct err e;
-
-		t->now_rule = s;
-		if (!line) {
-			tx_fail(t, -ENOMEM);
-		} else if (len && nft_rule_build(&env, n, name, line, &r, &e)) {
-			t->err = -e.errnum;
-			err_set(t->e, e.code, e.errnum, "%s: chain %s: %s", t->ns, it->key, e.msg);
-		} else if (len) {
-			put_rule(t, n, &r);
-			nft_rule_done(&r);
-		}
-		s += len + (s[len] == '\n');
-	}
-	t->now_rule = NULL;
-}
-
 /* ---- the passes over the steps ---- */
 
 struct plan {
-	struct tx *t;
+	struct nft_tx *t;
 	const struct step *steps;
 	size_t n;
 	/* keys, borrowed: sets to make anew; sets that go, those among them; tables that go */
@@ -415,13 +92,13 @@ struct names {
 	const char *elem;
 };
 
-static bool names_of(struct tx *t, const struct item *it, struct names *ret)
+static bool names_of(struct nft_tx *t, const struct item *it, struct names *ret)
 {
 	t->now = it;
 	if (nft_name_parse(it->key, &ret->t, ret->name,
 			   it->kind == ITEM_ELEM ? &ret->elem : NULL) ||
 	    !*ret->name != (it->kind == ITEM_TABLE) || (it->kind == ITEM_ELEM && !ret->elem)) {
-		tx_fail(t, -EINVAL);
+		nft_tx_fail(t, -EINVAL);
 		return false;
 	}
 	return true;
@@ -429,7 +106,7 @@ static bool names_of(struct tx *t, const struct item *it, struct names *ret)
 
 /* the type of an element's set: of "all", or (deletions from a set that changes
  * are never sent) the same */
-static int spec_of_elem(struct tx *t, const struct item *elem, struct nft_spec *ret)
+static int spec_of_elem(struct nft_tx *t, const struct item *elem, struct nft_spec *ret)
 {
 	size_t len = strcspn(elem->key, "\t");
 	auto_free char *key = strndup(elem->key, len);
@@ -443,7 +120,7 @@ static int spec_of_elem(struct tx *t, const struct item *elem, struct nft_spec *
 
 /* elements of one set, put together while they follow each other */
 struct heap {
-	struct tx *t;
+	struct nft_tx *t;
 	struct nftnl_set *set; /* owns; NULL: nothing yet */
 	struct names n;
 	struct nft_spec spec;
@@ -458,7 +135,7 @@ static void heap_flush(struct heap *h)
 		return;
 	h->t->now = h->first;
 	if (!h->t->err)
-		put_elems(h->t, &h->n.t, h->set, h->type);
+		nft_put_elems(h->t, &h->n.t, h->set, h->type);
 	nftnl_set_free(h->set);
 	h->set = NULL;
 }
@@ -487,7 +164,7 @@ static bool same_set(const char *a, const char *b)
 
 static void heap_add(struct heap *h, const struct item *it)
 {
-	struct tx *t = h->t;
+	struct nft_tx *t = h->t;
 	int r;
 
 	if (h->set && !same_set(h->key, it->key))
@@ -500,14 +177,14 @@ static void heap_add(struct heap *h, const struct item *it)
 		h->key = it->key;
 		h->first = it;
 		if (!h->set) {
-			tx_fail(t, r ? r : -ENOMEM);
+			nft_tx_fail(t, r ? r : -ENOMEM);
 			return;
 		}
 	}
 	r = nft_elem_add(h->set, &h->spec, h->n.elem,
 			 h->type == NFT_MSG_NEWSETELEM ? it->val : NULL);
 	if (r)
-		tx_fail(t, r);
+		nft_tx_fail(t, r);
 }
 
 /* ---- passes, in the order in which they are made ---- */
@@ -562,7 +239,7 @@ static const struct step *step_of_chain(const struct plan *p, const struct item 
 }
 
 /* chains that no step speaks of but that use a set made anew */
-static void each_user_of_anew(struct plan *p, void (*fn)(struct tx *t, const struct item *it,
+static void each_user_of_anew(struct plan *p, void (*fn)(struct nft_tx *t, const struct item *it,
 							 const struct names *n))
 {
 	size_t i, to;
@@ -579,15 +256,15 @@ static void each_user_of_anew(struct plan *p, void (*fn)(struct tx *t, const str
 	}
 }
 
-static void flush_user(struct tx *t, const struct item *it, const struct names *n)
+static void flush_user(struct nft_tx *t, const struct item *it, const struct names *n)
 {
 	(void)it;
-	put_flush_chain(t, &n->t, n->name);
+	nft_put_flush_chain(t, &n->t, n->name);
 }
 
-static void fill_user(struct tx *t, const struct item *it, const struct names *n)
+static void fill_user(struct nft_tx *t, const struct item *it, const struct names *n)
 {
-	fill_chain(t, it, &n->t, n->name);
+	nft_put_rules(t, it, &n->t, n->name);
 }
 
 static void pass_flush_chains(struct plan *p)
@@ -600,36 +277,43 @@ static void pass_flush_chains(struct plan *p)
 
 		if (is(st, ITEM_CHAIN) && st->op != STEP_ADD && !table_goes(p, st->old) &&
 		    names_of(p->t, st->old, &n))
-			put_flush_chain(p->t, &n.t, n.name);
+			nft_put_flush_chain(p->t, &n.t, n.name);
 	}
 	each_user_of_anew(p, flush_user);
 }
 
-static int both_bases(const struct step *st, int family, struct base *ret_old, struct base *ret_new)
+static bool base_equal(const struct nft_base *a, const struct nft_base *b)
+{
+	return a->is == b->is && !strcmp(a->type, b->type) && a->hook == b->hook &&
+	       a->policy == b->policy && a->prio == b->prio;
+}
+
+static int both_bases(const struct step *st, int family, struct nft_base *ret_old,
+		      struct nft_base *ret_new)
 {
 	const char *rules;
 
-	return base_parse(st->old->val, family, ret_old, &rules) ||
-			       base_parse(st->new->val, family, ret_new, &rules) ?
+	return nft_base_parse(st->old->val, family, ret_old, &rules) ||
+			       nft_base_parse(st->new->val, family, ret_new, &rules) ?
 		       -EINVAL :
 		       0;
 }
 
 /* a base chain's hook and policy can't be changed in place */
-static bool chain_anew(struct tx *t, const struct step *st, const struct names *n)
+static bool chain_anew(struct nft_tx *t, const struct step *st, const struct names *n)
 {
-	struct base old, new;
+	struct nft_base old, new;
 
 	if (st->op != STEP_REPLACE)
 		return false;
 	if (both_bases(st, n->t.family, &old, &new)) {
-		tx_fail(t, -EINVAL);
+		nft_tx_fail(t, -EINVAL);
 		return false;
 	}
 	return !base_equal(&old, &new);
 }
 
-static const struct base no_base;
+static const struct nft_base no_base;
 
 static void pass_del_anew(struct plan *p)
 {
@@ -642,9 +326,9 @@ static void pass_del_anew(struct plan *p)
 		if (st->op != STEP_REPLACE || !names_of(p->t, st->new, &n))
 			continue;
 		if (is(st, ITEM_SET))
-			put_set_del(p->t, &n.t, n.name);
+			nft_put_set_del(p->t, &n.t, n.name);
 		else if (is(st, ITEM_CHAIN) && chain_anew(p->t, st, &n))
-			put_chain(p->t, NFT_MSG_DELCHAIN, &n.t, n.name, &no_base);
+			nft_put_chain(p->t, NFT_MSG_DELCHAIN, &n.t, n.name, &no_base);
 	}
 }
 
@@ -656,25 +340,25 @@ static void pass_add_tables(struct plan *p)
 	for (i = 0; i < p->n && !p->t->err; i++)
 		if (is(&p->steps[i], ITEM_TABLE) && p->steps[i].op == STEP_ADD &&
 		    names_of(p->t, p->steps[i].new, &n))
-			put_table(p->t, NFT_MSG_NEWTABLE, n.t.family, n.t.table);
+			nft_put_table(p->t, NFT_MSG_NEWTABLE, n.t.family, n.t.table);
 }
 
-static void add_set(struct tx *t, const struct item *it, const struct names *n)
+static void add_set(struct nft_tx *t, const struct item *it, const struct names *n)
 {
 	struct nft_spec spec;
 	struct nftnl_set *s;
 	int r = nft_spec_parse(it->val, &spec);
 
 	if (r) {
-		tx_fail(t, r);
+		nft_tx_fail(t, r);
 		return;
 	}
 	s = nft_set_make(&n->t, n->name, &spec, ++t->set_id);
 	if (!s) {
-		tx_fail(t, -ENOMEM);
+		nft_tx_fail(t, -ENOMEM);
 		return;
 	}
-	put_set_new(t, &n->t, s);
+	nft_put_set_new(t, &n->t, s);
 	nftnl_set_free(s);
 }
 
@@ -692,7 +376,7 @@ static void pass_add_sets(struct plan *p)
 static void pass_add_chains(struct plan *p)
 {
 	struct names n;
-	struct base b;
+	struct nft_base b;
 	const char *rules;
 	size_t i;
 
@@ -701,15 +385,15 @@ static void pass_add_chains(struct plan *p)
 
 		if (!is(st, ITEM_CHAIN) || st->op == STEP_DEL || !names_of(p->t, st->new, &n))
 			continue;
-		if (base_parse(st->new->val, n.t.family, &b, &rules))
-			tx_fail(p->t, -EINVAL);
+		if (nft_base_parse(st->new->val, n.t.family, &b, &rules))
+			nft_tx_fail(p->t, -EINVAL);
 		else if (st->op == STEP_ADD || chain_anew(p->t, st, &n))
-			put_chain(p->t, NFT_MSG_NEWCHAIN, &n.t, n.name, &b);
+			nft_put_chain(p->t, NFT_MSG_NEWCHAIN, &n.t, n.name, &b);
 	}
 }
 
 /* a set made anew takes all its elements, not only those of the steps */
-static void refill_set(struct heap *h, struct tx *t, const struct item *set)
+static void refill_set(struct heap *h, struct nft_tx *t, const struct item *set)
 {
 	size_t i, to;
 
@@ -743,7 +427,7 @@ static void pass_fill_chains(struct plan *p)
 	for (i = 0; i < p->n && !p->t->err; i++)
 		if (is(&p->steps[i], ITEM_CHAIN) && p->steps[i].op != STEP_DEL &&
 		    names_of(p->t, p->steps[i].new, &n))
-			fill_chain(p->t, p->steps[i].new, &n.t, n.name);
+			nft_put_rules(p->t, p->steps[i].new, &n.t, n.name);
 	each_user_of_anew(p, fill_user);
 }
 
@@ -758,13 +442,13 @@ static void pass_del(struct plan *p, enum item_kind kind)
 		if (!is(st, kind) || st->op != STEP_DEL || !names_of(p->t, st->old, &n))
 			continue;
 		if (kind == ITEM_TABLE)
-			put_table(p->t, NFT_MSG_DELTABLE, n.t.family, n.t.table);
+			nft_put_table(p->t, NFT_MSG_DELTABLE, n.t.family, n.t.table);
 		else if (table_goes(p, st->old))
 			continue;
 		else if (kind == ITEM_CHAIN)
-			put_chain(p->t, NFT_MSG_DELCHAIN, &n.t, n.name, &no_base);
+			nft_put_chain(p->t, NFT_MSG_DELCHAIN, &n.t, n.name, &no_base);
 		else
-			put_set_del(p->t, &n.t, n.name);
+			nft_put_set_del(p->t, &n.t, n.name);
 	}
 }
 
@@ -786,7 +470,7 @@ void nft_stamp_key(const char *hash, uint32_t gen, uint8_t ret[20])
 	memcpy(ret + 16, &gen, 4);
 }
 
-static void put_stamp(struct tx *t, const char *hash, uint32_t gen)
+static void put_stamp(struct nft_tx *t, const char *hash, uint32_t gen)
 {
 	const struct nft_type *mark = nft_type_by_id(T_MARK);
 	struct nft_spec spec = { .field = { mark, mark, mark, mark, mark },
@@ -799,169 +483,22 @@ static void put_stamp(struct tx *t, const char *hash, uint32_t gen)
 
 	t->now = NULL;
 	if (strlen(hash) != 32)
-		tx_fail(t, -EINVAL);
+		nft_tx_fail(t, -EINVAL);
 	else
 		nft_stamp_key(hash, gen, key);
 	if (!s || !el || nftnl_set_elem_set(el, NFTNL_SET_ELEM_KEY, key, sizeof(key))) {
-		tx_fail(t, -ENOMEM);
+		nft_tx_fail(t, -ENOMEM);
 		if (el)
 			nftnl_set_elem_free(el);
 	} else {
-		put_table(t, NFT_MSG_NEWTABLE, n.family, n.table);
-		put_set_new(t, &n, s);
-		put_flush_set(t, &n, STAMP_SET);
+		nft_put_table(t, NFT_MSG_NEWTABLE, n.family, n.table);
+		nft_put_set_new(t, &n, s);
+		nft_put_flush_set(t, &n, STAMP_SET);
 		nftnl_set_elem_add(s, el); /* owns it */
-		put_elems(t, &n, s, NFT_MSG_NEWSETELEM);
+		nft_put_elems(t, &n, s, NFT_MSG_NEWSETELEM);
 	}
 	if (s)
 		nftnl_set_free(s);
-}
-
-/* ---- sending ---- */
-
-static void tx_begin(struct tx *t, uint32_t gen)
-{
-	struct nlmsghdr *h;
-
-	t->b = nftnl_batch_alloc(PAGE_SIZE_NFT, PAGE_SIZE_NFT);
-	if (!t->b) {
-		tx_fail(t, -ENOMEM);
-		return;
-	}
-	t->first_seq = t->s->seq;
-	if (remember(t))
-		tx_fail(t, -ENOMEM);
-	h = nftnl_batch_begin(nftnl_batch_buffer(t->b), t->s->seq++);
-	mnl_attr_put_u32(h, NFNL_BATCH_GENID, htonl(gen));
-	put(t);
-}
-
-static void tx_end(struct tx *t)
-{
-	if (t->err)
-		return;
-	nftnl_batch_end(nftnl_batch_buffer(t->b), t->s->seq++);
-	put(t);
-}
-
-static int error_cb(const struct nlmsghdr *h, void *arg)
-{
-	const struct nlmsgerr *err = mnl_nlmsg_get_payload(h);
-	struct tx *t = arg;
-	const struct nlattr *a;
-	size_t at = sizeof(*err);
-
-	if (h->nlmsg_seq - t->first_seq > t->n_made)
-		return MNL_CB_OK; /* an answer to something earlier */
-	if (!err->error) {
-		t->acked = true;
-		return MNL_CB_OK;
-	}
-	if (t->failed.err && t->failed.seq <= h->nlmsg_seq)
-		return MNL_CB_OK;
-	t->failed.seq = h->nlmsg_seq;
-	t->failed.err = err->error;
-	t->failed.sentence[0] = '\0';
-	if (!(h->nlmsg_flags & NLM_F_CAPPED))
-		at += err->msg.nlmsg_len - sizeof(err->msg);
-	if (!(h->nlmsg_flags & NLM_F_ACK_TLVS) || h->nlmsg_len < NLMSG_HDRLEN + at)
-		return MNL_CB_OK;
-	mnl_attr_for_each(a, h, at) if (mnl_attr_get_type(a) == NLMSGERR_ATTR_MSG)
-		snprintf(t->failed.sentence, SENTENCE_SIZE, "%.*s",
-			 (int)mnl_attr_get_payload_len(a), mnl_attr_get_str(a));
-	return MNL_CB_OK;
-}
-
-static int buffers(int fd, size_t total)
-{
-	/* the answers may be as many as the messages, and each is larger than it looks */
-	int size = (int)(total * 4 + (1 << 18));
-
-	return setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)) ||
-			       setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) ?
-		       -errno :
-		       0;
-}
-
-static int send_batch(struct tx *t)
-{
-	int fd = mnl_socket_get_fd(t->s->sock), n = nftnl_batch_iovec_len(t->b), i, r;
-	struct sockaddr_nl sa = { .nl_family = AF_NETLINK };
-	auto_free struct iovec *iov = calloc((size_t)n, sizeof(*iov));
-	struct msghdr m = {
-		.msg_name = &sa, .msg_namelen = sizeof(sa), .msg_iov = iov, .msg_iovlen = (size_t)n
-	};
-	size_t total = 0;
-
-	if (!iov)
-		return -ENOMEM;
-	nftnl_batch_iovec(t->b, iov, (uint32_t)n);
-	for (i = 0; i < n; i++)
-		total += iov[i].iov_len;
-	if (total > INT32_MAX / 8)
-		return -EMSGSIZE;
-	r = buffers(fd, total);
-	return r ? r : sendmsg(fd, &m, 0) < 0 ? -errno : 0;
-}
-
-static int drain(struct tx *t)
-{
-	static char buf[65536] __attribute__((aligned(8)));
-	static mnl_cb_t cbs[NLMSG_MIN_TYPE] = { [NLMSG_ERROR] = error_cb };
-
-	/* all of it is there: the kernel answers before sendmsg() returns */
-	for (;;) {
-		ssize_t len = recv(mnl_socket_get_fd(t->s->sock), buf, sizeof(buf), MSG_DONTWAIT);
-
-		if (len < 0 && errno == EINTR)
-			continue;
-		if (len < 0)
-			return errno == EAGAIN ? 0 : -errno;
-		if (mnl_cb_run2(buf, (size_t)len, 0, 0, NULL, t, cbs, NLMSG_MIN_TYPE) < 0)
-			return -errno;
-	}
-}
-
-/* names what the kernel refused */
-static int refused(struct tx *t)
-{
-	size_t i = t->failed.seq - t->first_seq;
-	const struct made *m = i < t->n_made ? &t->made[i] : NULL;
-	const char *said = t->failed.sentence;
-	int r = t->failed.err;
-
-	if (r == -ERESTART || (r == -EAGAIN && !i))
-		return err_set(t->e, ERR_KERNEL, ESTALE, "%s: nftables were changed by another",
-			       t->ns);
-	if (!m || !m->it)
-		return err_set(t->e, ERR_KERNEL, -r, "%s: nftables: %s%s%s", t->ns, strerror(-r),
-			       *said ? ": " : "", said);
-	return err_set(t->e, ERR_KERNEL, -r, "%s: %s \"%.100s\"%s%.*s: %s%s%.100s", t->ns,
-		       item_kind_name(m->it->kind), m->it->key, m->rule ? ": " : "",
-		       m->rule ? (int)strcspn(m->rule, "\n") : 0, m->rule ? m->rule : "",
-		       strerror(-r), *said ? ": " : "", said);
-}
-
-/* sends what was built; t->s->gen is the new generation on success */
-static int tx_commit(struct tx *t, uint32_t gen)
-{
-	int r = t->err;
-
-	if (!r) {
-		r = send_batch(t);
-		if (!r)
-			r = drain(t);
-		if (r)
-			err_set(t->e, ERR_KERNEL, -r, "%s: nftables: %s", t->ns, strerror(-r));
-		else if (t->failed.err)
-			r = refused(t);
-		else
-			t->s->gen = gen;
-	}
-	if (t->b)
-		nftnl_batch_free(t->b);
-	free(t->made);
-	return r;
 }
 
 /* what a commit makes of generation "gen": 0 is left out */
@@ -1002,12 +539,12 @@ static int plan_init(struct plan *p)
 	return 0;
 }
 
-static void make_steps(struct tx *t, const struct step *steps, size_t n)
+static void make_steps(struct nft_tx *t, const struct step *steps, size_t n)
 {
 	struct plan p = { .t = t, .steps = steps, .n = n };
 
 	if (plan_init(&p)) {
-		tx_fail(t, -ENOMEM);
+		nft_tx_fail(t, -ENOMEM);
 		return;
 	}
 	pass_del_elems(&p);
@@ -1027,25 +564,25 @@ static void make_steps(struct tx *t, const struct step *steps, size_t n)
 int nft_commit(struct nft *s, const struct step *steps, size_t n, const struct program *all,
 	       const char *ns, const char *hash, struct err *e)
 {
-	struct tx t = { .s = s, .all = all, .ns = ns, .e = e };
+	struct nft_tx t = { .s = s, .all = all, .ns = ns, .e = e };
 	uint32_t gen = s->gen;
 
-	tx_begin(&t, gen);
+	nft_tx_begin(&t, gen);
 	if (!t.err)
 		make_steps(&t, steps, n);
 	if (!t.err)
 		put_stamp(&t, hash, gen_after(gen));
-	tx_end(&t);
-	return tx_commit(&t, gen_after(gen));
+	nft_tx_end(&t);
+	return nft_tx_commit(&t, gen_after(gen));
 }
 
 /* ---- all anew ---- */
 
 static int del_table_cb(int family, const char *table, void *arg)
 {
-	struct tx *t = arg;
+	struct nft_tx *t = arg;
 
-	put_table(t, NFT_MSG_DELTABLE, family, table);
+	nft_put_table(t, NFT_MSG_DELTABLE, family, table);
 	return t->err;
 }
 
@@ -1072,7 +609,7 @@ static struct step *steps_of(const struct program *all, const char *ns, size_t *
 int nft_replace(struct nft *s, const struct program *all, const char *ns, const char *hash,
 		struct err *e)
 {
-	struct tx t = { .s = s, .all = all, .ns = ns, .e = e };
+	struct nft_tx t = { .s = s, .all = all, .ns = ns, .e = e };
 	auto_free struct step *steps = NULL;
 	uint32_t gen;
 	size_t n = 0;
@@ -1083,16 +620,16 @@ int nft_replace(struct nft *s, const struct program *all, const char *ns, const 
 	steps = steps_of(all, ns, &n);
 	if (!steps)
 		return err_set(e, ERR_INTERNAL, ENOMEM, "%s: out of memory", ns);
-	tx_begin(&t, gen);
+	nft_tx_begin(&t, gen);
 	r = t.err ? 0 : nft_tables_each(s, del_table_cb, &t);
 	if (r && !t.err)
-		tx_fail(&t, r);
+		nft_tx_fail(&t, r);
 	if (!t.err)
 		make_steps(&t, steps, n);
 	if (!t.err)
 		put_stamp(&t, hash, gen_after(gen));
-	tx_end(&t);
-	return tx_commit(&t, gen_after(gen));
+	nft_tx_end(&t);
+	return nft_tx_commit(&t, gen_after(gen));
 }
 
 /* ---- the socket ---- */

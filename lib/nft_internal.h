@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * nft_internal - what the files of lib/nft share.  nft.c makes transactions of
- * steps; nft_set.c knows types, sets and elements; nft_rule.c turns a line of a
- * chain into expressions, with nft_field.c for what can be matched; nft_read.c
- * dumps and listens.
+ * steps, of messages by nft_put.c, sent by nft_tx.c; nft_set.c knows types, sets and
+ * elements; nft_rule.c turns a line of a chain into expressions, with nft_field.c for
+ * what can be matched; nft_read.c dumps and listens.
  */
 #ifndef NFT_INTERNAL_H
 #define NFT_INTERNAL_H
@@ -94,6 +94,8 @@ struct nftnl_set *nft_set_make(const struct nft_table_name *t, const char *name,
 /* appends the element "key" (with "data" unless NULL, for deletions) to "s" */
 int nft_elem_add(struct nftnl_set *s, const struct nft_spec *spec, const char *key,
 		 const char *data);
+/* the first key of "key" alone */
+int nft_elem_key(const struct nft_spec *spec, const char *key, uint8_t ret[NFT_KEY_MAX]);
 int nft_verdict(const char *word, const char *chain, int *ret); /* "accept", "goto" ... */
 
 /* ---- rules ---- */
@@ -149,6 +151,69 @@ int nft_key_load(struct nft_loader *l, struct nft_words *w, bool dynamic, struct
 struct nftnl_expr *nft_expr(struct nft_loader *l, const char *name);
 /* makes sure that the packet's protocol is "proto" */
 int nft_need_l4(struct nft_loader *l, int proto);
+
+/* ---- transactions ---- */
+
+#define NFT_SENTENCE_SIZE 160
+
+struct nftnl_batch;
+struct nlmsghdr;
+struct nft_made { /* what a message was for; borrows */
+	const struct item *it;
+	const char *rule; /* within a chain's value; NULL */
+};
+
+struct nft_tx {
+	struct nft *s;
+	const struct program *all;
+	const char *ns;
+	struct nftnl_batch *b;
+	struct nft_made *made; /* by sequence number, from first_seq on */
+	size_t n_made, cap_made;
+	uint32_t first_seq, set_id;
+	int err; /* sticks: -errno of building */
+	struct err *e;
+	const struct item *now; /* what is being made */
+	const char *now_rule;
+	struct {
+		uint32_t seq;
+		int err;
+		uint32_t at; /* where in the message, 0: not said */
+		char sentence[NFT_SENTENCE_SIZE];
+	} failed; /* the first that the kernel refused */
+};
+
+/* errors stick: after the first, messages are made but never sent */
+void nft_tx_begin(struct nft_tx *t, uint32_t gen);
+void nft_tx_fail(struct nft_tx *t, int r);
+/* a message is begun by its header, filled, and put into the batch */
+struct nlmsghdr *nft_tx_hdr(struct nft_tx *t, uint16_t type, int family, uint16_t flags);
+void nft_tx_put(struct nft_tx *t);
+void nft_tx_end(struct nft_tx *t);
+/* sends and frees; "gen" is what the generation will be.  0, -ESTALE, -errno */
+int nft_tx_commit(struct nft_tx *t, uint32_t gen);
+
+struct nft_base { /* the first line of a base chain */
+	bool is;
+	char type[16];
+	uint32_t hook, policy;
+	int32_t prio;
+};
+/* a chain's value: its base (is: false for others) and where its rules begin */
+int nft_base_parse(const char *val, int family, struct nft_base *ret, const char **ret_rules);
+
+void nft_put_table(struct nft_tx *t, uint16_t type, int family, const char *name);
+void nft_put_set_new(struct nft_tx *t, const struct nft_table_name *n, struct nftnl_set *x);
+void nft_put_set_del(struct nft_tx *t, const struct nft_table_name *n, const char *name);
+void nft_put_elems(struct nft_tx *t, const struct nft_table_name *n, struct nftnl_set *x,
+		   uint16_t type);
+/* all elements of a set, all rules of a chain: away */
+void nft_put_flush_set(struct nft_tx *t, const struct nft_table_name *n, const char *name);
+void nft_put_flush_chain(struct nft_tx *t, const struct nft_table_name *n, const char *name);
+void nft_put_chain(struct nft_tx *t, uint16_t type, const struct nft_table_name *n,
+		   const char *name, const struct nft_base *b);
+void nft_put_rules(struct nft_tx *t, const struct item *it, const struct nft_table_name *n,
+		   const char *name);
 
 /* ---- reading ---- */
 

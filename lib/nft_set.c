@@ -615,6 +615,13 @@ static int elem_key(const struct nft_spec *sp, const char *key, uint8_t lo[NFT_K
 	return range;
 }
 
+int nft_elem_key(const struct nft_spec *sp, const char *key, uint8_t ret[NFT_KEY_MAX])
+{
+	uint8_t hi[NFT_KEY_MAX];
+
+	return elem_key(sp, key, ret, hi) < 0 ? -EINVAL : 0;
+}
+
 static struct nftnl_set_elem *elem_new(struct nftnl_set *s, const uint8_t *key, unsigned size)
 {
 	struct nftnl_set_elem *el = nftnl_set_elem_alloc();

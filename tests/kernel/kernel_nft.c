@@ -483,13 +483,15 @@ static void test_whole_or_not(void **state)
 		const char *text, *named;
 	} bad[] = {
 		{ HEAD SETS BASE "\tchain ip vpc c9: jump nowhere\n}\n", "c9" },
-		{ HEAD SETS BASE "\telem ip vpc out\\t0x30000: goto nowhere\n}\n", "ip vpc out" },
+		{ HEAD SETS BASE "\telem ip vpc out\\t0x20000: drop\n"
+				 "\telem ip vpc out\\t0x30000: goto nowhere\n}\n",
+		  "0x30000" },
 		{ HEAD SETS BASE "\tchain ip vpc c9: colour red\n}\n", "colour" },
 		{ HEAD SETS BASE "\telem ip vpc members\\t10.0.0.256:\n}\n", "10.0.0.256" },
 		{ HEAD SETS BASE "\tset ip vpc odd: type ipv4_addr . shoe;\n}\n", "odd" },
 		{ HEAD SETS BASE "\telem ip vpc sg\\t10.0.0.0/24 . tcp . 80-90:\n"
 				 "\telem ip vpc sg\\t10.0.0.0/24 . tcp . 85-95:\n}\n",
-		  "ip vpc sg" },
+		  ". 8" },
 		{ HEAD SETS BASE
 		  "\tchain ip vpc a: jump b\n\tchain ip vpc b: jump a\n"
 		  "\tchain ip vpc z:|\n\t\ttype filter hook input priority 0; policy accept;\n"
