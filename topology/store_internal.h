@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * store_internal - shared by store.c (look-ups, places), store_build.c (a document
- * becomes objects), store_compare.c (what changed) and store_text.c (saving).
+ * becomes objects) with store_eni.c and store_addr.c, store_compare.c (what
+ * changed) and store_text.c (saving).
  */
 #ifndef STORE_INTERNAL_H
 #define STORE_INTERNAL_H
@@ -59,6 +60,49 @@ struct saved {
 };
 int store_build(const struct store *old, const struct saved *saved, const struct lab *lab,
 		const char *seed, struct store **ret, struct ops *ops, struct err *e);
+
+/* ---- inside the building of one ---- */
+
+struct build {
+	const struct store *old;
+	const struct saved *saved;
+	const struct lab *lab;
+	struct store *s;
+	struct pool *pool;
+	struct ops *ops;
+	struct err *e;
+	struct strmap combinations; /* "VPC-ID SG-ID,..." -> struct s_combination */
+	bool failed;		    /* out of memory, seen at the end */
+};
+
+int build_no_memory(struct build *b);
+/* a fault of what stands at "path" of the file */
+int build_fail_at(struct build *b, const char *path, enum err_code code, int errnum,
+		  const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+const struct alloc *build_old_alloc(const struct build *b);	      /* NULL: none */
+const struct store_past *build_old_past(const struct build *b);	      /* NULL: none */
+unsigned build_past_get(const struct store_past *p, const char *key); /* 0: never was */
+/* prefix and 17 hex: hash of the seed, the lab, kind, key and incarnation */
+const char *build_make_id(struct build *b, enum object_kind kind, const char *key,
+			  unsigned incarnation);
+const char *build_id_hex(const char *id); /* what follows the prefix */
+const char *build_mac_of(struct build *b, const char *first, const char *hex);
+void build_index_object(struct build *b, struct object *o);
+struct object build_object_head(struct build *b, enum object_kind kind, const char *vpc,
+				const char *name, const char *path);
+/*
+ * Gives an object its incarnation and id.  "old": its predecessor; "c": how it
+ * differs from it.  A saved store's objects are what they were.
+ */
+void build_object_make(struct build *b, struct object *o, const char *key, const struct object *old,
+		       const struct change *c);
+/* store_eni.c, in this order: of a VPC's nodes; of functions; numbers */
+int build_enis(struct build *b, struct s_vpc *v);
+int build_function(struct build *b, struct s_function *f, const struct function *def);
+int build_combinations(struct build *b, struct s_vpc *v);
+/* store_addr.c */
+int build_addresses(struct build *b);
+int build_indexes(struct build *b);
 
 void place_init(const struct s_egress *g, struct s_place *p, unsigned number);
 

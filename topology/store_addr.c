@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * store_addr - addresses and indexes of links: first what a person fixed, then what
+ * living owners had, then what is new, in the file's order.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/util.h"
+#include "topology/store_internal.h"
+
+#define FIRST_INDEX 16 /* of links that come and go, in any namespace */
+#define LAST_INDEX 0x7fffffff
+
+/* ---- addresses ---- */
+
+static const char *ip_scope(struct build *b, const struct s_eni *e)
+{
+	return pool_printf(b->pool, "ip %s", e->subnet->o.id);
+}
+
+static const char *ip_owner(struct build *b, const struct s_eni *e, size_t i)
+{
+	return i ? pool_printf(b->pool, "%s/%zu", e->o.id, i) : e->o.id;
+}
+
+static const char *holder(const struct s_eni *e)
+{
+	return e->owner ? e->owner->name : e->o.id;
+}
+
+/* "wants" asks for an address that "has" has */
+static int ip_in_use(struct build *b, const struct s_eni *wants, const struct s_eni *has,
+		     const struct addr *a)
+{
+	return build_fail_at(b, wants->o.path, ERR_ADDRESS_IN_USE, EADDRINUSE, "%s is in use by %s",
+			     addr_str(a), has ? holder(has) : "another interface");
+}
+
+/* the interface that has a number of a subnet now */
+static const struct s_eni *ip_holder(struct build *b, const char *scope, uint32_t at)
+{
+	const char *owner = alloc_owner(b->s->alloc, scope, at);
+	char id[ID_SIZE];
+
+	if (!owner)
+		return NULL;
+	(void)snprintf(id, sizeof(id), "%.*s", (int)strcspn(owner, "/"), owner);
+	return (const void *)store_by_id(b->s, id);
+}
+
+static int take_fixed(struct build *b, struct s_eni *e)
+{
+	struct addr base = prefix_first(&e->subnet->def->cidr_block);
+	const char *scope = ip_scope(b, e);
+	size_t i;
+	int r;
+
+	for (i = 0; i < e->n_private_ips; i++) {
+		uint32_t at;
+
+		if (!addr_is_set(&e->private_ips[i]))
+			continue;
+		at = addr_to_v4(&e->private_ips[i]) - addr_to_v4(&base);
+		r = alloc_take(b->s->alloc, scope, ip_owner(b, e, i), at);
+		if (r == -EADDRINUSE)
+			return ip_in_use(b, e, ip_holder(b, scope, at), &e->private_ips[i]);
+		if (r)
+			return build_no_memory(b);
+	}
+	return 0;
+}
+
+static int keep_automatic(struct build *b, struct s_eni *e)
+{
+	struct addr base = prefix_first(&e->subnet->def->cidr_block), a;
+	const char *scope = ip_scope(b, e), *owner = ip_owner(b, e, 0);
+	uint32_t at = 0;
+	int r;
+
+	if (addr_is_set(&e->private_ips[0]))
+		return 0;
+	r = alloc_keep(b->s->alloc, build_old_alloc(b), scope, owner);
+	if (!r)
+		return 0;
+	if (r != -EADDRINUSE || !alloc_find(build_old_alloc(b), scope, owner, &at))
+		return build_no_memory(b);
+	/* who fixed the address asks for one that this one has had */
+	a = addr_v4(addr_to_v4(&base) + at);
+	return ip_in_use(b, ip_holder(b, scope, at), e, &a);
+}
+
+static int give_automatic(struct build *b, struct s_eni *e)
+{
+	const struct prefix *p = &e->subnet->def->cidr_block;
+	struct addr base = prefix_first(p);
+	uint32_t at;
+	int r;
+
+	if (addr_is_set(&e->private_ips[0]))
+		return 0;
+	/* VPC-9: base..base+3 and the last are nobody's */
+	r = alloc_lowest(b->s->alloc, ip_scope(b, e), ip_owner(b, e, 0), 4,
+			 (uint32_t)prefix_n_addrs(p) - 2, &at);
+	if (r == -ENOSPC) {
+		return build_fail_at(b, e->o.path, ERR_NO_ADDRESS, ENOSPC,
+				     "subnet %s has no free address left", e->subnet->o.name);
+	}
+	if (r)
+		return build_no_memory(b);
+	e->private_ips[0] = addr_v4(addr_to_v4(&base) + at);
+	return 0;
+}
+
+typedef int (*eni_fn)(struct build *b, struct s_eni *e);
+
+static int each_eni(struct build *b, eni_fn fn)
+{
+	size_t v, i;
+	int r = 0;
+
+	for (v = 0; v < b->s->n_vpcs; v++)
+		for (i = 0; i < b->s->vpcs[v].n_enis && !r; i++)
+			r = fn(b, b->s->vpcs[v].enis[i]);
+	return r;
+}
+
+/* the wish for a public address that an interface's owner has */
+struct elastic_wish {
+	bool wanted, fixed, elastic;
+	struct addr addr;
+	const char *owner; /* in the allocation */
+};
+
+static struct elastic_wish elastic_of(struct build *b, const struct s_eni *e)
+{
+	struct elastic_wish w = { 0 };
+	const struct elastic *x = NULL;
+
+	if (e->type == ENI_INTERFACE && e->owner) {
+		const struct s_instance *in = (const void *)e->owner;
+
+		x = &in->def->elastic_ip;
+		w.wanted = x->set || in->def->associate_public_ip_address;
+	} else if (e->type == ENI_NAT_GATEWAY) {
+		const struct s_nat *n = (const void *)e->owner;
+
+		x = &n->def->elastic_ip;
+		w.wanted = !n->def->private_connectivity;
+		w.elastic = true;
+	}
+	if (!w.wanted)
+		return w;
+	w.elastic = w.elastic || x->set;
+	w.fixed = x->set && !x->automatic;
+	if (w.fixed)
+		w.addr = x->addr;
+	w.owner = pool_printf(b->pool, "%s/%s", e->owner->id, w.elastic ? "elastic" : "public");
+	return w;
+}
+
+static const char *elastic_scope(struct build *b)
+{
+	return pool_printf(b->pool, "elastic %s", prefix_str(&b->lab->address_pool));
+}
+
+/* an address of the pool that somebody fixed is not given to another */
+static int pool_take(struct build *b, const struct addr *a, const char *owner, const char *path)
+{
+	const struct prefix *p = &b->lab->address_pool;
+	struct addr base = prefix_first(p);
+	int r;
+
+	if (!addr_is_set(a) || !prefix_has(p, a))
+		return 0;
+	r = alloc_take(b->s->alloc, elastic_scope(b), owner, addr_to_v4(a) - addr_to_v4(&base));
+	if (r == -EADDRINUSE) {
+		return build_fail_at(b, path, ERR_ADDRESS_IN_USE, EADDRINUSE,
+				     "%s is in use in this lab", addr_str(a));
+	}
+	return r ? build_no_memory(b) : 0;
+}
+
+static int elastic_take(struct build *b, struct s_eni *e)
+{
+	struct elastic_wish w = elastic_of(b, e);
+
+	if (!w.fixed)
+		return 0;
+	e->public_ip = w.addr;
+	return pool_take(b, &w.addr, w.owner, e->o.path);
+}
+
+static int elastic_keep(struct build *b, struct s_eni *e)
+{
+	struct elastic_wish w = elastic_of(b, e);
+	int r;
+
+	if (!w.wanted || w.fixed)
+		return 0;
+	r = alloc_keep(b->s->alloc, build_old_alloc(b), elastic_scope(b), w.owner);
+	if (r == -EADDRINUSE) {
+		return build_fail_at(b, e->o.path, ERR_ADDRESS_IN_USE, EADDRINUSE,
+				     "the automatic public address of %s was given to another",
+				     e->owner->name);
+	}
+	return r ? build_no_memory(b) : 0;
+}
+
+static int elastic_give(struct build *b, struct s_eni *e)
+{
+	const struct prefix *p = &b->lab->address_pool;
+	struct addr base = prefix_first(p);
+	struct elastic_wish w = elastic_of(b, e);
+	uint64_t n = prefix_n_addrs(p);
+	uint32_t at;
+	char hex[18];
+	int r;
+
+	if (!w.wanted)
+		return 0;
+	if (w.elastic) {
+		hash_hex(hex, 17, "eipalloc\n%s", e->owner->id);
+		e->public_ip_id = pool_printf(b->pool, "eipalloc-%s", hex);
+	}
+	if (w.fixed)
+		return 0;
+	r = n < 3 ? -ENOSPC :
+		    alloc_lowest(b->s->alloc, elastic_scope(b), w.owner, 1, (uint32_t)(n - 2), &at);
+	if (r == -ENOSPC) {
+		return build_fail_at(b, e->o.path, ERR_LIMIT, ENOSPC,
+				     "address_pool %s has no free address left", prefix_str(p));
+	}
+	if (r)
+		return build_no_memory(b);
+	e->public_ip = addr_v4(addr_to_v4(&base) + at);
+	return 0;
+}
+
+static int reserve_internet(struct build *b)
+{
+	size_t i;
+	int r = pool_take(b, &b->lab->service_ip, "service", "internet.service_ip");
+
+	for (i = 0; i < b->s->n_hosts && !r; i++) {
+		const struct s_host *h = &b->s->hosts[i];
+
+		r = pool_take(b, &h->def->ip, h->o.id, h->o.path);
+	}
+	return r;
+}
+
+int build_addresses(struct build *b)
+{
+	int r = each_eni(b, take_fixed);
+
+	if (!r)
+		r = each_eni(b, keep_automatic);
+	if (!r)
+		r = each_eni(b, give_automatic);
+	if (!r)
+		r = reserve_internet(b);
+	if (!r)
+		r = each_eni(b, elastic_take);
+	if (!r)
+		r = each_eni(b, elastic_keep);
+	if (!r)
+		r = each_eni(b, elastic_give);
+	return r;
+}
+
+/* ---- indexes of links ---- */
+
+static int give_index(struct build *b, const char *ns, const char *link, unsigned *ret)
+{
+	const char *scope = pool_printf(b->pool, "ifindex %s", ns);
+	uint32_t v;
+	int r = alloc_keep(b->s->alloc, build_old_alloc(b), scope, link);
+
+	if (!r)
+		r = alloc_next(b->s->alloc, scope, link, FIRST_INDEX, LAST_INDEX, &v);
+	if (r)
+		return build_no_memory(b);
+	*ret = v;
+	return 0;
+}
+
+static int index_eni(struct build *b, struct s_eni *e)
+{
+	return give_index(b, e->vpc->ns, e->router_interface, &e->router_index);
+}
+
+int build_indexes(struct build *b)
+{
+	struct store *s = b->s;
+	size_t i;
+	int r = each_eni(b, index_eni);
+
+	for (i = 0; i < s->n_hosts && !r; i++)
+		r = give_index(b, "internet", s->hosts[i].link, &s->hosts[i].router_index);
+	for (i = 0; i < s->n_vpcs && !r; i++)
+		if (s->vpcs[i].igw.id)
+			r = give_index(b, "internet", s->vpcs[i].igw_link, &s->vpcs[i].igw_index);
+	for (i = 0; i < s->n_egresses && !r; i++) {
+		struct s_egress *g = s->egresses[i];
+
+		if (!g->eni)
+			r = give_index(b, "internet", "svc", &g->router_index);
+		else
+			g->address = g->eni->private_ips[0];
+	}
+	return r;
+}

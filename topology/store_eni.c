@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * store_eni - the interfaces that the service makes: of instances and NAT gateways,
+ * and those that functions share; and the combinations of groups they have.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/util.h"
+#include "topology/store_internal.h"
+
+/* ---- interfaces ---- */
+
+static bool push(struct build *b, void *pp, size_t *n, size_t *cap, void *item)
+{
+	void ***v = pp;
+
+	if (*n == *cap) {
+		size_t want = *cap ? *cap * 2 : 16;
+		void **r = pool_alloc(b->pool, want * sizeof(void *));
+
+		if (!r)
+			return false;
+		if (*n)
+			memcpy(r, *v, *n * sizeof(void *));
+		*v = r;
+		*cap = want;
+	}
+	(*v)[(*n)++] = item;
+	return true;
+}
+
+/* names that follow from the id; copied where the same interface had them */
+static void eni_names(struct build *b, struct s_eni *e, const struct s_eni *old, const char *key)
+{
+	const char *hex;
+
+	if (old) {
+		e->o.id = pool_strdup(b->pool, old->o.id);
+		e->mac = pool_strdup(b->pool, old->mac);
+		e->router_mac = pool_strdup(b->pool, old->router_mac);
+		e->router_interface = pool_strdup(b->pool, old->router_interface);
+		return;
+	}
+	e->o.id = build_make_id(b, OBJECT_NETWORK_INTERFACE, key, 1);
+	hex = build_id_hex(e->o.id);
+	e->mac = build_mac_of(b, "02", hex);
+	e->router_mac = build_mac_of(b, "06", hex);
+	e->router_interface = pool_printf(b->pool, "eni-%.11s", hex);
+}
+
+/* "old": the interface as the store before had it, if it is the same one */
+static struct s_eni *eni_make(struct build *b, struct s_vpc *v, enum eni_type type,
+			      struct s_subnet *subnet, const struct s_eni *old, const char *key,
+			      const char *path)
+{
+	struct s_eni *e = pool_alloc(b->pool, sizeof(*e));
+
+	if (!e || !push(b, &v->enis, &v->n_enis, &v->cap_enis, e))
+		return NULL;
+	e->o = (struct object){
+		.kind = OBJECT_NETWORK_INTERFACE,
+		.origin = ORIGIN_SERVICE,
+		.incarnation = 1,
+		.path = path,
+		.state = "in-use",
+	};
+	eni_names(b, e, old, key);
+	e->o.name = e->o.id;
+	build_index_object(b, &e->o);
+	e->type = type;
+	e->vpc = v;
+	e->subnet = subnet;
+	e->source_dest_check = true;
+	e->description = "";
+	e->device = "eth0";
+	e->index = 2;
+	return e;
+}
+
+/* the groups by number, each once */
+static int eni_groups(struct build *b, struct s_eni *e, const struct security_group *const *defs,
+		      size_t n)
+{
+	size_t i, k;
+
+	e->groups = pool_alloc(b->pool, (n + 1) * sizeof(struct s_group *));
+	if (!e->groups)
+		return build_no_memory(b);
+	for (i = 0; i < n; i++) {
+		struct s_group *g = store_group_of(b->s, defs[i]);
+
+		for (k = e->n_groups; k > 0 && e->groups[k - 1]->number > g->number; k--)
+			;
+		if (k && e->groups[k - 1] == g)
+			continue;
+		memmove(&e->groups[k + 1], &e->groups[k],
+			(e->n_groups - k) * sizeof(struct s_group *));
+		e->groups[k] = g;
+		e->n_groups++;
+	}
+	return 0;
+}
+
+static const char *groups_text(struct build *b, struct s_group *const *groups, size_t n)
+{
+	auto_buf struct buf text = BUF_INIT;
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		buf_printf(&text, "%s%s", i ? "," : "", groups[i]->o.id);
+	return buf_error(&text) ? "" : pool_strdup(b->pool, buf_str(&text));
+}
+
+/* the combination of the interface's groups; numbers are given later */
+static int eni_combination(struct build *b, struct s_eni *e)
+{
+	const char *owner = groups_text(b, e->groups, e->n_groups);
+	const char *key = pool_printf(b->pool, "%s %s", e->vpc->o.id, owner);
+	struct s_combination *c = strmap_get(&b->combinations, key);
+
+	if (!c) {
+		c = pool_alloc(b->pool, sizeof(*c));
+		if (!c || !push(b, &e->vpc->combinations, &e->vpc->n_combinations,
+				&e->vpc->cap_combinations, c))
+			return build_no_memory(b);
+		c->groups = e->groups;
+		c->n_groups = e->n_groups;
+		strmap_put(&b->combinations, key, c);
+	}
+	e->combination = c;
+	return 0;
+}
+
+int build_combinations(struct build *b, struct s_vpc *v)
+{
+	const char *scope = pool_printf(b->pool, "combination %s", v->o.id);
+	size_t i;
+	uint32_t n;
+	int r = 0;
+
+	for (i = 0; i < v->n_combinations && !r; i++)
+		r = alloc_keep(b->s->alloc, build_old_alloc(b), scope,
+			       groups_text(b, v->combinations[i]->groups,
+					   v->combinations[i]->n_groups));
+	for (i = 0; i < v->n_combinations && !r; i++) {
+		struct s_combination *c = v->combinations[i];
+
+		r = alloc_lowest(b->s->alloc, scope, groups_text(b, c->groups, c->n_groups), 1,
+				 65534, &n);
+		c->number = n;
+	}
+	if (!r)
+		return 0;
+	return r == -ENOMEM ? build_no_memory(b) :
+			      err_set(b->e, ERR_LIMIT, -r,
+				      "more than 65534 combinations of groups in a VPC");
+}
+
+static int make_instance_eni(struct build *b, struct s_instance *in)
+{
+	const struct instance *def = in->def;
+	const struct s_instance *old = b->old ? (const void *)store_by_id(b->old, in->o.id) : NULL;
+	struct s_eni *e;
+	char key[ID_SIZE + 8];
+	int r;
+
+	(void)snprintf(key, sizeof(key), "%s/eth0", in->o.id);
+	e = eni_make(b, in->vpc, ENI_INTERFACE, store_subnet_of(b->s, def->subnet),
+		     old ? old->eni : NULL, key, in->o.path);
+	if (!e)
+		return build_no_memory(b);
+	in->eni = e;
+	e->owner = &in->o;
+	e->ns = in->ns;
+	e->source_dest_check = def->source_dest_check;
+	e->n_private_ips = def->n_private_ips ? def->n_private_ips : 1;
+	e->private_ips = pool_alloc(b->pool, e->n_private_ips * sizeof(*e->private_ips));
+	if (!e->private_ips)
+		return build_no_memory(b);
+	if (def->n_private_ips)
+		memcpy(e->private_ips, def->private_ips,
+		       def->n_private_ips * sizeof(*e->private_ips));
+	r = eni_groups(b, e, def->security_groups, def->n_security_groups);
+	return r ? r : eni_combination(b, e);
+}
+
+static int make_nat_eni(struct build *b, struct s_nat *n)
+{
+	struct s_eni *e;
+
+	if (n->o.failure_code)
+		return 0;
+	e = eni_make(b, n->vpc, ENI_NAT_GATEWAY, store_subnet_of(b->s, n->def->subnet), NULL,
+		     n->o.id, n->o.path);
+	if (!e)
+		return build_no_memory(b);
+	n->eni = e;
+	e->owner = &n->o;
+	e->ns = n->ns;
+	e->source_dest_check = false;
+	e->description = pool_printf(b->pool, "Interface for NAT Gateway %s", n->o.id);
+	e->n_private_ips = 1;
+	e->private_ips = pool_alloc(b->pool, sizeof(*e->private_ips));
+	if (!e->private_ips)
+		return build_no_memory(b);
+	e->private_ips[0] = n->def->private_ip;
+	return 0;
+}
+
+/* NAT gateways and instances of a VPC in the order in which the file names them */
+struct wish {
+	struct json_pos pos;
+	struct s_nat *nat;
+	struct s_instance *instance;
+};
+
+static int wish_cmp(const void *a, const void *b)
+{
+	const struct wish *x = a, *y = b;
+
+	if (x->pos.line != y->pos.line)
+		return x->pos.line < y->pos.line ? -1 : 1;
+	return (x->pos.column > y->pos.column) - (x->pos.column < y->pos.column);
+}
+
+int build_enis(struct build *b, struct s_vpc *v)
+{
+	size_t n = v->n_nats + v->n_instances, i;
+	auto_free struct wish *w = calloc(n + 1, sizeof(*w));
+	int r = 0;
+
+	if (!w)
+		return build_no_memory(b);
+	for (i = 0; i < v->n_nats; i++)
+		w[i] = (struct wish){ v->nats[i].def->at.pos, &v->nats[i], NULL };
+	for (i = 0; i < v->n_instances; i++)
+		w[v->n_nats + i] =
+			(struct wish){ v->instances[i].def->at.pos, NULL, &v->instances[i] };
+	qsort(w, n, sizeof(*w), wish_cmp);
+	for (i = 0; i < n && !r; i++)
+		r = w[i].nat ? make_nat_eni(b, w[i].nat) : make_instance_eni(b, w[i].instance);
+	return r;
+}
+
+/* ---- functions ---- */
+
+static struct s_egress *egress_add(struct build *b, const char *ns, struct s_eni *e)
+{
+	struct s_egress *g = pool_alloc(b->pool, sizeof(*g));
+
+	if (!g || !push(b, &b->s->egresses, &b->s->n_egresses, &b->s->cap_egresses, g))
+		return NULL;
+	g->ns = ns;
+	g->eni = e;
+	return g;
+}
+
+static struct s_egress *service_egress(struct build *b)
+{
+	struct s_egress *g = store_egress(b->s, "service");
+
+	if (g)
+		return g;
+	g = egress_add(b, "service", NULL);
+	if (!g)
+		return NULL;
+	g->address = b->lab->service_ip;
+	g->mac = build_mac_of(b, "02", build_id_hex(b->s->id));
+	g->router_mac = build_mac_of(b, "06", build_id_hex(b->s->id));
+	return g;
+}
+
+/* a description is its first function's, for as long as the interface lives */
+static const char *lambda_description(struct build *b, const struct s_eni *e,
+				      const struct function *f)
+{
+	const struct strmap *notes = b->old   ? &b->old->index->notes :
+				     b->saved ? b->saved->notes :
+						NULL;
+	const char *kept = notes ? strmap_get(notes, e->o.id) : NULL;
+	char u[33];
+
+	if (kept)
+		return pool_strdup(b->pool, kept);
+	hash_hex(u, 32, "uuid\n%s", e->o.id);
+	return pool_printf(b->pool, "AWS Lambda VPC ENI-%s-%.8s-%.4s-4%.3s-a%.3s-%.12s", f->name, u,
+			   u + 8, u + 13, u + 17, u + 20);
+}
+
+/* the interface that all functions with this subnet and these groups share (LN-8) */
+static struct s_egress *lambda_egress(struct build *b, struct s_function *f, struct s_subnet *sn)
+{
+	struct s_eni probe = { .vpc = sn->vpc }, *e;
+	const char *key, *past_key;
+	struct s_egress *g;
+	unsigned incarnation;
+
+	if (eni_groups(b, &probe, f->def->security_groups, f->def->n_security_groups))
+		return NULL;
+	key = pool_printf(b->pool, "%s %s", sn->o.id, groups_text(b, probe.groups, probe.n_groups));
+	g = strmap_get(&b->s->index->lambda, key);
+	if (g)
+		return g;
+	past_key = pool_printf(b->pool, "lambda\t%s", key);
+	incarnation = build_past_get(build_old_past(b), past_key);
+	if (!incarnation || (b->old && !strmap_get(&b->old->index->lambda, key)))
+		incarnation++;
+	strmap_put(&b->s->past->map, past_key, (void *)(uintptr_t)incarnation);
+	e = eni_make(b, sn->vpc, ENI_LAMBDA, sn, NULL,
+		     pool_printf(b->pool, "lambda %s %u", key, incarnation), f->o.path);
+	if (!e)
+		return NULL;
+	e->groups = probe.groups;
+	e->n_groups = probe.n_groups;
+	e->n_private_ips = 1;
+	e->private_ips = pool_alloc(b->pool, sizeof(*e->private_ips));
+	e->description = lambda_description(b, e, f->def);
+	strmap_put(&b->s->index->notes, e->o.id, e->description);
+	e->ns = pool_printf(b->pool, "egress.%.8s", build_id_hex(e->o.id));
+	if (!e->private_ips || eni_combination(b, e))
+		return NULL;
+	g = egress_add(b, e->ns, e);
+	if (g) {
+		g->mac = e->mac;
+		g->router_mac = e->router_mac;
+		strmap_put(&b->s->index->lambda, key, g);
+	}
+	return g;
+}
+
+int build_function(struct build *b, struct s_function *f, const struct function *def)
+{
+	const struct s_function *old = b->old ? store_function(b->old, def->name) : NULL;
+	struct change c = { 0 };
+	size_t i;
+
+	f->def = def;
+	f->o = build_object_head(b, OBJECT_FUNCTION, NULL, def->name, def->at.path);
+	f->o.state = "Active";
+	build_object_make(b, &f->o, f->o.name, old ? &old->o : NULL, &c);
+	f->n_egresses = def->vpc ? def->n_subnets : 1;
+	f->egresses = pool_alloc(b->pool, (f->n_egresses + 1) * sizeof(struct s_egress *));
+	if (!f->egresses)
+		return build_no_memory(b);
+	for (i = 0; i < f->n_egresses; i++) {
+		f->egresses[i] =
+			def->vpc ? lambda_egress(b, f, store_subnet_of(b->s, def->subnets[i])) :
+				   service_egress(b);
+		if (!f->egresses[i])
+			return build_no_memory(b);
+	}
+	return 0;
+}
