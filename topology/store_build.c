@@ -162,10 +162,6 @@ const struct store_past *build_old_past(const struct build *b)
 	return b->old ? b->old->past : b->saved ? b->saved->past : NULL;
 }
 
-/*
- * Gives an object its incarnation and id.  "old": its predecessor; "c": how it
- * differs from it.  A saved store's objects are what they were.
- */
 void build_object_make(struct build *b, struct object *o, const char *key, const struct object *old,
 		       const struct change *c)
 {
