@@ -27,9 +27,9 @@ static void service_uplink(const struct s_egress *g, struct program *p)
 	char key[64];
 
 	program_addf(p, "internet", ITEM_LINK, "svc",
-		     "index %u peer eth0 peer-ns %s peer-index 2 mac %s peer-mac %s mtu %d "
+		     "index %u peer eth0 peer-ns %s peer-index %d mac %s peer-mac %s mtu %d "
 		     "alias service",
-		     g->router_index, g->ns, g->router_mac, g->mac, MTU_INTERNET);
+		     g->router_index, g->ns, STORE_INDEX, g->router_mac, g->mac, MTU_INTERNET);
 	program_addf(p, "internet", ITEM_NEIGH, "svc " GATEWAY_ROUTER, "lladdr %s", g->mac);
 	(void)snprintf(key, sizeof(key), "254 %s/32", ip);
 	program_add(p, "internet", ITEM_ROUTE, key, "via " GATEWAY_ROUTER " dev svc onlink");
@@ -154,9 +154,9 @@ void egress_compile_place(const struct s_egress *g, const struct s_place *pl, st
 	(void)snprintf(dev, sizeof(dev), "sb-%u", pl->number);
 	program_add(p, pl->ns, ITEM_NS, "", "role place\n" EMIT_NO_IPV6);
 	program_addf(p, g->ns, ITEM_LINK, dev,
-		     "index %u peer eth0 peer-ns %s peer-index 2 mac %s peer-mac %s mtu %d "
+		     "index %u peer eth0 peer-ns %s peer-index %d mac %s peer-mac %s mtu %d "
 		     "alias %s",
-		     1000 + pl->number, pl->ns, pl->egress_mac, pl->mac,
+		     1000 + pl->number, pl->ns, STORE_INDEX, pl->egress_mac, pl->mac,
 		     g->eni ? MTU_VPC : MTU_INTERNET, pl->ns);
 	(void)snprintf(key, sizeof(key), "%s %s", dev, a);
 	program_addf(p, g->ns, ITEM_NEIGH, key, "lladdr %s", pl->mac);

@@ -20,10 +20,10 @@ static void link_items(const struct s_vpc *v, struct program *p)
 	char key[80];
 
 	program_addf(p, v->ns, ITEM_LINK, "igw",
-		     "index 2 peer %s peer-ns internet peer-index %u mac %s peer-mac %s mtu %d "
+		     "index %d peer %s peer-ns internet peer-index %u mac %s peer-mac %s mtu %d "
 		     "alias %s proxy_arp 0 peer-alias %s",
-		     v->igw_link, v->igw_index, v->igw_mac, v->internet_mac, MTU_INTERNET,
-		     v->igw.id, v->igw.id);
+		     STORE_INDEX, v->igw_link, v->igw_index, v->igw_mac, v->internet_mac,
+		     MTU_INTERNET, v->igw.id, v->igw.id);
 	program_addf(p, v->ns, ITEM_NEIGH, "igw " GATEWAY_INTERNET, "lladdr %s", v->internet_mac);
 	(void)snprintf(key, sizeof(key), "%s " GATEWAY_ROUTER, v->igw_link);
 	program_addf(p, "internet", ITEM_NEIGH, key, "lladdr %s", v->igw_mac);

@@ -17,9 +17,10 @@ static void host_items(const struct s_host *h, struct program *p)
 	char key[80];
 
 	program_addf(p, "internet", ITEM_LINK, h->link,
-		     "index %u peer eth0 peer-ns %s peer-index 2 mac %s peer-mac %s mtu %d "
+		     "index %u peer eth0 peer-ns %s peer-index %d mac %s peer-mac %s mtu %d "
 		     "alias %s peer-alias %s",
-		     h->router_index, h->ns, h->router_mac, h->mac, MTU_INTERNET, h->o.id, h->o.id);
+		     h->router_index, h->ns, STORE_INDEX, h->router_mac, h->mac, MTU_INTERNET,
+		     h->o.id, h->o.id);
 	(void)snprintf(key, sizeof(key), "%s " GATEWAY_ROUTER, h->link);
 	program_addf(p, "internet", ITEM_NEIGH, key, "lladdr %s", h->mac);
 	(void)snprintf(key, sizeof(key), "254 %s/32", ip);

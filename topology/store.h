@@ -26,6 +26,10 @@
 #include "topology/lab.h"
 
 #define ID_SIZE 40
+/* Index of the one device of a namespace that isn't numbered (eth0, igw); those of
+ * links that come and go begin at twice that.  Not 2: where modules for tunnels are
+ * loaded, each new namespace begins with up to ten devices that nobody asked for. */
+#define STORE_INDEX 32
 #define STORE_PLACES_MAX 16000 /* of one egress namespace, at a time */
 
 /* kind, its name (interface.md 4, singular) and the prefix of its ids */

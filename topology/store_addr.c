@@ -10,7 +10,7 @@
 #include "lib/util.h"
 #include "topology/store_internal.h"
 
-#define FIRST_INDEX 16 /* of links that come and go, in any namespace */
+#define FIRST_INDEX (2 * STORE_INDEX)
 #define LAST_INDEX 0x7fffffff
 
 /* ---- addresses ---- */

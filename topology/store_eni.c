@@ -76,7 +76,7 @@ static struct s_eni *eni_make(struct build *b, struct s_vpc *v, enum eni_type ty
 	e->source_dest_check = true;
 	e->description = "";
 	e->device = "eth0";
-	e->index = 2;
+	e->index = STORE_INDEX;
 	return e;
 }
 
