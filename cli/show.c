@@ -21,11 +21,11 @@ static void add_cell(struct buf *b, const cJSON *v);
 static void add_object(struct buf *b, const cJSON *v)
 {
 	const char *destination = json_str(v, "destination", NULL);
-	const char *state = json_str(v, "state", "active");
+	const char *target = json_str(v, "target", "?");
+	bool gone = !strcmp(json_str(v, "state", ""), "blackhole") && strcmp(target, "blackhole");
 
 	if (destination)
-		buf_printf(b, "%s > %s%s", destination, json_str(v, "target", "?"),
-			   strcmp(state, "active") ? " (blackhole)" : "");
+		buf_printf(b, "%s > %s%s", destination, target, gone ? " (blackhole)" : "");
 	else
 		buf_printf(b, "%d", cJSON_GetArraySize(v));
 }
