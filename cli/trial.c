@@ -130,7 +130,7 @@ static int probe_round(struct run *r, size_t *ret_n)
 
 static int run_probes(struct run *r)
 {
-	size_t n, i, waiting;
+	size_t n = 0, i, waiting;
 	int e;
 
 	for (;;) {
