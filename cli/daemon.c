@@ -43,7 +43,11 @@ static void add_daemon(const struct cli *c, cJSON *doc, const char *name, cJSON 
 	if (!said) {
 		said = cJSON_CreateObject();
 		add_pid(said, pid);
-		cJSON_AddStringToObject(said, "state", pid ? "not answering" : "stopped");
+		/* nobody but netd asks the responder: its lock is all there is to go by */
+		cJSON_AddStringToObject(said, "state",
+					!pid			   ? "stopped" :
+					!strcmp(name, "responder") ? "running" :
+								     "not answering");
 	}
 	cJSON_AddItemToObject(doc, name, said);
 }
