@@ -80,11 +80,11 @@ static void warn_nat(struct fill *f, const struct place *p, const struct vpc *v,
 	if (g->private_connectivity)
 		return;
 	if (!v->internet_gateway)
-		warn(f->r, p, "nat-without-igw",
+		hint(f->r, p, "nat-without-igw",
 		     "Network %s has no Internet gateway attached: the NAT gateway will be failed "
 		     "(Gateway.NotAttached)", v->name);
 	else if (g->subnet && !leads_to_gateway(g->subnet->route_table))
-		warn(f->r, p, "nat-in-private-subnet",
+		hint(f->r, p, "nat-in-private-subnet",
 		     "subnet %s has no route to the internet gateway: nothing gets out through the "
 		     "NAT gateway", g->subnet->name);
 }
@@ -117,7 +117,7 @@ static void warn_peerings(struct fill *f, const struct place *top)
 		there = leads_to_peering(g->requester, g);
 		back = leads_to_peering(g->accepter, g);
 		if (there != back)
-			warn(f->r, &p, "peering-one-sided-route",
+			hint(f->r, &p, "peering-one-sided-route",
 			     "VPC %s has a route to it, VPC %s has none: answers are lost (PCX-3)",
 			     there ? g->requester->name : g->accepter->name,
 			     there ? g->accepter->name : g->requester->name);
@@ -146,11 +146,11 @@ static bool allows_ports(const struct acl_entry *v, size_t n)
 static void warn_acl(struct fill *f, const struct place *p, const struct network_acl *a)
 {
 	if (allows_ports(a->ingress, a->n_ingress) && !passes_ephemeral(a->egress, a->n_egress))
-		warn(f->r, p, "acl-no-return-ports",
+		hint(f->r, p, "acl-no-return-ports",
 		     "lets connections in, but no answer out to ports 32768-60999 (NACL-3)");
 	else if (allows_ports(a->egress, a->n_egress) &&
 		 !passes_ephemeral(a->ingress, a->n_ingress))
-		warn(f->r, p, "acl-no-return-ports",
+		hint(f->r, p, "acl-no-return-ports",
 		     "lets connections out, but no answer in to ports 32768-60999 (NACL-3)");
 }
 
@@ -218,12 +218,12 @@ static void warn_function(struct fill *f, const struct place *p, const struct fu
 			break;
 		subnet = fn->subnets[i++];
 		if (leads_to_gateway(subnet->route_table))
-			warn(f->r, &s, "lambda-public-subnet",
+			hint(f->r, &s, "lambda-public-subnet",
 			     "%s is a public subnet: a function's interface never has a public "
 			     "address, so nothing it sends reaches the internet (LN-3)",
 			     subnet->name);
 		if (i > 1 && routes_differ(fn->subnets[0]->route_table, subnet->route_table))
-			warn(f->r, &s, "function-subnets-differ",
+			hint(f->r, &s, "function-subnets-differ",
 			     "%s and %s lead to different places, and an environment is in either",
 			     fn->subnets[0]->name, subnet->name);
 	}

@@ -97,7 +97,7 @@ bool fill_cidr_text(struct fill *f, const struct place *p, const char *s, struct
 		return false;
 	}
 	if (host_bits)
-		warn(f->r, p, "cidr-host-bits", "%s has host bits set; it is taken as %s", s,
+		hint(f->r, p, "cidr-host-bits", "%s has host bits set; it is taken as %s", s,
 		     prefix_str(&cidr));
 	*ret = cidr;
 	return true;

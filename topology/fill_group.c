@@ -92,7 +92,7 @@ static struct port_range rule_ports(struct fill *f, const struct place *rule, in
 		return read_icmp(f, rule, "from_port", "to_port");
 	if (protocol != PROTOCOL_UNREADABLE && cJSON_IsNumber(from.item) &&
 	    from.item->valuedouble > 0)
-		warn(f->r, &from, "sg-rule-ports-ignored",
+		hint(f->r, &from, "sg-rule-ports-ignored",
 		     "ports mean nothing with this protocol: the rule is for all of it");
 	return (struct port_range){ -1, -1 };
 }
@@ -152,7 +152,8 @@ static void rule_peers(struct fill *f, const struct place *p, const struct vpc *
 		rule->n_security_groups += rule->security_groups[i] != NULL;
 	}
 	rule->self = read_bool(p, "self");
-	if (cJSON_IsObject(p->item) && (cidrs.item || groups.item || place_member(p, "self").item) &&
+	if (cJSON_IsObject(p->item) &&
+	    (cidrs.item || groups.item || place_member(p, "self").item) &&
 	    !place_n_children(&cidrs) && !place_n_children(&groups) && !rule->self)
 		fault(f->r, FAMILY_REFERENCE, p, "InvalidPermission.Malformed",
 		      "the rule is about nobody (one or more of cidr_blocks, security_groups, "

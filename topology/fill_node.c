@@ -81,7 +81,7 @@ static bool host_address_fits(struct fill *f, const struct place *p, const struc
 	if (fill_is_public(a))
 		return true;
 	if (addr_is_rfc1918(a) || addr_is_rfc6598(a)) {
-		warn(f->r, p, "internet-host-private-address",
+		hint(f->r, p, "internet-host-private-address",
 		     "%s is a private address: an internet gateway drops what goes to or comes "
 		     "from it (IGW-6)", addr_str(a));
 		return true;
@@ -188,7 +188,7 @@ static void public_rules(struct fill *f, const struct place *p, const struct vpc
 		      "Network %s is not attached to any internet gateway "
 		      "(set internet_gateway to true)", v->name);
 	else if (in->associate_public_ip_address)
-		warn(f->r, wish.item ? &wish : p, "public-address-without-igw",
+		hint(f->r, wish.item ? &wish : p, "public-address-without-igw",
 		     "VPC %s has no internet gateway: nothing reaches the public address", v->name);
 }
 

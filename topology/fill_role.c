@@ -100,7 +100,7 @@ void fill_roles(struct fill *f, const struct place *top)
 		role->actions = read_strings(f->r, &p, "actions");
 		PLACE_EACH(policy, &list)
 			if (place_str(&policy) && !policy_actions(place_str(&policy)))
-				warn(f->r, &policy, "managed-policy-unknown",
+				hint(f->r, &policy, "managed-policy-unknown",
 				     "\"%s\" isn't known here: it is taken to allow nothing of EC2",
 				     place_str(&policy));
 	}

@@ -437,12 +437,17 @@ void fill_peerings(struct fill *f, const struct place *top)
 	}
 }
 
+/* 0: the primary one */
+static const struct prefix *nth_cidr(const struct vpc *v, size_t n)
+{
+	return n ? &v->secondary_cidr_blocks[n - 1] : &v->cidr_block;
+}
+
 static bool cidrs_overlap(const struct vpc *a, const struct vpc *b)
 {
 	for (size_t i = 0; i <= a->n_secondary_cidr_blocks; i++)
 		for (size_t j = 0; j <= b->n_secondary_cidr_blocks; j++) {
-			const struct prefix *x = i ? &a->secondary_cidr_blocks[i - 1] : &a->cidr_block;
-			const struct prefix *y = j ? &b->secondary_cidr_blocks[j - 1] : &b->cidr_block;
+			const struct prefix *x = nth_cidr(a, i), *y = nth_cidr(b, j);
 
 			if (addr_is_set(&x->addr) && addr_is_set(&y->addr) && prefix_overlaps(x, y))
 				return true;

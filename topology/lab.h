@@ -228,7 +228,7 @@ struct vpc {
 	const struct route_table *main_route_table;	/* never NULL */
 	struct subnet *subnets;
 	size_t n_subnets;
-	struct route_table *route_tables;	/* the implicit main one is last, if there is one */
+	struct route_table *route_tables;	/* an implicit main one is last */
 	size_t n_route_tables;
 	struct nat_gateway *nat_gateways;
 	size_t n_nat_gateways;

@@ -80,13 +80,15 @@ static const struct shape shape_route_table = OBJ("route_table",
 
 static const struct shape shape_nat_gateway = OBJ("nat_gateway",
 	REQ("subnet", STR1, "where it stands"),
-	SAY("connectivity_type", WORDS("public", "private"), "public", "private: no elastic address"),
+	SAY("connectivity_type", WORDS("public", "private"), "public",
+	    "private: no elastic address"),
 	OPT("elastic_ip", STR1, "its public address, or auto (the default)"),
 	OPT("secondary_elastic_ips", LIST(STR1, 0, 7), "more of them"),
 	OPT("private_ip", STR1, "default: the lowest free one"),
 	DEF("max_connections_per_destination", INT(1, 55000), 55000,
 	    "simultaneous connections to one destination"),
-	DEF("idle_timeout", NUM(1, DAY), 350, "seconds after which an idle connection is forgotten"));
+	DEF("idle_timeout", NUM(1, DAY), 350,
+	    "seconds after which an idle connection is forgotten"));
 
 static const struct shape shape_sg_rule = {
 	.kind = SHAPE_OBJ, .name = "security_group_rule",
@@ -94,7 +96,8 @@ static const struct shape shape_sg_rule = {
 	.members = (const struct member[]){
 		REQ("protocol", EITHER(FORM(format_protocol), INT(-1, 255)),
 		    "tcp, udp, icmp, a number, or -1 or all"),
-		OPT("from_port", INT(-1, 65535), "required for tcp and udp; ICMP: the type, -1 any"),
+		OPT("from_port", INT(-1, 65535),
+		    "required for tcp and udp; ICMP: the type, -1 any"),
 		OPT("to_port", INT(-1, 65535), "default: from_port; ICMP: the code, -1 any"),
 		OPT("cidr_blocks", LIST(STR1, 0, 0), "peers by address"),
 		OPT("security_groups", LIST(STR1, 0, 0), "peers by group; P/G across peering P"),
@@ -152,7 +155,8 @@ static const struct shape shape_network_interface = OBJ("network_interface",
 	OPT("device_index", INT(1, 64), "which of the instance's interfaces"));
 
 static const struct shape shape_flow_log = OBJ("flow_log",
-	REQ("resource", STR1, "vpc, subnet:S, instance:I, network_interface:E, nat_gateway:N, function:F"),
+	REQ("resource", STR1,
+	    "vpc, subnet:S, instance:I, network_interface:E, nat_gateway:N, function:F"),
 	SAY("traffic_type", WORDS("ALL", "ACCEPT", "REJECT"), "ALL", "what is recorded"),
 	DEF("max_aggregation_interval", INT(60, 600), 600, "seconds: 600 or 60"),
 	OPT("log_format", STR1, "AWS's ${field} ..."),
@@ -169,7 +173,8 @@ static const struct shape shape_vpc = OBJ("vpc",
 	OPT("subnets", MAP(&shape_subnet), "subnets"),
 	OPT("route_tables", MAP(&shape_route_table), "route tables"),
 	OPT("nat_gateways", MAP(&shape_nat_gateway), "NAT gateways"),
-	OPT("security_groups", MAP(&shape_security_group), "security groups; default always exists"),
+	OPT("security_groups", MAP(&shape_security_group),
+	    "security groups; default always exists"),
 	OPT("network_acls", MAP(&shape_network_acl), "network ACLs; default always exists"),
 	OPT("instances", MAP(&shape_instance), "instances"),
 	OPT("network_interfaces", MAP(&shape_network_interface), "further network interfaces"),
@@ -227,7 +232,8 @@ static const struct shape shape_function = OBJ("function",
 #define PROBE \
 	REQ("to", NAME_OR_LIST, "a node, an address or a DNS name"), \
 	REQ("port", PORT_OR_LIST, "tcp/N, udp/N or icmp"), \
-	OPT("seen_as", STR1, "who the target saw: address, CIDR, node, nat_gateway:V/N or service"), \
+	OPT("seen_as", STR1, \
+	    "who the target saw: address, CIDR, node, nat_gateway:V/N or service"), \
 	OPT("because", NAME_OR_LIST, "what dropped it: a REACH-1 code, or a list of them"), \
 	OPT("address", WORDS("private", "public"), "which of the target's addresses"), \
 	OPT("name", STR1, "title in reports"), \
@@ -254,7 +260,8 @@ static const struct shape shape_invoke = {
 	.members = (const struct member[]){
 		REQ("invoke", STR1, "a function"),
 		OPT("payload", ANY, "the event; default: {}"),
-		OPT("type", WORDS("RequestResponse", "Event", "DryRun"), "default: RequestResponse"),
+		OPT("type", WORDS("RequestResponse", "Event", "DryRun"),
+		    "default: RequestResponse"),
 		OPT("qualifier", STR1, "a version or alias"),
 		DEF("times", INT(1, 100000), 1, "how many invocations"),
 		DEF("parallel", INT(1, 1000), 1, "how many at once"),

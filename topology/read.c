@@ -385,7 +385,7 @@ void refuse(struct reader *r, const struct place *p, const char *fmt, ...)
 	va_end(ap);
 }
 
-void warn(struct reader *r, const struct place *p, const char *code, const char *fmt, ...)
+void hint(struct reader *r, const struct place *p, const char *code, const char *fmt, ...)
 {
 	struct issues *i = r->issues;
 	struct issue *slot = issue_slot(r, &i->warnings, &i->n_warnings, &r->cap_warnings);

@@ -111,7 +111,7 @@ void fault_at(struct reader *r, enum family family, struct json_pos pos,
 /* exit 4, with the name of what isn't supported */
 void refuse(struct reader *r, const struct place *p, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
-void warn(struct reader *r, const struct place *p, const char *code, const char *fmt, ...)
+void hint(struct reader *r, const struct place *p, const char *code, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
 void issues_sort(struct issues *i);
 

@@ -82,7 +82,8 @@ static bool put_map_shape(cJSON *o, const struct shape *s, cJSON *defs)
 		cJSON_Delete(one);
 		return ok;
 	}
-	ok = put_text(one, "pattern", s->format->pattern) && cJSON_AddItemToArray(either, one) && ok;
+	ok = put_text(one, "pattern", s->format->pattern) &&
+	     cJSON_AddItemToArray(either, one) && ok;
 	one = cJSON_CreateObject();
 	ok = put_text(one, "const", "$comment") && cJSON_AddItemToArray(either, one) && ok;
 	return put(o, "propertyNames", names) && ok;

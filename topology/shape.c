@@ -150,7 +150,8 @@ static void check_number(struct reader *r, const struct place *p)
 	double v = p->item->valuedouble;
 
 	if (v < s->min || v > s->max)
-		fault(r, FAMILY_RANGE, p, "ValidationException", "%.15g is out of range (%.15g..%.15g)",
+		fault(r, FAMILY_RANGE, p, "ValidationException",
+		      "%.15g is out of range (%.15g..%.15g)",
 		      v, s->min, s->max);
 	else if (s->kind == SHAPE_INT && v != (double)(long)v)
 		fault(r, FAMILY_TYPE, p, "SerializationException",
@@ -168,10 +169,12 @@ static void check_text(struct reader *r, const struct place *p)
 		for (size_t i = 0; s->words[i]; i++)
 			if (strcmp(s->words[i], v) == 0)
 				return;
-		fault(r, FAMILY_RANGE, p, "ValidationException", "\"%s\" is no such word (allowed: %s)",
+		fault(r, FAMILY_RANGE, p, "ValidationException",
+		      "\"%s\" is no such word (allowed: %s)",
 		      v, words_list(r, s->words));
 	} else if (s->format && !s->format->match(v)) {
-		fault(r, FAMILY_NAME, p, "ValidationException", "\"%s\" has the wrong form (allowed: %s)",
+		fault(r, FAMILY_NAME, p, "ValidationException",
+		      "\"%s\" has the wrong form (allowed: %s)",
 		      v, s->format->title);
 	}
 }
