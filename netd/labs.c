@@ -299,7 +299,8 @@ int labs_plan(struct netd *d, const char *name, const char *document, size_t siz
 	*ret = NULL;
 	r = store_plan(l ? l->store : NULL, lab, d->seed, &ops, e);
 	if (r == 0) {
-		*ret = change_json(name, ops.n > 0, &ops, steal_ptr(&issues), start);
+		*ret = change_json(name, ops.n > 0 || !l || !l->store, &ops, steal_ptr(&issues),
+				   start);
 		ops_done(&ops);
 		if (!*ret)
 			r = err_set(e, ERR_INTERNAL, ENOMEM, "out of memory");
@@ -465,7 +466,8 @@ static void put_end(struct job *j, const struct err *e)
 		put_free(p);
 		return;
 	}
-	answer = change_json(j->lab->name, p->ops.n > 0, &p->ops, steal_ptr(&p->issues), p->start);
+	answer = change_json(j->lab->name, p->ops.n > 0 || (p->store && !j->lab->store), &p->ops,
+			     steal_ptr(&p->issues), p->start);
 	if (!answer)
 		err_set(&none, ERR_INTERNAL, ENOMEM, "done, but no memory to say so");
 	if (p->store)
