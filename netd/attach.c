@@ -18,6 +18,7 @@
 #include "lib/log.h"
 #include "lib/ns.h"
 #include "lib/util.h"
+#include "netd/claims.h"
 #include "netd/compile.h"
 #include "netd/jobs.h"
 
@@ -337,10 +338,15 @@ static void claim_end(struct job *j, const struct err *e)
 	} else {
 		const char *subnet = c->egress->eni ? c->egress->eni->subnet->def->name : NULL;
 
-		if (attachment_add(j->lab, c->place->ns, c->function, subnet, c->token))
+		struct netlab *l = j->lab;
+		int r = claims_taken(l->netd->claims, l->name, c->place->ns, c->function, subnet,
+				     c->token);
+
+		if (r == 0 && attachment_add(l, c->place->ns, c->function, subnet, c->token))
 			answer = claim_json(c);
 		if (!answer) {
-			err_set(&none, ERR_INTERNAL, ENOMEM, "out of memory");
+			r = r < 0 ? r : -ENOMEM;
+			err_set(&none, ERR_STATE, -r, "place %s: %s", c->place->ns, strerror(-r));
 			e = &none;
 		}
 		fill_submit(j->lab);
@@ -447,10 +453,17 @@ void attach_release(struct netlab *l, const char *attachment, labs_fn fn, void *
 {
 	struct attachment *a = attachment_find(l, attachment);
 	struct err e = { .code = ERR_NONE };
+	int r;
 
 	if (!a || a->doomed) {
 		err_set(&e, ERR_NO_OBJECT, ENOENT, "lab %s has no attachment \"%s\"", l->name,
 			attachment);
+		fn(&e, NULL, arg);
+		return;
+	}
+	r = claims_released(l->netd->claims, l->name, attachment);
+	if (r < 0) {
+		err_set(&e, ERR_STATE, -r, "place %s: %s", attachment, strerror(-r));
 		fn(&e, NULL, arg);
 		return;
 	}
@@ -465,17 +478,26 @@ int attach_found(struct netlab *l, struct store *s, const char *ns, struct err *
 {
 	struct s_egress *g = store_egress_of_place(s, ns);
 	unsigned number = g ? store_place_number(g, ns) : 0;
+	const cJSON *was = claims_find(l->netd->claims, l->name, ns);
+	bool ready = !was && claims_is_known(l->netd->claims);
+	struct attachment *a;
 	struct s_place *pl;
 	int r;
 
 	if (!number)
 		return 0;
-	r = store_place_put(s, g->ns, number, "", &pl);
+	r = store_place_put(s, g->ns, number, ready ? NULL : json_str(was, "token", ""), &pl);
 	if (r < 0 && r != -EEXIST)
 		return err_set(e, ERR_INTERNAL, -r, "%s: %s", ns, strerror(-r));
-	if (!attachment_find(l, ns) && !attachment_add(l, ns, NULL,
-	    g->eni ? g->eni->subnet->def->name : NULL, NULL))
+	if (ready || attachment_find(l, ns))
+		return 0;
+	a = attachment_add(l, ns, json_str(was, "function", NULL),
+			   g->eni ? g->eni->subnet->def->name : NULL, json_str(was, "token", NULL));
+	if (!a)
 		return err_set(e, ERR_INTERNAL, ENOMEM, "out of memory");
+	a->doomed = json_bool(was, "released", false);
+	if (a->doomed)
+		doom_arm(l, GROUP_MS);
 	return 0;
 }
 

@@ -7,8 +7,8 @@
  * answer, so that a cold start pays for a process and not for a network.  A
  * place belongs to the token that claimed it and is never used twice; those
  * given back go in groups.  Places aren't in the state: after a restart they
- * are found in the kernel by their names, with no token, and sandboxd deletes
- * those that it doesn't know.
+ * are found in the kernel by their names, whose they are is in claims.c's file,
+ * and sandboxd deletes those that it doesn't know.
  */
 #ifndef ATTACH_H
 #define ATTACH_H

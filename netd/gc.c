@@ -26,7 +26,7 @@
 static void remove_files(const char *run)
 {
 	static const char *const files[] = {
-		"netd.sock", "responder.sock", "responder.pid", "responder.lock", "responder.log",
+		"netd.sock", "netd.claims", "responder.sock", "responder.pid", "responder.lock", "responder.log",
 	};
 	size_t i;
 

@@ -24,6 +24,7 @@
 #include "lib/ns.h"
 #include "lib/util.h"
 #include "netd/api.h"
+#include "netd/claims.h"
 #include "netd/events.h"
 #include "netd/gc.h"
 #include "netd/labs.h"
@@ -182,6 +183,8 @@ static int netd_start(struct netd *d, const struct options *o, struct err *e)
 	if (r == 0)
 		r = ns_home_enter(d->dir.run, e);
 	if (r == 0)
+		r = claims_open(d->dir.run, &d->claims, e);
+	if (r == 0)
 		r = labs_adopt(d, e);
 	return r < 0 ? r : listen_open(d, gid, e);
 }
@@ -202,6 +205,9 @@ static void netd_stop(struct netd *d, bool adopted)
 	d->responder = responder_link_close(d->responder);
 	if (empty && ns_home_exists(d->dir.run) && ns_home_remove(d->dir.run, &e) < 0)
 		log_warn("%s", e.msg);
+	d->claims = claims_close(d->claims);
+	if (empty)
+		claims_remove(d->dir.run);
 	d->events = events_free(d->events);
 	d->loop = loop_free(d->loop);
 	d->db = db_close(d->db);

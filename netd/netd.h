@@ -24,6 +24,7 @@
 #define NETD_FLOWS_MAX 1000		/* of one question for drops */
 #define NETD_SLICE_US 5000		/* kernel work before the loop has its turn */
 
+struct claims;
 struct events;
 struct netlab;
 
@@ -35,6 +36,7 @@ struct netd {
 	struct http_server *http;
 	struct responder_link *responder;
 	struct events *events;
+	struct claims *claims;
 	LIST_HEAD(, netlab) labs;
 	size_t n_labs;
 };
