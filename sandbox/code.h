@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * code - functions' code, copied by digest into STATE/code/DIGEST when a lab is
+ * put: what runs is never the folder that somebody edits.  A copy is made aside
+ * and renamed, so a folder by that name is whole.
+ */
+#ifndef CODE_H
+#define CODE_H
+
+#include "lib/err.h"
+
+/* "path" (folder or .zip; relative: to "base") -> its copy below "state";
+ * "ret" gets the digest, 64 hex characters */
+int code_take(const char *state, const char *base, const char *path, char ret[65],
+	      struct err *e);
+/* removes copies for which "is_used" says false */
+void code_sweep(const char *state, int (*is_used)(const char *digest, void *arg), void *arg);
+
+#endif

@@ -1,0 +1,1092 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * front - see front.h.  A change is a chain of steps, each the answer of netd or
+ * a look by a timer; what a step needs later stands in "struct change".  The
+ * timer is for what the kernel doesn't announce: that a program listens.
+ */
+#include "sandbox/front.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/buf.h"
+#include "lib/log.h"
+#include "lib/proc.h"
+#include "lib/util.h"
+#include "sandbox/env.h"
+#include "sandbox/exec.h"
+#include "sandbox/functions.h"
+#include "sandbox/instances.h"
+#include "sandbox/limits.h"
+#include "sandbox/logs.h"
+#include "sandbox/rows.h"
+
+#define LOOK_MS 5		/* between looks at what has to become ready */
+#define NETD_MS 120000		/* an answer of netd's */
+#define NETD_AGAIN_MS 200	/* a restart waits for netd */
+#define END_MS 10000		/* programs and environments to be gone */
+
+enum change_kind { CHANGE_PUT, CHANGE_DELETE, CHANGE_ADOPT };
+
+struct change {
+	STAILQ_ENTRY(change) link;
+	struct slab *slab;
+	enum change_kind kind;
+	struct http_req *req;		/* NULL: nobody waits */
+	char *document, *base;		/* own */
+	size_t size;
+	struct lab *lab;		/* owns until it is in force */
+	char (*codes)[65];		/* owns */
+	cJSON *warnings;		/* owns */
+	cJSON *answer;			/* netd's; owns */
+	cJSON *old_show;		/* owns */
+	bool strict, cancelled, undoing, redo;
+	double timeout_ms;
+	struct mono began, step_began;
+	struct loop_event *tick;
+	struct err err;			/* why it is undone */
+	pid_t lease;			/* 0: none */
+};
+
+static void change_start(struct change *c);
+static void delete_start(struct change *c);
+static void undo(struct change *c);
+static void ask_show(struct change *c);
+
+/* ---- labs ---- */
+
+static struct slab *slab_new(struct sandboxd *sd, const char *name, int64_t created_ms)
+{
+	struct slab *l = calloc(1, sizeof(*l));
+
+	if (!l)
+		return NULL;
+	l->sd = sd;
+	l->name = strdup(name);
+	if (!l->name) {
+		free(l);
+		return NULL;
+	}
+	l->created_ms = created_ms;
+	l->lease_pidfd = -1;
+	LIST_INIT(&l->funcs);
+	LIST_INIT(&l->nodes);
+	STAILQ_INIT(&l->waiting);
+	LIST_INSERT_HEAD(&sd->labs, l, link);
+	sd->n_labs++;
+	return l;
+}
+
+static void lease_end(struct slab *l)
+{
+	l->lease = loop_event_free(l->lease);
+	if (l->lease_pidfd >= 0)
+		close(l->lease_pidfd);
+	l->lease_pidfd = -1;
+}
+
+static void slab_free(struct slab *l)
+{
+	LIST_REMOVE(l, link);
+	l->sd->n_labs--;
+	lease_end(l);
+	lab_free(l->lab);
+	cJSON_Delete(l->show);
+	free(l->document);
+	free(l->base);
+	free(l->name);
+	free(l);
+}
+
+/* ---- changes ---- */
+
+static struct change *change_new(struct slab *l, enum change_kind kind, struct http_req *r)
+{
+	struct change *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return NULL;
+	c->slab = l;
+	c->kind = kind;
+	c->req = r;
+	c->began = mono_now();
+	c->timeout_ms = LIMIT_READY_MS;
+	return c;
+}
+
+static void change_free(struct change *c)
+{
+	loop_event_free(c->tick);
+	free(c->document);
+	free(c->base);
+	lab_free(c->lab);
+	free(c->codes);
+	cJSON_Delete(c->warnings);
+	cJSON_Delete(c->answer);
+	cJSON_Delete(c->old_show);
+	free(c);
+}
+
+static void check_restored(struct sandboxd *sd)
+{
+	const struct slab *l;
+
+	if (sd->ready)
+		return;
+	LIST_FOREACH(l, &sd->labs, link)
+		if (l->change)
+			return;
+	sd->ready = true;
+}
+
+static void run_change(struct slab *l, struct change *c)
+{
+	l->change = c;
+	c->step_began = mono_now();
+	if (c->kind == CHANGE_DELETE)
+		delete_start(c);
+	else if (c->kind == CHANGE_ADOPT)
+		ask_show(c);
+	else
+		change_start(c);
+}
+
+/* the change is over: the next one has its turn, or a lab without a document goes */
+static void change_end(struct change *c)
+{
+	struct slab *l = c->slab;
+	struct sandboxd *sd = l->sd;
+	struct change *next = STAILQ_FIRST(&l->waiting);
+
+	l->change = NULL;
+	change_free(c);
+	if (next) {
+		STAILQ_REMOVE_HEAD(&l->waiting, link);
+		l->n_waiting--;
+		run_change(l, next);
+	} else if (!l->document && !env_any(l) && !instances_any(l) && !l->n_users) {
+		slab_free(l);
+	}
+	check_restored(sd);
+}
+
+static void change_enqueue(struct change *c)
+{
+	struct slab *l = c->slab;
+
+	if (!l->change) {
+		run_change(l, c);
+		return;
+	}
+	STAILQ_INSERT_TAIL(&l->waiting, c, link);
+	l->n_waiting++;
+}
+
+/* answers with what netd said, or with "e" */
+static void reply_err(struct change *c, const struct err *e)
+{
+	if (c->req)
+		http_reply_err(c->req, e);
+	else
+		log_err("lab=%s %s", c->slab->name, e->msg);
+	c->req = NULL;
+}
+
+static void reply_netd(struct change *c, const struct httpc_answer *a)
+{
+	struct err e = {0};
+
+	if (!a->status) {
+		(void)err_set(&e, ERR_UNAVAILABLE, 0, "netd: %s", a->error);
+		reply_err(c, &e);
+		return;
+	}
+	if (c->req)
+		http_reply(c->req, a->status, "application/json", a->body, a->size);
+	else
+		log_err("lab=%s netd: %s", c->slab->name, a->body);
+	c->req = NULL;
+}
+
+/* a request to netd about the change's lab; -errno is answered by the caller */
+static int ask(struct change *c, const char *method, const char *suffix, const char *document,
+	       size_t size, const char *base, httpc_fn fn)
+{
+	struct sandboxd *sd = c->slab->sd;
+	auto_free char *path = NULL, *header = NULL;
+	const char *headers[2] = { NULL, NULL };
+
+	if (asprintf(&path, "/v1/labs/%s%s", c->slab->name, suffix) < 0 ||
+	    (base && asprintf(&header, "Vpclab-Base: %s", base) < 0))
+		return -ENOMEM;
+	headers[0] = header;
+	return httpc_start(sd->httpc, sd->netd, method, path, headers, document, size, NETD_MS, fn,
+			   c);
+}
+
+/* ---- a lease: the lab goes with a process ---- */
+
+static void on_lease(int fd, unsigned what, void *arg)
+{
+	struct slab *l = arg;
+	struct change *c;
+
+	(void)fd;
+	(void)what;
+	lease_end(l);
+	log_info("lab=%s goes with the process that held it", l->name);
+	c = change_new(l, CHANGE_DELETE, NULL);
+	if (c)
+		change_enqueue(c);
+}
+
+static int process_start(pid_t pid, uint64_t *ret)
+{
+	auto_free char *text = NULL;
+	char path[40], *s;
+	int i;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	if (read_file(path, 8192, &text, NULL) < 0)
+		return -ESRCH;
+	s = strrchr(text, ')');
+	for (i = 0; s && i < 20; i++)
+		s = strchr(s + 1, ' ');
+	if (!s)
+		return -ESRCH;
+	*ret = strtoull(s + 1, NULL, 10);
+	return 0;
+}
+
+static void lease_begin(struct slab *l, pid_t pid)
+{
+	char text[64] = "";
+	uint64_t began = 0;
+	struct err e = {0};
+
+	lease_end(l);
+	l->lease_pidfd = proc_open(pid);
+	if (l->lease_pidfd >= 0 && process_start(pid, &began) == 0)
+		(void)snprintf(text, sizeof(text), "%d %" PRIu64, pid, began);
+	if (!text[0] || !(l->lease = loop_fd(l->sd->loop, l->lease_pidfd, LOOP_READ, on_lease, l))) {
+		/* it ended before its lab was there */
+		lease_end(l);
+		on_lease(-1, 0, l);
+		return;
+	}
+	if (rows_lease(l->sd->db, l->name, text, &e) < 0)
+		log_warn("lab=%s %s: after a restart of sandboxd it stays", l->name, e.msg);
+}
+
+/* ---- PUT: done ---- */
+
+static cJSON *changes_of(struct change *c)
+{
+	cJSON *list = cJSON_GetObjectItemCaseSensitive(c->answer, "changes");
+
+	return cJSON_IsArray(list) ? list : cJSON_AddArrayToObject(c->answer, "changes");
+}
+
+static void set(cJSON *o, const char *name, cJSON *v)
+{
+	cJSON_DeleteItemFromObjectCaseSensitive(o, name);
+	cJSON_AddItemToObject(o, name, v);
+}
+
+static void reply_done(struct change *c)
+{
+	cJSON *list;
+
+	if (!c->req)
+		return;
+	list = changes_of(c);
+	set(c->answer, "changed", cJSON_CreateBool(cJSON_GetArraySize(list) > 0));
+	set(c->answer, "took_ms", cJSON_CreateNumber(mono_ms_since(c->began)));
+	if (!json_get(c->answer, "warnings"))
+		cJSON_AddItemToObject(c->answer, "warnings", steal_ptr(&c->warnings));
+	http_reply_json(c->req, 200, c->answer);
+	c->answer = NULL;
+	c->req = NULL;
+}
+
+static void commit(struct change *c)
+{
+	struct slab *l = c->slab;
+	struct lab *old = l->lab;
+	struct err e = {0};
+
+	if (c->kind == CHANGE_PUT && rows_done(l->sd->db, l->name, &e) < 0) {
+		c->err = e;
+		undo(c);
+		return;
+	}
+	/* from here on nothing can fail: what can't be undone comes now */
+	if (c->lab) {
+		l->lab = steal_ptr(&c->lab);
+		free(l->document);
+		free(l->base);
+		l->document = steal_ptr(&c->document);
+		l->size = c->size;
+		l->base = steal_ptr(&c->base);
+	}
+	l->failed = false;
+	if (functions_apply(l, c->codes, c->answer ? changes_of(c) : NULL) < 0)
+		log_err("lab=%s out of memory: some functions can't be invoked", l->name);
+	instances_prune(l, l->lab);
+	if (old != l->lab)
+		lab_free(old);
+	functions_sweep(l->sd);
+	reply_done(c);
+	if (c->lease)
+		lease_begin(l, c->lease);
+	change_end(c);
+}
+
+static void on_look(void *arg)
+{
+	struct change *c = arg;
+	struct slab *l = c->slab;
+	const struct lab *lab = c->lab ? c->lab : l->lab;
+	char why[500] = "";
+	int r = instances_ready(l, lab, why, sizeof(why));
+
+	if (c->cancelled)
+		(void)err_set(&c->err, ERR_CANCELLED, ECANCELED, "the lab is being deleted");
+	else if (r < 0)
+		(void)err_set(&c->err, r == -ETIMEDOUT ? ERR_TIMEOUT : ERR_INTERNAL, -r,
+			      r == -ETIMEDOUT ? "not ready within its ready_timeout: waiting for %s" :
+			      "%s", why);
+	else if (r == 0 && mono_ms_since(c->began) > c->timeout_ms)
+		(void)err_set(&c->err, ERR_TIMEOUT, ETIMEDOUT,
+			      "not ready after %.3g s: waiting for %s", c->timeout_ms / 1000, why);
+	if (c->err.code == ERR_NONE && r == 0)
+		return;
+	c->tick = loop_event_free(c->tick);
+	if (c->err.code == ERR_NONE || c->kind == CHANGE_ADOPT)
+		commit(c);	/* after a restart programs that don't come up change nothing */
+	else
+		undo(c);
+}
+
+static void begin_looking(struct change *c)
+{
+	c->step_began = mono_now();
+	c->tick = loop_every(c->slab->sd->loop, LOOK_MS, on_look, c);
+	if (!c->tick) {
+		(void)err_set(&c->err, ERR_INTERNAL, ENOMEM, "out of memory");
+		undo(c);
+		return;
+	}
+	on_look(c);
+}
+
+/* ---- restart: what runs is taken up ---- */
+
+static void on_dropped(struct httpc_answer *a, void *arg)
+{
+	(void)a;	/* gone already is as good */
+	(void)arg;
+}
+
+static void on_attachments(struct httpc_answer *a, void *arg)
+{
+	struct change *c = arg;
+	struct sandboxd *sd = c->slab->sd;
+	auto_json cJSON *list = a->status == 200 ? json_parse(a->body, a->size, NULL) : NULL;
+	const cJSON *one;
+
+	cJSON_ArrayForEach(one, list) {
+		auto_free char *path = NULL;
+
+		if (asprintf(&path, "/v1/labs/%s/attachments/%s", c->slab->name,
+			     json_str(one, "attachment", "")) < 0)
+			path = NULL;
+		if (path)
+			(void)httpc_start(sd->httpc, sd->netd, "DELETE", path, NULL, NULL, 0,
+					  NETD_MS, on_dropped, NULL);	/* as above */
+	}
+	instances_adopt(c->slab);
+	instances_apply(c->slab, c->slab->lab);
+	begin_looking(c);
+}
+
+static void on_again(void *arg)
+{
+	struct change *c = arg;
+
+	c->tick = loop_event_free(c->tick);
+	ask_show(c);
+}
+
+/* ---- PUT: the network stands ---- */
+
+static void on_show(struct httpc_answer *a, void *arg)
+{
+	struct change *c = arg;
+	struct slab *l = c->slab;
+	cJSON *show = a->status == 200 ? json_parse(a->body, a->size, NULL) : NULL;
+
+	if (!show && c->kind == CHANGE_ADOPT && !c->cancelled) {
+		/* netd isn't up yet, or still builds the lab again */
+		c->tick = loop_timer(l->sd->loop, NETD_AGAIN_MS, on_again, c);
+		if (c->tick)
+			return;
+	}
+	if (!show) {
+		(void)err_set(&c->err, ERR_UNAVAILABLE, 0, "netd: %s",
+			      a->status ? a->body : a->error);
+		undo(c);
+		return;
+	}
+	cJSON_Delete(c->old_show);
+	c->old_show = l->show;
+	l->show = show;
+	if (c->kind == CHANGE_ADOPT) {
+		if (ask(c, "GET", "/attachments", NULL, 0, NULL, on_attachments) < 0)
+			begin_looking(c);
+		return;
+	}
+	instances_apply(l, c->lab);
+	begin_looking(c);
+}
+
+static void ask_show(struct change *c)
+{
+	int r = ask(c, "GET", "", NULL, 0, NULL, on_show);
+
+	if (r < 0) {
+		(void)err_set(&c->err, ERR_INTERNAL, -r, "netd: %s", strerror(-r));
+		undo(c);
+	}
+}
+
+static void forget_intent(struct change *c)
+{
+	struct err e = {0};
+
+	if (c->kind == CHANGE_PUT && rows_undone(c->slab->sd->db, c->slab->name, &e) < 0)
+		log_err("lab=%s %s", c->slab->name, e.msg);
+}
+
+static void on_put(struct httpc_answer *a, void *arg)
+{
+	struct change *c = arg;
+
+	if (a->status == 200)
+		c->answer = json_parse(a->body, a->size, NULL);
+	if (c->answer) {
+		ask_show(c);
+		return;
+	}
+	/* netd changed nothing, or undid it itself */
+	forget_intent(c);
+	reply_netd(c, a);
+	if (c->redo && c->slab->lab) {
+		/* a restart: what was in force before is */
+		c->kind = CHANGE_ADOPT;
+		c->lab = lab_free(c->lab);
+		ask_show(c);
+		return;
+	}
+	change_end(c);
+}
+
+/* digests, a line each */
+static char *codes_text(const struct lab *lab, char (*codes)[65])
+{
+	auto_buf struct buf b = BUF_INIT;
+	size_t i;
+
+	for (i = 0; i < lab->n_functions; i++)
+		buf_printf(&b, "%s\n", codes[i]);
+	return buf_steal(&b);
+}
+
+static int intend(struct change *c, struct err *e)
+{
+	auto_free char *codes = NULL;
+	struct rows_doc doc = { c->document, c->size, c->base, NULL };
+	int r = 0;
+
+	if (!c->codes)
+		r = functions_prepare(c->slab->sd, c->lab, c->base, &c->codes, e);
+	if (r < 0)
+		return r;
+	codes = codes_text(c->lab, c->codes);
+	if (!codes)
+		return err_set(e, ERR_INTERNAL, ENOMEM, "out of memory");
+	doc.codes = codes;
+	return rows_intend(c->slab->sd->db, c->slab->name, c->slab->created_ms, &doc, e);
+}
+
+static void change_start(struct change *c)
+{
+	struct err e = {0};
+	int r = intend(c, &e);
+
+	if (!r) {
+		r = ask(c, "PUT", "", c->document, c->size, c->base, on_put);
+		if (!r)
+			return;
+		(void)err_set(&e, ERR_INTERNAL, -r, "netd: %s", strerror(-r));
+		forget_intent(c);
+	}
+	reply_err(c, &e);
+	change_end(c);
+}
+
+/* ---- undoing ---- */
+
+static void undone(struct change *c)
+{
+	forget_intent(c);
+	reply_err(c, &c->err);
+	change_end(c);
+}
+
+/* the old network stands again, or couldn't be had */
+static void on_old_show(struct httpc_answer *a, void *arg)
+{
+	struct change *c = arg;
+	struct slab *l = c->slab;
+	cJSON *show = a->status == 200 ? json_parse(a->body, a->size, NULL) : NULL;
+
+	if (show) {
+		cJSON_Delete(l->show);
+		l->show = show;
+	}
+	/* programs as they were; those that only the new document had go */
+	instances_apply(l, l->lab);
+	instances_prune(l, l->lab);
+	undone(c);
+}
+
+static void on_old(struct httpc_answer *a, void *arg)
+{
+	struct change *c = arg;
+
+	if (a->status != 200) {
+		c->slab->failed = true;
+		log_err("lab=%s the old document could not be restored: %s", c->slab->name,
+			a->status ? a->body : a->error);
+	}
+	if (ask(c, "GET", "", NULL, 0, NULL, on_old_show) < 0)
+		undone(c);
+}
+
+static void on_deleted_again(struct httpc_answer *a, void *arg)
+{
+	struct change *c = arg;
+
+	if (a->status != 200 && a->status != 404)
+		log_err("lab=%s what was made of it could not be removed: %s", c->slab->name,
+			a->status ? a->body : a->error);
+	instances_remove_folders(c->slab);
+	logs_remove_lab(c->slab->sd, c->slab->name);
+	undone(c);
+}
+
+static void on_ending_new(void *arg)
+{
+	struct change *c = arg;
+
+	if (instances_any(c->slab) && mono_ms_since(c->step_began) < END_MS)
+		return;
+	c->tick = loop_event_free(c->tick);
+	if (ask(c, "DELETE", "", NULL, 0, NULL, on_deleted_again) < 0)
+		undone(c);
+}
+
+static void undo(struct change *c)
+{
+	struct slab *l = c->slab;
+	int r = 0;
+
+	c->undoing = true;
+	c->step_began = mono_now();
+	if (c->kind == CHANGE_ADOPT) {
+		log_err("lab=%s %s", l->name, c->err.msg);
+		change_end(c);
+	} else if (l->lab) {
+		r = ask(c, "PUT", "", l->document, l->size, l->base, on_old);
+	} else {
+		instances_prune(l, NULL);
+		c->tick = loop_every(l->sd->loop, LOOK_MS, on_ending_new, c);
+		r = c->tick ? 0 : -ENOMEM;
+	}
+	if (r < 0)
+		undone(c);
+}
+
+/* ---- DELETE ---- */
+
+static void on_ended(void *arg)
+{
+	struct change *c = arg;
+	struct slab *l = c->slab;
+	struct err e = {0};
+	cJSON *o;
+
+	if ((instances_any(l) || env_any(l) || l->n_users) &&
+	    mono_ms_since(c->step_began) < END_MS)
+		return;
+	c->tick = loop_event_free(c->tick);
+	instances_remove_folders(l);
+	logs_remove_lab(l->sd, l->name);
+	if (rows_delete(l->sd->db, l->name, &e) < 0) {
+		reply_err(c, &e);
+		change_end(c);
+		return;
+	}
+	l->lab = lab_free(l->lab);
+	free(l->document);
+	l->document = NULL;
+	cJSON_Delete(l->show);
+	l->show = NULL;
+	lease_end(l);
+	functions_sweep(l->sd);
+	if (c->req) {
+		o = cJSON_CreateObject();
+		cJSON_AddStringToObject(o, "lab", l->name);
+		cJSON_AddBoolToObject(o, "deleted", true);
+		http_reply_json(c->req, 200, o);
+		c->req = NULL;
+	}
+	change_end(c);
+}
+
+static void on_deleted(struct httpc_answer *a, void *arg)
+{
+	struct change *c = arg;
+
+	/* what netd doesn't know is as good as deleted, if we knew it */
+	if (a->status != 200 && !(a->status == 404 && c->slab->document)) {
+		reply_netd(c, a);
+		change_end(c);
+		return;
+	}
+	c->step_began = mono_now();
+	c->tick = loop_every(c->slab->sd->loop, LOOK_MS, on_ended, c);
+	on_ended(c);
+}
+
+static void delete_start(struct change *c)
+{
+	struct slab *l = c->slab;
+	struct err e = {0};
+	int r = rows_deleting(l->sd->db, l->name, &e);
+
+	if (!r) {
+		exec_end_lab(l);
+		functions_remove(l);
+		instances_prune(l, NULL);
+		r = ask(c, "DELETE", "", NULL, 0, NULL, on_deleted);
+		if (!r)
+			return;
+		(void)err_set(&e, ERR_INTERNAL, -r, "netd: %s", strerror(-r));
+	}
+	reply_err(c, &e);
+	change_end(c);
+}
+
+void front_env_gone(struct slab *l)
+{
+	/* a lab that is going looks by itself; one that failed to begin goes here */
+	if (!l->change && !l->document && !env_any(l) && !instances_any(l) && !l->n_users)
+		slab_free(l);
+}
+
+/* ---- requests ---- */
+
+static void reply_invalid(struct http_req *r, const struct issues *i)
+{
+	cJSON *o = issues_json(i);
+	auto_free char *line = i->n_errors ? issue_line(&i->errors[0]) : NULL;
+	bool unsupported = issues_exit(i) == 4;
+
+	cJSON_AddStringToObject(o, "code", unsupported ? "UnsupportedOperation" : "InvalidLab");
+	cJSON_AddStringToObject(o, "message", line ? line : "invalid");
+	cJSON_AddStringToObject(o, "path", i->n_errors ? i->errors[0].path : "");
+	http_reply_json(r, unsupported ? 501 : 400, o);
+}
+
+static cJSON *take_warnings(const struct issues *i)
+{
+	cJSON *o = issues_json(i);
+	cJSON *w = cJSON_DetachItemFromObjectCaseSensitive(o, "warnings");
+
+	cJSON_Delete(o);
+	return w ? w : cJSON_CreateArray();
+}
+
+/* the request's document, parsed; NULL: answered */
+static struct lab *parse(struct http_req *r, const char *name, cJSON **ret_warnings)
+{
+	struct issues issues = {0};
+	struct err e = {0};
+	struct lab *lab;
+	size_t size;
+	const char *body = http_body(r, &size);
+
+	lab = lab_parse(body, size, "-", name, &issues);
+	if (!lab) {
+		reply_invalid(r, &issues);
+	} else if (issues.n_warnings && http_query(r, "strict") &&
+		   strcmp(http_query(r, "strict"), "0") != 0) {
+		auto_free char *line = issue_line(&issues.warnings[0]);
+
+		(void)err_set(&e, ERR_INVALID_LAB, EINVAL, "a warning, and --strict: %s",
+			      line ? line : "?");
+		http_reply_err(r, &e);
+		lab = lab_free(lab);
+	} else {
+		*ret_warnings = take_warnings(&issues);
+	}
+	issues_done(&issues);
+	return lab;
+}
+
+/* lease=PID: the client itself; root may name another */
+static int read_lease(struct http_req *r, pid_t *ret, struct err *e)
+{
+	const char *lease = http_query(r, "lease");
+	uint64_t pid;
+	pid_t peer;
+	uid_t uid;
+
+	*ret = 0;
+	if (!lease)
+		return 0;
+	if (http_peer(r, &peer, &uid) < 0)
+		return err_set(e, ERR_DENIED, EPERM, "lease: who asks isn't known");
+	if (!strcmp(lease, "connection")) {
+		*ret = peer;	/* a connection goes with its process at the latest */
+		return 0;
+	}
+	if (parse_u64(lease, 1, 1 << 22, &pid) < 0)
+		return err_set(e, ERR_INVALID_PARAMETER, EINVAL,
+			       "lease=%s: a process id, or \"connection\"", lease);
+	if ((pid_t)pid != peer && uid != 0)
+		return err_set(e, ERR_DENIED, EPERM, "lease=%s: only root may name another process",
+			       lease);
+	*ret = (pid_t)pid;
+	return 0;
+}
+
+static int read_put(struct http_req *r, struct change *c, struct err *e)
+{
+	const char *base = http_header(r, "Vpclab-Base"), *timeout = http_query(r, "timeout");
+	size_t size;
+	const char *body = http_body(r, &size);
+	char *end;
+
+	if (timeout) {
+		c->timeout_ms = strtod(timeout, &end) * 1000;
+		if (*end || !(c->timeout_ms > 0 && c->timeout_ms <= 1e9))
+			return err_set(e, ERR_INVALID_PARAMETER, EINVAL,
+				       "timeout=%s: seconds above 0", timeout);
+	}
+	c->size = size;
+	c->document = malloc(size + 1);
+	c->base = base ? strdup(base) : NULL;
+	if (!c->document || (base && !c->base))
+		return err_set(e, ERR_INTERNAL, ENOMEM, "out of memory");
+	memcpy(c->document, body, size);
+	c->document[size] = '\0';
+	return read_lease(r, &c->lease, e);
+}
+
+/* the lab, made if there is none, with room for one more change; NULL: answered */
+static struct slab *lab_for(struct sandboxd *sd, struct http_req *r, const char *name)
+{
+	struct slab *l = slab_find(sd, name);
+	struct err e = {0};
+
+	if (l && l->n_waiting >= LIMIT_WAITING) {
+		(void)err_set(&e, ERR_LIMIT, 0, "%s: %d changes wait already", name, LIMIT_WAITING);
+		http_reply_err(r, &e);
+		return NULL;
+	}
+	if (!l)
+		l = slab_new(sd, name, wall_ms());
+	if (!l) {
+		(void)err_set(&e, ERR_INTERNAL, ENOMEM, "out of memory");
+		http_reply_err(r, &e);
+	}
+	return l;
+}
+
+void front_put(struct sandboxd *sd, struct http_req *r, const char *name)
+{
+	cJSON *warnings = NULL;
+	struct lab *lab = parse(r, name, &warnings);
+	struct slab *l = lab ? lab_for(sd, r, name) : NULL;
+	struct err e = {0};
+	struct change *c;
+
+	if (!l) {
+		lab_free(lab);
+		cJSON_Delete(warnings);
+		return;
+	}
+	c = change_new(l, CHANGE_PUT, r);
+	if (!c || read_put(r, c, &e) < 0) {
+		if (!c)
+			(void)err_set(&e, ERR_INTERNAL, ENOMEM, "out of memory");
+		http_reply_err(r, &e);
+		lab_free(lab);
+		cJSON_Delete(warnings);
+		if (c)
+			change_free(c);
+		front_env_gone(l);
+		return;
+	}
+	c->lab = lab;
+	c->warnings = warnings;
+	change_enqueue(c);
+}
+
+void front_delete(struct sandboxd *sd, struct http_req *r, const char *name)
+{
+	struct slab *l = lab_for(sd, r, name);
+	struct change *c;
+	struct err e = {0};
+
+	if (!l)
+		return;
+	c = change_new(l, CHANGE_DELETE, r);
+	if (!c) {
+		(void)err_set(&e, ERR_INTERNAL, ENOMEM, "out of memory");
+		http_reply_err(r, &e);
+		front_env_gone(l);
+		return;
+	}
+	if (l->change)
+		l->change->cancelled = true;
+	change_enqueue(c);
+}
+
+/* ---- plan ---- */
+
+struct planning {
+	struct sandboxd *sd;
+	struct http_req *req;
+	struct lab *lab;		/* owns */
+	char (*codes)[65];		/* owns */
+	char *name;			/* owns */
+};
+
+static void planning_free(struct planning *p)
+{
+	lab_free(p->lab);
+	free(p->codes);
+	free(p->name);
+	free(p);
+}
+
+static void on_plan(struct httpc_answer *a, void *arg)
+{
+	struct planning *p = arg;
+	cJSON *answer = a->status == 200 ? json_parse(a->body, a->size, NULL) : NULL, *list;
+	struct err e = {0};
+
+	if (answer) {
+		list = cJSON_GetObjectItemCaseSensitive(answer, "changes");
+		functions_plan(slab_find(p->sd, p->name), p->lab, p->codes, list);
+		set(answer, "changed", cJSON_CreateBool(cJSON_GetArraySize(list) > 0));
+		http_reply_json(p->req, 200, answer);
+	} else if (a->status) {
+		http_reply(p->req, a->status, "application/json", a->body, a->size);
+	} else {
+		(void)err_set(&e, ERR_UNAVAILABLE, 0, "netd: %s", a->error);
+		http_reply_err(p->req, &e);
+	}
+	functions_sweep(p->sd);
+	planning_free(p);
+}
+
+static int plan_start(struct planning *p, struct err *e)
+{
+	const char *base = http_header(p->req, "Vpclab-Base");
+	auto_free char *path = NULL, *header = NULL;
+	const char *headers[2] = { NULL, NULL };
+	size_t size;
+	const char *body = http_body(p->req, &size);
+	int r = functions_prepare(p->sd, p->lab, base, &p->codes, e);
+
+	if (r < 0)
+		return r;
+	if (asprintf(&path, "/v1/labs/%s/plan", p->name) < 0 ||
+	    (base && asprintf(&header, "Vpclab-Base: %s", base) < 0))
+		return err_set(e, ERR_INTERNAL, ENOMEM, "out of memory");
+	headers[0] = header;
+	r = httpc_start(p->sd->httpc, p->sd->netd, "POST", path, headers, body, size, NETD_MS,
+			on_plan, p);
+	return r < 0 ? err_set(e, ERR_INTERNAL, -r, "netd: %s", strerror(-r)) : 0;
+}
+
+void front_plan(struct sandboxd *sd, struct http_req *r, const char *name)
+{
+	struct planning *p;
+	cJSON *warnings = NULL;
+	struct err e = {0};
+	struct lab *lab = parse(r, name, &warnings);
+
+	cJSON_Delete(warnings);
+	if (!lab)
+		return;
+	p = calloc(1, sizeof(*p));
+	if (p)
+		*p = (struct planning){ sd, r, lab, NULL, strdup(name) };
+	if (!p || !p->name) {
+		(void)err_set(&e, ERR_INTERNAL, ENOMEM, "out of memory");
+		http_reply_err(r, &e);
+		if (p)
+			planning_free(p);
+		else
+			lab_free(lab);
+		return;
+	}
+	if (plan_start(p, &e) < 0) {
+		http_reply_err(r, &e);
+		planning_free(p);
+	}
+}
+
+/* ---- restart ---- */
+
+static struct lab *parse_row(const char *name, const struct rows_doc *d)
+{
+	struct issues issues = {0};
+	struct lab *lab = d->text ? lab_parse(d->text, d->size, "-", name, &issues) : NULL;
+
+	issues_done(&issues);
+	return lab;
+}
+
+static char (*parse_codes(const struct lab *lab, const char *text))[65]
+{
+	char (*codes)[65] = calloc(lab->n_functions + 1, sizeof(*codes));
+	size_t i, len;
+
+	for (i = 0; codes && text && i < lab->n_functions && *text; i++) {
+		len = strcspn(text, "\n");
+		if (len < sizeof(*codes))
+			memcpy(codes[i], text, len);
+		text += len + (text[len] == '\n');
+	}
+	return codes;
+}
+
+static int copy_doc(const struct rows_doc *d, char **ret, size_t *ret_size, char **ret_base)
+{
+	*ret = malloc(d->size + 1);
+	*ret_base = d->base ? strdup(d->base) : NULL;
+	if (!*ret || (d->base && !*ret_base))
+		return -ENOMEM;
+	memcpy(*ret, d->text, d->size);
+	(*ret)[d->size] = '\0';
+	*ret_size = d->size;
+	return 0;
+}
+
+/* the process of the lease still runs? */
+static bool restore_lease(struct slab *l, const char *lease)
+{
+	uint64_t began, now;
+	int pid;
+
+	if (!lease || sscanf(lease, "%d %" SCNu64, &pid, &began) != 2)
+		return true;
+	l->lease_pidfd = proc_open(pid);
+	if (l->lease_pidfd < 0 || process_start(pid, &now) < 0 || now != began) {
+		lease_end(l);
+		return false;
+	}
+	l->lease = loop_fd(l->sd->loop, l->lease_pidfd, LOOP_READ, on_lease, l);
+	return true;
+}
+
+static int restore_row(const char *name, int64_t created_ms, const struct rows_doc *current,
+		       const struct rows_doc *intended, bool deleting, const char *lease, void *arg)
+{
+	struct slab *l = slab_new(arg, name, created_ms);
+	struct change *c = NULL;
+
+	if (!l)
+		return -ENOMEM;
+	l->lab = parse_row(name, current);
+	if (l->lab && copy_doc(current, &l->document, &l->size, &l->base) < 0)
+		return -ENOMEM;
+	if (!restore_lease(l, lease))
+		deleting = true;
+	c = change_new(l, deleting ? CHANGE_DELETE : intended->text ? CHANGE_PUT : CHANGE_ADOPT, NULL);
+	if (!c)
+		return -ENOMEM;
+	l->change = c;		/* run when all rows have been read */
+	if (c->kind == CHANGE_PUT) {
+		c->redo = true;
+		c->lab = parse_row(name, intended);
+		c->codes = c->lab ? parse_codes(c->lab, intended->codes) : NULL;
+		if (!c->codes || copy_doc(intended, &c->document, &c->size, &c->base) < 0)
+			return -ENOMEM;
+	} else if (c->kind == CHANGE_ADOPT) {
+		if (!l->lab) {
+			log_err("lab=%s its document can't be read any more: down removes it", name);
+			l->failed = true;
+			l->change = NULL;
+			change_free(c);
+			return 0;
+		}
+		c->codes = parse_codes(l->lab, current->codes);
+		if (!c->codes)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+int front_restore(struct sandboxd *sd, struct err *e)
+{
+	struct slab *l, *next;
+	int r = rows_each(sd->db, restore_row, sd, e);
+
+	if (r < 0)
+		return r == -ENOMEM ? err_set(e, ERR_INTERNAL, ENOMEM, "out of memory") : r;
+	for (l = LIST_FIRST(&sd->labs); l; l = next) {
+		next = LIST_NEXT(l, link);
+		/* what the old document's programs run as is known before it changes */
+		if (l->change && l->change->kind == CHANGE_PUT && l->lab)
+			instances_adopt(l);
+		if (l->change)
+			run_change(l, l->change);
+	}
+	check_restored(sd);
+	return 0;
+}
+
+void front_release(struct sandboxd *sd)
+{
+	struct err e = {0};
+	struct slab *l;
+	struct change *c;
+
+	(void)err_set(&e, ERR_UNAVAILABLE, 0, "sandboxd is being stopped");
+	while ((l = LIST_FIRST(&sd->labs))) {
+		functions_release(l);
+		instances_release(l);
+		while ((c = STAILQ_FIRST(&l->waiting))) {
+			STAILQ_REMOVE_HEAD(&l->waiting, link);
+			reply_err(c, &e);
+			change_free(c);
+		}
+		if (l->change) {
+			reply_err(l->change, &e);
+			change_free(l->change);
+		}
+		slab_free(l);
+	}
+}

@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * functions - see functions.h.
+ */
+#include "sandbox/functions.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "lib/util.h"
+#include "sandbox/code.h"
+#include "sandbox/env.h"
+#include "sandbox/front.h"
+#include "sandbox/logs.h"
+#include "sandbox/wire.h"
+
+int functions_prepare(const struct sandboxd *sd, const struct lab *lab, const char *base,
+		      char (**ret)[65], struct err *e)
+{
+	char (*codes)[65] = calloc(lab->n_functions + 1, sizeof(*codes));
+	size_t i;
+	int r = 0;
+
+	if (!codes)
+		return err_set(e, ERR_INTERNAL, ENOMEM, "out of memory");
+	for (i = 0; i < lab->n_functions && !r; i++) {
+		const struct function *f = &lab->functions[i];
+
+		if (!f->code[0])
+			continue;
+		r = code_take(sd->dir.state, base, f->code, codes[i], e);
+		if (r < 0)
+			err_path(e, "functions.%s.code", f->name);
+	}
+	if (r < 0) {
+		free(codes);
+		return r;
+	}
+	*ret = codes;
+	return 0;
+}
+
+/* ---- what makes new environments needed ---- */
+
+static void add_strings(struct buf *b, const struct strings *s)
+{
+	size_t i;
+
+	for (i = 0; i < s->n; i++)
+		buf_printf(b, "%zu:%s ", strlen(s->v[i]), s->v[i]);
+	buf_adds(b, "\n");
+}
+
+static void add_network(struct buf *b, const struct slab *l, const struct function *s)
+{
+	const cJSON *o = json_get(json_get(l->show, "functions"), s->name), *id;
+	size_t i;
+
+	for (i = 0; i < s->n_subnets; i++)
+		buf_printf(b, "%s/%s ", s->vpc->name, s->subnets[i]->name);
+	buf_adds(b, "\n");
+	for (i = 0; i < s->n_security_groups; i++)
+		buf_printf(b, "%s ", s->security_groups[i]->name);
+	buf_adds(b, "\n");
+	cJSON_ArrayForEach(id, json_get(o, "network_interfaces"))
+		if (cJSON_IsString(id))
+			buf_printf(b, "%s ", id->valuestring);
+}
+
+static int digest(const struct slab *l, const struct function *s, const char *code, char ret[65])
+{
+	auto_buf struct buf b = BUF_INIT;
+	size_t i;
+
+	buf_printf(&b, "%s\n%s\n%s\n%u %u %u\n", s->runtime, s->handler, code, s->timeout,
+		   s->memory_size, s->ephemeral_storage);
+	add_strings(&b, &s->command);
+	for (i = 0; i < s->n_environment; i++)
+		buf_printf(&b, "%s=%zu:%s\n", s->environment[i].name,
+			   strlen(s->environment[i].value), s->environment[i].value);
+	add_network(&b, l, s);
+	if (b.failed)
+		return -ENOMEM;
+	sha256_hex(b.s, b.len, ret);
+	return 0;
+}
+
+/* ---- changing ---- */
+
+static void tell(cJSON *changes, const char *action, const char *name)
+{
+	const cJSON *c;
+	cJSON *o;
+
+	/* netd tells of the network half of a function by itself */
+	cJSON_ArrayForEach(c, changes)
+		if (!strcmp(json_str(c, "kind", ""), "function") &&
+		    !strcmp(json_str(c, "name", ""), name))
+			return;
+	if (!changes)
+		return;
+	o = cJSON_CreateObject();
+	cJSON_AddStringToObject(o, "action", action);
+	cJSON_AddStringToObject(o, "kind", "function");
+	cJSON_AddStringToObject(o, "name", name);
+	cJSON_AddNullToObject(o, "id");
+	cJSON_AddNullToObject(o, "because");
+	cJSON_AddItemToArray(changes, o);
+}
+
+static struct func *func_new(struct slab *l, const char *name)
+{
+	struct func *f = calloc(1, sizeof(*f));
+
+	if (!f)
+		return NULL;
+	f->name = strdup(name);
+	if (!f->name) {
+		free(f);
+		return NULL;
+	}
+	f->slab = l;
+	LIST_INIT(&f->envs);
+	LIST_INSERT_HEAD(&l->funcs, f, link);
+	return f;
+}
+
+static void func_free(struct func *f)
+{
+	LIST_REMOVE(f, link);
+	free(f->name);
+	free(f);
+}
+
+static void func_go(struct func *f, bool now)
+{
+	f->gone = true;
+	f->spec = NULL;
+	env_drop_all(f, now);
+	if (LIST_EMPTY(&f->envs))
+		func_free(f);
+}
+
+void functions_env_gone(struct func *f)
+{
+	struct slab *l = f->slab;
+
+	if (f->gone && LIST_EMPTY(&f->envs)) {
+		func_free(f);
+		front_env_gone(l);
+	}
+}
+
+static int apply_one(struct slab *l, const struct function *s, const char *code, cJSON *changes)
+{
+	struct func *f = func_find(l, s->name);
+	bool fresh = !f;
+	char hex[65];
+
+	if (!f)
+		f = func_new(l, s->name);
+	if (!f)
+		return -ENOMEM;
+	f->spec = s;
+	if (digest(l, s, code, hex) < 0)
+		return -ENOMEM;
+	if (fresh)
+		tell(changes, "create", s->name);
+	else if (strcmp(hex, f->digest) != 0)
+		tell(changes, "update", s->name);
+	if (!fresh && strcmp(hex, f->digest) != 0)
+		env_drop_all(f, false);
+	memcpy(f->digest, hex, sizeof(hex));
+	memcpy(f->code, code, sizeof(f->code));
+	return 0;
+}
+
+int functions_apply(struct slab *l, char (*codes)[65], cJSON *changes)
+{
+	struct func *f, *next;
+	size_t i;
+	int r = 0;
+
+	for (i = 0; i < l->lab->n_functions; i++)
+		if (apply_one(l, &l->lab->functions[i], codes[i], changes) < 0)
+			r = -ENOMEM;
+	for (f = LIST_FIRST(&l->funcs); f; f = next) {
+		next = LIST_NEXT(f, link);
+		if (f->gone || lab_function(l->lab, f->name))
+			continue;
+		tell(changes, "delete", f->name);
+		logs_remove(l->sd, l->name, f->name);
+		func_go(f, false);
+	}
+	return r;
+}
+
+void functions_plan(const struct slab *l, const struct lab *next, char (*codes)[65],
+		    cJSON *changes)
+{
+	const struct func *f;
+	char hex[65];
+	size_t i;
+
+	for (i = 0; i < next->n_functions; i++) {
+		f = l ? func_find(l, next->functions[i].name) : NULL;
+		if (!f)
+			tell(changes, "create", next->functions[i].name);
+		else if (digest(l, &next->functions[i], codes[i], hex) == 0 &&
+			 strcmp(hex, f->digest) != 0)
+			tell(changes, "update", f->name);
+	}
+	if (l)
+		LIST_FOREACH(f, &l->funcs, link)
+			if (!f->gone && !lab_function(next, f->name))
+				tell(changes, "delete", f->name);
+}
+
+void functions_remove(struct slab *l)
+{
+	struct func *f, *next;
+
+	for (f = LIST_FIRST(&l->funcs); f; f = next) {
+		next = LIST_NEXT(f, link);
+		func_go(f, true);
+	}
+}
+
+void functions_release(struct slab *l)
+{
+	struct func *f;
+
+	while ((f = LIST_FIRST(&l->funcs))) {
+		env_release(f);
+		func_free(f);
+	}
+}
+
+/* ---- variables ---- */
+
+void functions_environment(struct buf *b, const struct func *f, const char *token)
+{
+	const struct function *s = f->spec;
+	const struct lab *lab = f->slab->lab;
+	char day[16] = "";
+	time_t now = time(NULL);
+	struct tm tm;
+	size_t i;
+
+	if (gmtime_r(&now, &tm))
+		(void)strftime(day, sizeof(day), "%Y/%m/%d", &tm);
+	plan_add(b, "env", "AWS_LAMBDA_RUNTIME_API=127.0.0.1:9001", NULL);
+	plan_add(b, "env", "AWS_LAMBDA_FUNCTION_VERSION=$LATEST", NULL);
+	plan_add(b, "env", "AWS_LAMBDA_INITIALIZATION_TYPE=on-demand", NULL);
+	plan_add(b, "env", "LAMBDA_TASK_ROOT=/var/task", NULL);
+	plan_add(b, "env", "LAMBDA_RUNTIME_DIR=/var/runtime", NULL);
+	plan_add(b, "env", "TZ=:UTC", NULL);
+	plan_add(b, "env", "LANG=en_US.UTF-8", NULL);
+	plan_add(b, "env", "PATH=/usr/local/bin:/usr/bin:/bin:/opt/bin:/usr/sbin:/sbin", NULL);
+	plan_add(b, "env", "LD_LIBRARY_PATH=/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:"
+		 "/var/task:/var/task/lib:/opt/lib", NULL);
+	plan_addf(b, "env", "AWS_REGION=%s", lab->region);
+	plan_addf(b, "env", "AWS_DEFAULT_REGION=%s", lab->region);
+	plan_addf(b, "env", "AWS_LAMBDA_FUNCTION_NAME=%s", s->name);
+	plan_addf(b, "env", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=%u", s->memory_size);
+	plan_addf(b, "env", "AWS_LAMBDA_LOG_GROUP_NAME=/aws/lambda/%s", s->name);
+	plan_addf(b, "env", "AWS_LAMBDA_LOG_STREAM_NAME=%s/[$LATEST]%s", day, token);
+	/* clients of AWS refuse to work without; the key names the lab */
+	plan_addf(b, "env", "AWS_ACCESS_KEY_ID=%s", f->slab->name);
+	plan_add(b, "env", "AWS_SECRET_ACCESS_KEY=vpclab", NULL);
+	plan_add(b, "env", "AWS_SESSION_TOKEN=vpclab", NULL);
+	plan_addf(b, "env", "_HANDLER=%s", s->handler);
+	for (i = 0; i < s->n_environment; i++)
+		plan_addf(b, "env", "%s=%s", s->environment[i].name, s->environment[i].value);
+}
+
+/* ---- looking ---- */
+
+static void set(cJSON *o, const char *name, cJSON *v)
+{
+	cJSON_DeleteItemFromObjectCaseSensitive(o, name);
+	cJSON_AddItemToObject(o, name, v);
+}
+
+void functions_show(const struct func *f, cJSON *o)
+{
+	const char *state = json_str(o, "state", "");
+
+	/* what netd found failed stays so */
+	if (strcasecmp(state, "failed") != 0) {
+		set(o, "state", cJSON_CreateString("Active"));
+		set(o, "state_reason_code", cJSON_CreateNull());
+		set(o, "last_update_status", cJSON_CreateString("Successful"));
+	} else {
+		set(o, "state", cJSON_CreateString("Failed"));
+		set(o, "last_update_status", cJSON_CreateString("Failed"));
+	}
+	set(o, "version", cJSON_CreateString("$LATEST"));
+	set(o, "environments", cJSON_CreateNumber((double)env_count(f)));
+	set(o, "runtime", cJSON_CreateString(f->spec->runtime));
+}
+
+static int is_used(const char *name, void *arg)
+{
+	const struct sandboxd *sd = arg;
+	const struct slab *l;
+	const struct func *f;
+
+	LIST_FOREACH(l, &sd->labs, link) {
+		if (l->change)
+			return 1;	/* its new code is no function's yet */
+		LIST_FOREACH(f, &l->funcs, link)
+			if (!strcmp(f->code, name))
+				return 1;
+	}
+	return 0;
+}
+
+void functions_sweep(const struct sandboxd *sd)
+{
+	code_sweep(sd->dir.state, is_used, (void *)sd);
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * functions - what of a document may be invoked: code, configuration, the
+ * variables that environments get, and what changes when a document does.
+ */
+#ifndef FUNCTIONS_H
+#define FUNCTIONS_H
+
+#include "lib/buf.h"
+#include "sandbox/sandboxd.h"
+
+/* before anything is changed: the code of every function of "lab" is copied;
+ * "ret" (array of n_functions digests, "" without code; owns) */
+int functions_prepare(const struct sandboxd *sd, const struct lab *lab, const char *base,
+		      char (**ret)[65], struct err *e);
+/* "l"'s functions become those of l->lab; environments of changed or removed ones
+ * go when they are idle.  What changed is appended to "changes" (may be NULL),
+ * as entries of plan's list.  0 or -ENOMEM (some functions aren't there then) */
+int functions_apply(struct slab *l, char (*codes)[65], cJSON *changes);
+/* what functions_apply() would append */
+void functions_plan(const struct slab *l, const struct lab *next, char (*codes)[65],
+		    cJSON *changes);
+/* all go at once: the lab does */
+void functions_remove(struct slab *l);
+/* the daemon ends: what waits is answered, memory goes, env_clean() does the rest */
+void functions_release(struct slab *l);
+/* an environment was freed: a function that is gone is, too, with its last one */
+void functions_env_gone(struct func *f);
+/* EX-12, and the function's own variables */
+void functions_environment(struct buf *b, const struct func *f, const char *token);
+/* members of show's functions.F */
+void functions_show(const struct func *f, cJSON *o);
+/* copies of code that no lab uses go */
+void functions_sweep(const struct sandboxd *sd);
+
+#endif

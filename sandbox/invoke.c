@@ -1,0 +1,510 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * invoke - see invoke.h.  Payloads pass as bytes: they are scanned once, because
+ * AWS refuses what isn't JSON, and never parsed.
+ */
+#include "sandbox/invoke.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "lib/buf.h"
+#include "lib/log.h"
+#include "lib/util.h"
+#include "sandbox/env.h"
+#include "sandbox/limits.h"
+
+#define PREFIX "/2015-03-31/functions/"
+#define SUFFIX "/invocations"
+#define JSON_DEPTH_MAX 512
+
+bool invoke_is_path(const char *path)
+{
+	return !strncmp(path, PREFIX, strlen(PREFIX));
+}
+
+/* ---- answers ---- */
+
+static void add_id(struct http_req *r, const char *id)
+{
+	char fresh[37];
+
+	if (!id) {
+		sandboxd_uuid(fresh);
+		id = fresh;
+	}
+	http_add_header(r, "x-amzn-RequestId", id);
+}
+
+static void refuse(struct http_req *r, int status, const char *type, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+static void refuse(struct http_req *r, int status, const char *type, const char *fmt, ...)
+{
+	cJSON *o = cJSON_CreateObject();
+	char text[600];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	add_id(r, NULL);
+	http_add_header(r, "x-amzn-ErrorType", type);
+	cJSON_AddStringToObject(o, "Type", status >= 500 ? "Server" : "User");
+	cJSON_AddStringToObject(o, "message", text);
+	cJSON_AddStringToObject(o, "Message", text);
+	http_reply_json(r, status, o);
+}
+
+static void refuse_throttled(struct http_req *r, const char *reason)
+{
+	cJSON *o = cJSON_CreateObject();
+
+	add_id(r, NULL);
+	http_add_header(r, "x-amzn-ErrorType", "TooManyRequestsException");
+	http_add_header(r, "Retry-After", "1");
+	cJSON_AddStringToObject(o, "Reason", reason);
+	cJSON_AddStringToObject(o, "Type", "User");
+	cJSON_AddStringToObject(o, "message", "Rate Exceeded.");
+	cJSON_AddStringToObject(o, "Message", "Rate Exceeded.");
+	http_reply_json(r, 429, o);
+}
+
+/* ---- JSON ---- */
+
+struct scan {
+	const char *at, *end, *why;
+};
+
+static void skip_space(struct scan *s)
+{
+	while (s->at < s->end && strchr(" \t\r\n", *s->at) && *s->at)
+		s->at++;
+}
+
+static bool fault(struct scan *s, const char *why)
+{
+	s->why = why;
+	return false;
+}
+
+static bool scan_string(struct scan *s)
+{
+	for (s->at++; s->at < s->end; s->at++) {
+		unsigned char c = (unsigned char)*s->at;
+
+		if (c == '"') {
+			s->at++;
+			return true;
+		}
+		if (c < 0x20)
+			return fault(s, "a control character in a string");
+		if (c == '\\' && (++s->at == s->end || !strchr("\"\\/bfnrtu", *s->at)))
+			return fault(s, "an unknown escape in a string");
+	}
+	return fault(s, "a string without an end");
+}
+
+static bool scan_number(struct scan *s)
+{
+	const char *digits;
+
+	if (*s->at == '-')
+		s->at++;
+	digits = s->at;
+	while (s->at < s->end && isdigit((unsigned char)*s->at))
+		s->at++;
+	if (s->at == digits || (*digits == '0' && s->at > digits + 1))
+		return fault(s, "not a number");
+	if (s->at < s->end && *s->at == '.') {
+		digits = ++s->at;
+		while (s->at < s->end && isdigit((unsigned char)*s->at))
+			s->at++;
+		if (s->at == digits)
+			return fault(s, "not a number");
+	}
+	if (s->at < s->end && (*s->at | 32) == 'e') {
+		s->at++;
+		if (s->at < s->end && (*s->at == '+' || *s->at == '-'))
+			s->at++;
+		digits = s->at;
+		while (s->at < s->end && isdigit((unsigned char)*s->at))
+			s->at++;
+		if (s->at == digits)
+			return fault(s, "not a number");
+	}
+	return true;
+}
+
+static bool scan_word(struct scan *s)
+{
+	static const char *const words[] = { "true", "false", "null" };
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(words); i++) {
+		size_t n = strlen(words[i]);
+
+		if ((size_t)(s->end - s->at) >= n && !memcmp(s->at, words[i], n)) {
+			s->at += n;
+			return true;
+		}
+	}
+	return fault(s, "not a value");
+}
+
+static bool scan_scalar(struct scan *s)
+{
+	if (*s->at == '"')
+		return scan_string(s);
+	if (*s->at == '-' || isdigit((unsigned char)*s->at))
+		return scan_number(s);
+	return scan_word(s);
+}
+
+/* "key": before a member of an object */
+static bool scan_key(struct scan *s)
+{
+	skip_space(s);
+	if (s->at == s->end || *s->at != '"')
+		return fault(s, "a member without a name");
+	if (!scan_string(s))
+		return false;
+	skip_space(s);
+	if (s->at == s->end || *s->at != ':')
+		return fault(s, "a member without a colon");
+	s->at++;
+	return true;
+}
+
+static bool scan_value(struct scan *s)
+{
+	char open[JSON_DEPTH_MAX];
+	size_t depth = 0;
+
+	for (;;) {
+		skip_space(s);
+		if (s->at == s->end)
+			return fault(s, "it ends too early");
+		if (*s->at == '{' || *s->at == '[') {
+			if (depth == JSON_DEPTH_MAX)
+				return fault(s, "too many levels");
+			open[depth++] = *s->at++;
+			skip_space(s);
+			if (s->at == s->end || *s->at != open[depth - 1] + 2) {
+				if (open[depth - 1] == '{' && !scan_key(s))
+					return false;
+				continue;
+			}
+		} else if (!scan_scalar(s)) {
+			return false;
+		}
+		/* what may follow a value; '{' + 2 is '}', '[' + 2 is ']' */
+		for (skip_space(s); depth && s->at < s->end && *s->at == open[depth - 1] + 2;
+		     skip_space(s)) {
+			s->at++;
+			depth--;
+		}
+		if (!depth)
+			return true;
+		if (s->at == s->end)
+			return fault(s, "it ends too early");
+		if (*s->at++ != ',')
+			return fault(s, "a comma or an end is missing");
+		if (open[depth - 1] == '{' && !scan_key(s))
+			return false;
+	}
+}
+
+bool invoke_is_json(const char *text, size_t size, const char **why)
+{
+	struct scan s = { .at = text, .end = text + size };
+
+	if (!scan_value(&s)) {
+		*why = s.why;
+		return false;
+	}
+	skip_space(&s);
+	*why = "something follows the value";
+	return s.at == s.end;
+}
+
+/* ---- what is asked for ---- */
+
+struct target {
+	struct slab *slab;
+	struct func *func;
+	char lab[80], name[160], qualifier[130];
+};
+
+/* X-Vpclab-Lab, or the access key id of a signed request */
+static void lab_name(const struct http_req *r, char *ret, size_t size)
+{
+	const char *name = http_header(r, "X-Vpclab-Lab"), *auth;
+
+	*ret = '\0';
+	if (!name) {
+		auth = http_header(r, "Authorization");
+		name = auth ? strstr(auth, "Credential=") : NULL;
+		if (!name)
+			return;
+		name += strlen("Credential=");
+	}
+	(void)snprintf(ret, size, "%.*s", (int)strcspn(name, "/, "), name);
+}
+
+/* NAME, NAME:QUALIFIER, or an ARN of either */
+static void split_name(const char *whole, struct target *t)
+{
+	const char *arn = strstr(whole, ":function:"), *colon;
+
+	if (arn)
+		whole = arn + strlen(":function:");
+	colon = strchr(whole, ':');
+	(void)snprintf(t->name, sizeof(t->name), "%.*s",
+		       (int)(colon ? (size_t)(colon - whole) : strlen(whole)), whole);
+	if (colon)
+		(void)snprintf(t->qualifier, sizeof(t->qualifier), "%s", colon + 1);
+}
+
+/* answers itself where there is nothing to invoke */
+static bool find_target(struct sandboxd *sd, struct http_req *r, struct target *t)
+{
+	const char *q = http_query(r, "Qualifier");
+	char whole[300], region[64] = "us-east-1";
+
+	lab_name(r, t->lab, sizeof(t->lab));
+	if (http_segment(r, 2, whole, sizeof(whole)) < 0 || !t->lab[0]) {
+		refuse(r, 400, "InvalidParameterValueException",
+		       "The lab is named by the header X-Vpclab-Lab");
+		return false;
+	}
+	split_name(whole, t);
+	if (q)
+		(void)snprintf(t->qualifier, sizeof(t->qualifier), "%s", q);
+	if (!t->qualifier[0])
+		(void)snprintf(t->qualifier, sizeof(t->qualifier), "$LATEST");
+	t->slab = slab_find(sd, t->lab);
+	if (t->slab && t->slab->lab)
+		(void)snprintf(region, sizeof(region), "%s", t->slab->lab->region);
+	t->func = t->slab && t->slab->lab ? func_find(t->slab, t->name) : NULL;
+	if (t->func && !strcmp(t->qualifier, "$LATEST"))
+		return true;
+	refuse(r, 404, "ResourceNotFoundException",
+	       "Function not found: arn:aws:lambda:%s:%s:function:%s:%s", region, ACCOUNT, t->name,
+	       t->qualifier);
+	return false;
+}
+
+/* ---- limits ---- */
+
+static bool check_payload(struct http_req *r)
+{
+	const char *type = http_header(r, "Content-Type"), *why = "";
+	const char *context = http_header(r, "X-Amz-Client-Context");
+	size_t size;
+	const char *body = http_body(r, &size);
+
+	if (size > LIMIT_REQUEST) {
+		refuse(r, 413, "RequestEntityTooLargeException", "Request must be smaller than %d "
+		       "bytes for the InvokeFunction operation", LIMIT_REQUEST);
+		return false;
+	}
+	/* curl's own choice is no statement about the content */
+	if (type && !strcasestr(type, "json") && !strcasestr(type, "octet-stream") &&
+	    strcasecmp(type, "application/x-www-form-urlencoded") != 0) {
+		refuse(r, 415, "UnsupportedMediaTypeException", "Unsupported Media Type");
+		return false;
+	}
+	if (context && strlen(context) > LIMIT_CONTEXT) {
+		refuse(r, 400, "InvalidParameterValueException",
+		       "Client context must be no more than %d bytes when base64-encoded",
+		       LIMIT_CONTEXT);
+		return false;
+	}
+	if (size && !invoke_is_json(body, size, &why)) {
+		refuse(r, 400, "InvalidRequestContentException",
+		       "Could not parse request body into json: %s", why);
+		return false;
+	}
+	return true;
+}
+
+/* INV-7: NULL, or the reason why not now */
+static const char *throttle(const struct func *f)
+{
+	const struct lab *lab = f->slab->lab;
+	long reserved = 0, unreserved;
+	const struct func *g;
+	size_t running = 0, i;
+
+	if (f->spec->reserved_concurrent_executions >= 0)
+		return (long)f->n_running >= f->spec->reserved_concurrent_executions ?
+		       "ReservedFunctionConcurrentInvocationLimitExceeded" : NULL;
+	for (i = 0; i < lab->n_functions; i++)
+		if (lab->functions[i].reserved_concurrent_executions > 0)
+			reserved += lab->functions[i].reserved_concurrent_executions;
+	LIST_FOREACH(g, &f->slab->funcs, link)
+		if (!g->spec || g->spec->reserved_concurrent_executions < 0)
+			running += g->n_running;
+	unreserved = (long)lab->concurrent_executions - reserved;
+	return (long)running >= unreserved ? "ConcurrentInvocationLimitExceeded" : NULL;
+}
+
+/* ---- the answer ---- */
+
+static void invocation_free(struct invocation *i)
+{
+	if (!i)
+		return;
+	free(i->payload);
+	free(i->context);
+	free(i->arn);
+	free(i->trace);
+	free(i);
+}
+
+static char *base64(const char *s, size_t size)
+{
+	static const char digits[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	char *out = malloc(size / 3 * 4 + 5), *o = out;
+	size_t i;
+
+	if (!out)
+		return NULL;
+	for (i = 0; i < size; i += 3) {
+		unsigned v = (unsigned)(unsigned char)s[i] << 16;
+
+		if (i + 1 < size)
+			v |= (unsigned)(unsigned char)s[i + 1] << 8;
+		if (i + 2 < size)
+			v |= (unsigned char)s[i + 2];
+		*o++ = digits[v >> 18];
+		*o++ = digits[v >> 12 & 63];
+		*o++ = i + 1 < size ? digits[v >> 6 & 63] : '=';
+		*o++ = i + 2 < size ? digits[v & 63] : '=';
+	}
+	*o = '\0';
+	return out;
+}
+
+static void on_done(struct invocation *i, const struct env_result *res)
+{
+	struct http_req *r = i->req;
+	auto_free char *log = i->tail ? base64(res->log_tail, res->log_size) : NULL;
+
+	add_id(r, i->id);
+	http_add_header(r, "X-Amz-Executed-Version", "$LATEST");
+	if (res->error)
+		http_add_header(r, "X-Amz-Function-Error", "Unhandled");
+	if (log)
+		http_add_header(r, "X-Amz-Log-Result", log);
+	if (res->size)
+		http_reply(r, 200, "application/json", res->body, res->size);
+	else
+		http_reply(r, 200, "application/json", "null", 4);
+	invocation_free(i);
+}
+
+static struct invocation *invocation_new(const struct target *t, struct http_req *r)
+{
+	const char *context = http_header(r, "X-Amz-Client-Context");
+	const char *tail = http_header(r, "X-Amz-Log-Type");
+	const char *trace = http_header(r, "X-Amzn-Trace-Id");
+	struct invocation *i = calloc(1, sizeof(*i));
+	char id[33];
+	const void *body;
+
+	if (!i)
+		return NULL;
+	i->req = r;
+	i->done = on_done;
+	i->tail = tail && !strcasecmp(tail, "Tail");
+	sandboxd_uuid(i->id);
+	body = http_body(r, &i->size);
+	/* no payload is an empty event */
+	if (!i->size) {
+		body = "{}";
+		i->size = 2;
+	}
+	i->payload = malloc(i->size);
+	if (i->payload)
+		memcpy(i->payload, body, i->size);
+	i->context = strdup(context ? context : "");
+	sandboxd_random_id(id);
+	if (trace && strlen(trace) < 256)
+		i->trace = strdup(trace);
+	else if (asprintf(&i->trace, "Root=1-%08llx-%.24s;Parent=%.16s;Sampled=0",
+			  (unsigned long long)(wall_ms() / 1000), id, id + 8) < 0)
+		i->trace = NULL;
+	if (asprintf(&i->arn, "arn:aws:lambda:%s:%s:function:%s", t->slab->lab->region, ACCOUNT,
+		     t->name) < 0)
+		i->arn = NULL;
+	if (i->payload && i->context && i->trace && i->arn)
+		return i;
+	invocation_free(i);
+	return NULL;
+}
+
+static void run(struct sandboxd *sd, struct http_req *r, const struct target *t)
+{
+	const char *reason = throttle(t->func);
+	struct invocation *i;
+	struct err e = {0};
+
+	if (reason) {
+		refuse_throttled(r, reason);
+		return;
+	}
+	if (sd->n_invocations >= LIMIT_INVOCATIONS) {
+		refuse_throttled(r, "CallerRateLimitExceeded");
+		return;
+	}
+	i = invocation_new(t, r);
+	if (!i) {
+		refuse(r, 500, "ServiceException", "Out of memory");
+		return;
+	}
+	if (env_invoke(t->func, i, &e) < 0) {
+		invocation_free(i);
+		if (e.code == ERR_LIMIT)
+			refuse_throttled(r, "ConcurrentInvocationLimitExceeded");
+		else
+			refuse(r, 500, "ServiceException", "%s", e.msg);
+	}
+}
+
+void invoke_handle(struct sandboxd *sd, struct http_req *r)
+{
+	const char *path = http_path(r), *type = http_header(r, "X-Amz-Invocation-Type");
+	size_t len = strlen(path), suffix = strlen(SUFFIX);
+	struct target t = {0};
+
+	if (len < suffix || strcmp(path + len - suffix, SUFFIX) != 0) {
+		refuse(r, 501, "UnsupportedOperation", "%s: this build has the operation Invoke only",
+		       path);
+		return;
+	}
+	if (strcmp(http_method(r), "POST") != 0) {
+		refuse(r, 405, "MethodNotAllowed", "%s: Invoke is a POST", http_method(r));
+		return;
+	}
+	if (!find_target(sd, r, &t) || !check_payload(r))
+		return;
+	if (type && !strcmp(type, "DryRun")) {
+		add_id(r, NULL);
+		http_reply(r, 204, NULL, NULL, 0);
+	} else if (type && !strcmp(type, "Event")) {
+		refuse(r, 501, "UnsupportedOperation",
+		       "asynchronous invocation (X-Amz-Invocation-Type: Event) isn't in this build");
+	} else if (type && strcmp(type, "RequestResponse") != 0) {
+		refuse(r, 400, "InvalidParameterValueException", "X-Amz-Invocation-Type %s: "
+		       "RequestResponse or DryRun", type);
+	} else {
+		run(sd, r, &t);
+	}
+}

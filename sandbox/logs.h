@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * logs - files of output below RUN/logs/LAB.  A function's log is written by
+ * sandboxd, in pieces, and turned over at LIMIT_LOG_FILE (NAME.log.1 keeps what
+ * was before); a node's is the standard output and error of its programs, and
+ * emptied when it grows past LIMIT_PROGRAM_LOG.
+ */
+#ifndef LOGS_H
+#define LOGS_H
+
+#include "lib/buf.h"
+#include "sandbox/sandboxd.h"
+
+/* RUN/logs/LAB/NAME.log; caller frees */
+char *logs_path(const struct sandboxd *sd, const char *lab, const char *name);
+/* opens it for appending (made with its folder); fd or -errno */
+int logs_open(const struct sandboxd *sd, const char *lab, const char *name);
+/* appends to a function's log; a failure (a full disk) loses output, not invocations */
+void logs_append(const struct sandboxd *sd, const char *lab, const char *name, const char *data,
+		 size_t size);
+/* empties nodes' logs past their limit; for a timer */
+void logs_bound(const struct sandboxd *sd);
+void logs_remove_lab(const struct sandboxd *sd, const char *lab);
+void logs_remove(const struct sandboxd *sd, const char *lab, const char *name);
+/* the text of a node's log into "b", or of all nodes with lines prefixed "NODE| ";
+ * a node without output has none.  0 or -errno */
+int logs_read(const struct slab *l, const char *node, struct buf *b);
+
+#endif

@@ -1,0 +1,408 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sandboxd - the function service, and the front of labs: owns every process of
+ * its labs.  One thread, one event loop.
+ *
+ * Start: lock of the run directory, state, cgroups, what an earlier daemon's
+ * environments left is killed, labs are taken up (front.h), then the doors open.
+ * Stop: the doors close first; programs of nodes run on, environments end.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <grp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/log.h"
+#include "lib/util.h"
+#include "sandbox/env.h"
+#include "sandbox/exec.h"
+#include "sandbox/front.h"
+#include "sandbox/functions.h"
+#include "sandbox/limits.h"
+#include "sandbox/logs.h"
+#include "sandbox/rows.h"
+#include "sandbox/serve.h"
+
+#define FILES_MAX (1024 * 1024)		/* descriptors: three an environment, and probes */
+#define ROTATE_MS 30000
+#define RESTORE_MS 8000			/* for labs to be taken up before the doors open */
+#define GC_MS 5000
+
+struct options {
+	const char *run, *state, *group;
+	bool gc;
+	enum log_level level;
+};
+
+static const char usage[] =
+	"usage: sandboxd [--run-dir DIR] [--state-dir DIR] [--group NAME] [-v]\n"
+	"       sandboxd --gc [--run-dir DIR] [--state-dir DIR]\n"
+	"\n"
+	"The function service of vpclab, in the foreground.\n"
+	"\n"
+	"  --run-dir DIR    sockets and logs (default $VPCLAB_RUN_DIR or /run/vpclab)\n"
+	"  --state-dir DIR  what survives a reboot (default /var/lib/vpclab or RUN/state)\n"
+	"  --group NAME     opens the sockets to a group, which is as good as root then\n"
+	"  --gc             removes what a daemon that is gone has left, and forgets its labs\n"
+	"  --foreground     accepted; it never leaves it\n"
+	"  -v               more in the log; twice: each step\n"
+	"  --version, --help\n";
+
+enum { OPT_RUN = 256, OPT_STATE, OPT_GROUP, OPT_GC, OPT_FOREGROUND, OPT_VERSION, OPT_HELP };
+
+/* -1: go on; else the exit status */
+static int options_parse(int argc, char **argv, struct options *o)
+{
+	static const struct option longs[] = {
+		{ "run-dir", required_argument, NULL, OPT_RUN },
+		{ "state-dir", required_argument, NULL, OPT_STATE },
+		{ "group", required_argument, NULL, OPT_GROUP },
+		{ "gc", no_argument, NULL, OPT_GC },
+		{ "foreground", no_argument, NULL, OPT_FOREGROUND },
+		{ "version", no_argument, NULL, OPT_VERSION },
+		{ "help", no_argument, NULL, OPT_HELP },
+		{ NULL, 0, NULL, 0 },
+	};
+	int c;
+
+	while ((c = getopt_long(argc, argv, "vh", longs, NULL)) != -1)
+		switch (c) {
+		case OPT_RUN:
+			o->run = optarg;
+			break;
+		case OPT_STATE:
+			o->state = optarg;
+			break;
+		case OPT_GROUP:
+			o->group = optarg;
+			break;
+		case OPT_GC:
+			o->gc = true;
+			break;
+		case OPT_FOREGROUND:
+			break;
+		case 'v':
+			o->level = o->level < LOG_DEBUG ? LOG_DEBUG : LOG_TRACE;
+			break;
+		case OPT_VERSION:
+			printf("sandboxd %s\n", VERSION);
+			return 0;
+		case 'h':
+		case OPT_HELP:
+			fputs(usage, stdout);
+			return 0;
+		default:
+			return 2;
+		}
+	if (optind < argc) {
+		fprintf(stderr, "sandboxd: %s: takes no arguments (see --help)\n", argv[optind]);
+		return 2;
+	}
+	return -1;
+}
+
+static void files_raise(void)
+{
+	struct rlimit most = { FILES_MAX, FILES_MAX }, have;
+
+	if (setrlimit(RLIMIT_NOFILE, &most) == 0 || getrlimit(RLIMIT_NOFILE, &have) < 0)
+		return;
+	have.rlim_cur = have.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &have) < 0)
+		log_warn("ignoring: no more than the usual number of descriptors: %s",
+			 strerror(errno));
+}
+
+static int group_find(const char *name, gid_t *ret, struct err *e)
+{
+	const struct group *g;
+
+	*ret = (gid_t)-1;
+	if (!name)
+		return 0;
+	errno = 0;
+	g = getgrnam(name);
+	if (!g)
+		return err_set(e, ERR_INVALID_PARAMETER, errno ? errno : ENOENT,
+			       "there is no group \"%s\"", name);
+	*ret = g->gr_gid;
+	return 0;
+}
+
+/* beside this program, or where it was installed */
+static int init_open(struct err *e)
+{
+	static const char *const places[] = { "vpclab-init", "../lib/vpclab/vpclab-init" };
+	char self[4096], *slash;
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	size_t i;
+	int fd;
+
+	if (n < 0)
+		return err_set(e, ERR_INTERNAL, errno, "/proc/self/exe: %s", strerror(errno));
+	self[n] = '\0';
+	slash = strrchr(self, '/');
+	*slash = '\0';
+	for (i = 0; i < ARRAY_SIZE(places); i++) {
+		auto_free char *path = NULL;
+
+		if (asprintf(&path, "%s/%s", self, places[i]) < 0) {
+			path = NULL;
+			return err_set(e, ERR_INTERNAL, ENOMEM, "out of memory");
+		}
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd >= 0)
+			return fd;
+	}
+	return err_set(e, ERR_HOST, ENOENT, "vpclab-init isn't beside %s/sandboxd", self);
+}
+
+/* a block of user ids that belongs to this run directory */
+static uint32_t uid_base(const char *run)
+{
+	char hex[4];
+
+	hash_hex(hex, 3, "uids %s", run);
+	return 0x60000000U + ((uint32_t)strtoul(hex, NULL, 16) << 16);
+}
+
+static int folders_make(struct sandboxd *sd, struct err *e)
+{
+	int r;
+
+	sd->root = rundir_file(sd->dir.run, "root");
+	sd->netd = rundir_file(sd->dir.run, "netd.sock");
+	if (!sd->root || !sd->netd)
+		return err_set(e, ERR_INTERNAL, ENOMEM, "out of memory");
+	r = mkdir_p(sd->root, 0755);
+	return r < 0 ? err_set(e, ERR_STATE, -r, "%s: %s", sd->root, strerror(-r)) : 0;
+}
+
+static void on_rotate(void *arg)
+{
+	logs_bound(arg);
+}
+
+static void stop(int sig, void *arg)
+{
+	struct sandboxd *sd = arg;
+
+	(void)sig;
+	sd->stopping = true;
+	loop_stop(sd->loop);
+}
+
+static int doors_open(struct sandboxd *sd, gid_t gid, struct err *e)
+{
+	auto_free char *path = rundir_file(sd->dir.run, "sandboxd.sock");
+	int fd, r = exec_open(sd, gid, e);
+
+	if (r < 0)
+		return r;
+	if (!path)
+		return err_set(e, ERR_INTERNAL, ENOMEM, "out of memory");
+	fd = sock_listen(path, SOCK_STREAM, gid == (gid_t)-1 ? 0600 : 0660, gid);
+	if (fd < 0)
+		return err_set(e, ERR_STATE, -fd, "%s: %s", path, strerror(-fd));
+	sd->http = http_server_new(sd->loop, fd, serve_request, sd);
+	return sd->http ? 0 : err_set(e, ERR_INTERNAL, ENOMEM, "%s: no HTTP server", path);
+}
+
+static int loop_make(struct sandboxd *sd, struct err *e)
+{
+	sd->loop = loop_new();
+	sd->httpc = sd->loop ? httpc_new(sd->loop) : NULL;
+	if (!sd->httpc || !loop_signal(sd->loop, SIGTERM, stop, sd) ||
+	    !loop_signal(sd->loop, SIGINT, stop, sd))
+		return err_set(e, ERR_INTERNAL, ENOMEM, "out of memory");
+	sd->rotate = loop_every(sd->loop, ROTATE_MS, on_rotate, sd);
+	return sd->rotate ? 0 : err_set(e, ERR_INTERNAL, ENOMEM, "out of memory");
+}
+
+/* labs are taken up before anybody may ask; but a netd that doesn't come up must
+ * not keep the doors closed */
+static void restore_wait(struct sandboxd *sd)
+{
+	struct mono begin = mono_now();
+
+	while (!sd->ready && !sd->stopping && mono_ms_since(begin) < RESTORE_MS)
+		if (loop_once(sd->loop, 100) < 0)
+			return;
+	if (!sd->ready)
+		log_warn("some labs aren't taken up yet: netd does not answer for them");
+}
+
+static int sandboxd_start(struct sandboxd *sd, const struct options *o, struct err *e)
+{
+	gid_t gid;
+	int r = group_find(o->group, &gid, e);
+
+	if (!r)
+		r = folders_make(sd, e);
+	if (!r)
+		r = rows_open(sd->dir.state, &sd->db, e);
+	if (!r)
+		r = cgroups_open(sd->dir.run, &sd->cgroups, e);
+	if (r < 0)
+		return r;
+	sd->uid_base = uid_base(sd->dir.run);
+	sd->init_fd = init_open(e);
+	if (sd->init_fd < 0)
+		return sd->init_fd;
+	r = loop_make(sd, e);
+	if (r < 0)
+		return r;
+	env_clean(sd);
+	r = front_restore(sd, e);
+	if (r < 0)
+		return r;
+	restore_wait(sd);
+	functions_sweep(sd);
+	return doors_open(sd, gid, e);
+}
+
+static void sandboxd_stop(struct sandboxd *sd)
+{
+	static const char *const socks[] = { "sandboxd.sock", "sandboxd.fd" };
+	bool empty = sd->db && sd->n_labs == 0;
+	struct err e = {0};
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(socks); i++) {
+		auto_free char *path = rundir_file(sd->dir.run, socks[i]);
+
+		if (path)
+			(void)unlink(path);	/* there only if we came that far */
+	}
+	/* requests under way lose their connection: first what would answer them */
+	sd->httpc = httpc_free(sd->httpc);
+	exec_close(sd);
+	front_release(sd);
+	if (sd->cgroups)
+		env_clean(sd);
+	sd->http = http_server_free(sd->http);
+	if (empty && sd->cgroups && cgroups_remove(sd->cgroups, GC_MS, &e) < 0)
+		log_warn("%s", e.msg);
+	sd->cgroups = cgroups_close(sd->cgroups);
+	loop_event_free(sd->rotate);
+	sd->loop = loop_free(sd->loop);
+	sd->db = db_close(sd->db);
+	if (sd->init_fd >= 0)
+		close(sd->init_fd);
+	if (sd->root)
+		(void)rmdir(sd->root);
+	free(sd->root);
+	free(sd->netd);
+}
+
+static int report(const struct err *e)
+{
+	log_err("%s", e->msg);
+	return err_code_exit(e->code);
+}
+
+static int sandboxd_run(const struct options *o, const char *run, const char *state)
+{
+	static struct sandboxd sd;
+	struct err e = {0};
+	int rc = 0;
+
+	sd = (struct sandboxd){ .init_fd = -1, .door_fd = -1 };
+	LIST_INIT(&sd.labs);
+	LIST_INIT(&sd.doors);
+	if (rundir_open(run, state, "sandboxd", &sd.dir, &e) < 0)
+		return report(&e);
+	files_raise();
+	if (sandboxd_start(&sd, o, &e) < 0) {
+		rc = report(&e);
+	} else {
+		log_info("ready run_dir=%s labs=%zu", sd.dir.run, sd.n_labs);
+		notify_ready();
+		if (!sd.stopping && loop_run(sd.loop) < 0)
+			rc = 5;
+		log_info("stopping labs=%zu", sd.n_labs);
+	}
+	sandboxd_stop(&sd);
+	rundir_done(&sd.dir);
+	return rc;
+}
+
+/* ---- leftovers ---- */
+
+static int gc_files(const struct rundir *d, struct err *e)
+{
+	static const char *const names[] = { "nodes", "logs", "root", "sandboxd.sock",
+					     "sandboxd.fd" };
+	static const char *const rows[] = { "sandboxd.db", "sandboxd.db-wal", "sandboxd.db-shm",
+					    "code" };
+	auto_free char *path = NULL;
+	size_t i;
+	int r = 0;
+
+	for (i = 0; i < ARRAY_SIZE(names) + ARRAY_SIZE(rows) && !r; i++) {
+		bool run = i < ARRAY_SIZE(names);
+
+		free(path);
+		if (asprintf(&path, "%s/%s", run ? d->run : d->state,
+			     run ? names[i] : rows[i - ARRAY_SIZE(names)]) < 0) {
+			path = NULL;
+			return err_set(e, ERR_INTERNAL, ENOMEM, "out of memory");
+		}
+		r = rm_rf(path);
+		if (r == -ENOENT)
+			r = 0;
+	}
+	return r < 0 ? err_set(e, ERR_STATE, -r, "%s: %s", path, strerror(-r)) : 0;
+}
+
+static int sandboxd_gc(const char *run, const char *state)
+{
+	struct cgroups *groups = NULL;
+	struct rundir d = {0};
+	struct err e = {0};
+	int r = rundir_open(run, state, "sandboxd", &d, &e);
+
+	if (r < 0)
+		return report(&e);
+	r = cgroups_find(d.run, &groups, &e);
+	if (r == -ENOENT)
+		r = 0;
+	else if (!r)
+		r = cgroups_remove(groups, GC_MS, &e);
+	cgroups_close(groups);
+	if (!r)
+		r = gc_files(&d, &e);
+	rundir_done(&d);
+	return r < 0 ? report(&e) : 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct options o = { .level = LOG_INFO };
+	auto_free char *run = NULL, *state = NULL;
+	struct err e = {0};
+	int rc = options_parse(argc, argv, &o);
+
+	if (rc >= 0)
+		return rc;
+	log_init("sandboxd", o.level);
+	(void)signal(SIGPIPE, SIG_IGN);		/* can't fail for this signal */
+	umask(0022);	/* folders are bound into sandboxes of other users */
+	run = rundir_default(o.run);
+	state = run ? rundir_default_state(run, o.state) : NULL;
+	if (!state)
+		(void)err_set(&e, ERR_INTERNAL, ENOMEM, "out of memory");
+	else if (geteuid() != 0)
+		(void)err_set(&e, ERR_DENIED, EPERM, "sandboxd needs root's privileges");
+	if (e.code)
+		return report(&e);
+	return o.gc ? sandboxd_gc(run, state) : sandboxd_run(&o, run, state);
+}

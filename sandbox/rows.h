@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * rows - what sandboxd keeps on disk (STATE/sandboxd.db): for each lab the
+ * document in force and the one it is being changed to, each with the folder
+ * that relative paths count from and the digests of its functions' code (what
+ * runs after a restart is the copy, not a folder that was edited meanwhile).
+ *
+ * A change writes "intended" before it touches anything, and is in force with
+ * one more commit; a row that is being deleted says so.  A restart finishes or
+ * undoes what it finds.
+ */
+#ifndef ROWS_H
+#define ROWS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/db.h"
+#include "lib/err.h"
+
+struct rows_doc {
+	const char *text;	/* NULL: none */
+	size_t size;
+	const char *base;	/* NULL: none */
+	const char *codes;	/* digests in the document's order, a line each */
+};
+
+int rows_open(const char *dir, struct db **ret, struct err *e);
+int rows_intend(struct db *d, const char *lab, int64_t created_ms, const struct rows_doc *doc,
+		 struct err *e);
+int rows_done(struct db *d, const char *lab, struct err *e);
+/* the intended document is forgotten, and with it a row without another */
+int rows_undone(struct db *d, const char *lab, struct err *e);
+/* "lease": "PID START" of the process that the lab goes with; NULL: none */
+int rows_lease(struct db *d, const char *lab, const char *lease, struct err *e);
+int rows_deleting(struct db *d, const char *lab, struct err *e);
+int rows_delete(struct db *d, const char *lab, struct err *e);
+
+typedef int (*rows_row_fn)(const char *lab, int64_t created_ms, const struct rows_doc *current,
+			    const struct rows_doc *intended, bool deleting, const char *lease,
+			    void *arg);
+int rows_each(struct db *d, rows_row_fn fn, void *arg, struct err *e);
+
+#endif

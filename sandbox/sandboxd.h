@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sandboxd - what the parts of the function service share: one "struct
+ * sandboxd" a process, made by main.c, borrowed by all.
+ *
+ *   serve     routes requests                front      documents, whole or not at all
+ *   functions what may be invoked            env        environments' lives
+ *   invoke    AWS's Invoke API               instances  nodes' programs
+ *   prober    who reaches whom               exec       commands in nodes, and logs -f
+ *   view      plans for inits                logs       files of output
+ *   rows      what survives                  wire       the init's messages
+ *
+ * What survives a trip through the loop is looked up again or freed together
+ * with what refers to it: a lab waits for its change, a function for its
+ * environments.
+ */
+#ifndef SANDBOXD_H
+#define SANDBOXD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "lib/cgroup.h"
+#include "lib/db.h"
+#include "lib/http.h"
+#include "lib/json.h"
+#include "lib/loop.h"
+#include "lib/sock.h"
+#include "topology/lab.h"
+
+#define SANDBOXD_UIDS 65536		/* of the block; the first is nobody's */
+#define ACCOUNT "123456789012"
+
+struct env;
+struct node;
+struct change;
+struct door;
+struct probe_job;
+
+struct func {
+	LIST_ENTRY(func) link;
+	struct slab *slab;
+	const struct function *spec;	/* borrows from slab->lab */
+	char *name;			/* owns */
+	char digest[65];		/* of all that makes new environments needed */
+	char code[65];			/* digest of its code; "": none */
+	LIST_HEAD(, env) envs;
+	size_t n_running;		/* invocations */
+	size_t next_subnet;
+	bool gone;			/* not in the document any more: freed with its last env */
+};
+
+struct slab {
+	LIST_ENTRY(slab) link;
+	struct sandboxd *sd;
+	char *name;			/* owns */
+	int64_t created_ms;
+	char *document, *base;		/* own; NULL while the first PUT is under way */
+	size_t size;
+	struct lab *lab;		/* owns; the document, parsed */
+	cJSON *show;			/* owns; netd's, as of the last change */
+	LIST_HEAD(, func) funcs;
+	LIST_HEAD(, node) nodes;
+	struct change *change;		/* that runs; NULL: none */
+	STAILQ_HEAD(, change) waiting;
+	size_t n_waiting;
+	bool failed;			/* neither the old document nor the new one holds */
+	size_t n_running;		/* invocations */
+	size_t n_users;			/* probes and execs under way */
+	int lease_pidfd;		/* -1: none */
+	struct loop_event *lease;
+};
+
+struct sandboxd {
+	struct loop *loop;
+	struct rundir dir;
+	struct db *db;
+	struct http_server *http;
+	struct httpc *httpc;
+	struct cgroups *cgroups;
+	char *netd;			/* path of its socket; owns */
+	char *root;			/* RUN/root: where inits mount; owns */
+	int init_fd;			/* vpclab-init */
+	uint32_t uid_base;
+	uint8_t uids[SANDBOXD_UIDS / 8];
+	LIST_HEAD(, slab) labs;
+	LIST_HEAD(, door) doors;
+	struct loop_event *door_event, *rotate;
+	int door_fd;
+	size_t n_labs, n_envs, n_invocations, n_execs, n_doors;
+	uint64_t seq;			/* of names made here */
+	bool ready;			/* what was there before has been taken up */
+	bool stopping;
+};
+
+struct slab *slab_find(const struct sandboxd *sd, const char *name);	/* NULL: none */
+struct func *func_find(const struct slab *l, const char *name);
+/* netd's object of a node in the cached show: an instance or an internet host;
+ * NULL: there is none */
+const cJSON *slab_node(const struct slab *l, const char *name);
+/* opens a namespace by the path that netd tells, whichever netd runs now;
+ * fd or -errno */
+int sandboxd_open_ns(const struct sandboxd *sd, const char *path);
+/* new 32 hex characters, or a UUID; the kernel's randomness */
+void sandboxd_random_id(char ret[33]);
+void sandboxd_uuid(char ret[37]);
+
+#endif
