@@ -29,6 +29,7 @@
 
 static void env_end(struct env *v);
 static void set_idle(struct env *v);
+static struct cgroup_limits limits_of(const struct env *v, bool init);
 
 static struct sandboxd *sd_of(const struct env *v)
 {
@@ -200,6 +201,23 @@ static void finish_error(struct env *v, const char *type, const char *fmt, ...)
 	finish(v, &r);
 }
 
+/* the init phase is over, however it ended: from now on the function has its share of
+ * the CPU and no more.  false: the environment ends, because it can't be limited */
+static bool end_init(struct env *v)
+{
+	const struct cgroup_limits limits = limits_of(v, false);
+	struct err e = {0};
+
+	if (!v->cold)
+		return true;
+	v->cold = false;
+	if (cgroup_set_limits(v->cgroup, &limits, &e) == 0)
+		return true;
+	log_err("lab=%s function=%s %s", v->func->slab->name, v->func->name, e.msg);
+	env_end(v);
+	return false;
+}
+
 static void on_reset_late(void *arg)
 {
 	struct env *v = arg;
@@ -212,9 +230,10 @@ static void on_reset_late(void *arg)
 static void reset(struct env *v)
 {
 	v->timer = loop_event_free(v->timer);
-	v->state = ENV_RESETTING;
 	v->rerun = true;
-	v->cold = false;
+	if (!end_init(v))
+		return;
+	v->state = ENV_RESETTING;
 	if (wire_put_strs(&v->out, WIRE_RESET, NULL) < 0) {
 		env_end(v);
 		return;
@@ -309,8 +328,9 @@ static void set_idle(struct env *v)
 static void on_next(struct env *v)
 {
 	if (v->cold) {
-		v->cold = false;
 		v->init_ms = mono_ms_since(v->started);
+		if (!end_init(v))
+			return;
 	}
 	v->rerun = false;
 	if (v->state == ENV_STARTING || v->state == ENV_FINISHING) {
@@ -403,7 +423,8 @@ static int on_exit_(struct env *v, const struct wire_msg *m)
 
 	if (wire_number(m, 0, &status) < 0)
 		return -EBADMSG;
-	v->cold = false;
+	if (!end_init(v))
+		return 0;
 	if (v->inv && v->state == ENV_FINISHING) {
 		/* the one before was its last: this one starts it anew */
 		v->rerun = true;
@@ -641,13 +662,20 @@ static void add_plan(struct buf *b, const struct env *v)
 		plan_add(b, "arg", s->command.v[i], NULL);
 }
 
-static int make_cgroup(struct env *v, struct err *e)
+/* EX-9: 1769 MB are one CPU.  "init": the init phase has as much CPU as there is, as
+ * on AWS: a share of 7 % would stretch milliseconds over periods of the scheduler */
+static struct cgroup_limits limits_of(const struct env *v, bool init)
 {
-	/* EX-9: 1769 MB are one CPU */
-	const struct cgroup_limits limits = {
-		.memory = (uint64_t)v->memory_mb << 20, .cpus = v->memory_mb / 1769.0,
+	return (struct cgroup_limits){
+		.memory = (uint64_t)v->memory_mb << 20,
+		.cpus = init ? 0 : v->memory_mb / 1769.0,
 		.pids = LIMIT_FUNCTION_PIDS,
 	};
+}
+
+static int make_cgroup(struct env *v, struct err *e)
+{
+	const struct cgroup_limits limits = limits_of(v, true);
 	char path[48];
 
 	(void)snprintf(path, sizeof(path), "env/%s", v->name);

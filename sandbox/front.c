@@ -164,6 +164,7 @@ static void change_end(struct change *c)
 
 	l->change = NULL;
 	change_free(c);
+	functions_sweep(sd);
 	if (next) {
 		STAILQ_REMOVE_HEAD(&l->waiting, link);
 		l->n_waiting--;
@@ -339,7 +340,6 @@ static void commit(struct change *c)
 	instances_prune(l, l->lab);
 	if (old != l->lab)
 		lab_free(old);
-	functions_sweep(l->sd);
 	reply_done(c);
 	if (c->lease)
 		lease_begin(l, c->lease);
@@ -648,7 +648,6 @@ static void on_ended(void *arg)
 	cJSON_Delete(l->show);
 	l->show = NULL;
 	lease_end(l);
-	functions_sweep(l->sd);
 	if (c->req) {
 		o = cJSON_CreateObject();
 		cJSON_AddStringToObject(o, "lab", l->name);

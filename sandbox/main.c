@@ -272,6 +272,7 @@ static int sandboxd_start(struct sandboxd *sd, const struct options *o, struct e
 static void sandboxd_stop(struct sandboxd *sd)
 {
 	static const char *const socks[] = { "sandboxd.sock", "sandboxd.fd" };
+	static const char *const folders[] = { "root", "nodes", "logs" };
 	bool empty = sd->db && sd->n_labs == 0;
 	struct err e = {0};
 	size_t i;
@@ -297,8 +298,13 @@ static void sandboxd_stop(struct sandboxd *sd)
 	sd->db = db_close(sd->db);
 	if (sd->init_fd >= 0)
 		close(sd->init_fd);
-	if (sd->root)
-		(void)rmdir(sd->root);
+	/* folders that hold nothing any more */
+	for (i = 0; i < ARRAY_SIZE(folders); i++) {
+		auto_free char *path = rundir_file(sd->dir.run, folders[i]);
+
+		if (path)
+			(void)rmdir(path);
+	}
 	free(sd->root);
 	free(sd->netd);
 }

@@ -73,15 +73,23 @@ struct each {
 	void *arg;
 };
 
+/* a document is never empty: an empty column is none */
+static const char *document(const struct db_row *r, int col, size_t *ret_size)
+{
+	const char *text = db_col_blob(r, col, ret_size);
+
+	return *ret_size ? text : NULL;
+}
+
 static int on_row(const struct db_row *r, void *arg)
 {
 	const struct each *each = arg;
 	struct rows_doc current = {0}, intended = {0};
 
-	current.text = db_col_blob(r, 2, &current.size);
+	current.text = document(r, 2, &current.size);
 	current.base = db_col_text(r, 3);
 	current.codes = db_col_text(r, 4);
-	intended.text = db_col_blob(r, 5, &intended.size);
+	intended.text = document(r, 5, &intended.size);
 	intended.base = db_col_text(r, 6);
 	intended.codes = db_col_text(r, 7);
 	return each->fn(db_col_text(r, 0), db_col_int(r, 1), &current, &intended,
