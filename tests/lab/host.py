@@ -44,7 +44,9 @@ def processes(names=("netd", "sandboxd", "responder", "vpclab-init")):
             with open("/proc/%s/comm" % pid) as f:
                 if f.read().strip() in names:
                     with open("/proc/%s/cmdline" % pid, "rb") as c:
-                        got.append((int(pid), c.read().replace(b"\0", b" ").decode().strip()))
+                        line = c.read().replace(b"\0", b" ").decode().strip()
+                    if line:    # a dead one that nobody has reaped yet has none
+                        got.append((int(pid), line))
         except OSError:
             continue
     return got

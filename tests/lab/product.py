@@ -35,6 +35,15 @@ def wait_until(condition, what, timeout=10.0):
         select.select([], [], [], 0.005)
 
 
+def alive(pid):
+    """A process that still runs; one that is dead and not yet reaped does not."""
+    try:
+        with open("/proc/%d/stat" % pid) as f:
+            return f.read().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
 def in_netns(path, fn):
     """Runs fn() in the network namespace behind path and comes back."""
     home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)

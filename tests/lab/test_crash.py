@@ -2,6 +2,7 @@
 """
 kill -9 of each daemon and of all: packets flow on through routers and NAT, the next start adopts, gc leaves nothing.
 """
+import copy
 import os
 import socket
 import struct
@@ -9,7 +10,7 @@ import threading
 
 import pytest
 
-from product import Product, in_netns, wait_until
+from product import Product, alive, in_netns, wait_until
 
 LAB = {
     "version": 1, "lab": "crash",
@@ -115,16 +116,16 @@ def test_a_dead_responder_is_replaced(fresh):
 def test_gc_after_all_died(fresh):
     """Nothing of the labs stays: no mount, no process, no cgroup, no state; and the next start is empty."""
     fresh.start()
-    doc = {**LAB, "functions": {"f": {"runtime": "exec", "command": ["cat"]}}}
+    doc = {**copy.deepcopy(LAB), "functions": {"f": {"runtime": "exec", "command": ["cat"]}}}
     doc["vpcs"]["main"]["instances"]["app"]["command"] = ["sleep", "1000"]
     fresh.up(doc)
     fresh.vpclab("invoke", "crash", "f", "--payload", "1", check=0)
     app = fresh.show("crash", "instances/app")["pid"]
-    assert app
+    assert alive(app)
     for program in ("responder", "netd", "sandboxd"):
         kill(fresh, program)
     fresh.vpclab("gc", check=0)
-    assert not os.path.exists("/proc/%d" % app)
+    assert not alive(app)
     assert not [m for m in open("/proc/self/mountinfo") if fresh.run in m]
     fresh.start()
     assert fresh.json("ls") == []

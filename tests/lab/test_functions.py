@@ -45,7 +45,7 @@ def lab():
 
 
 def lambda_interfaces(product):
-    return {k: v for k, v in product.show("functions", "network_interfaces").items()
+    return {v["id"]: v for v in product.show("functions", "network_interfaces").values()
             if v["interface_type"] == "lambda"}
 
 

@@ -44,7 +44,7 @@ def test_a_full_disk_changes_nothing():
     p = Product()
     state = os.path.join(p.home, "state")
     os.mkdir(state)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", state], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,mode=0700", "tmpfs", state], check=True)
     try:
         p.vpclab("--state-dir", state, "daemon", "start", check=0)
         p.vpclab("--state-dir", state, "up", p.file(lab()), check=0)
