@@ -184,10 +184,10 @@ static void job_finish(struct netlab *l, const struct err *e)
 		program_init(&j->want);
 	}
 	program_done(&j->want);
-	spaces_trim(l->spaces);
 	l->ending = true;	/* what "end" submits waits for the caller's job_next() */
 	j->ops->end(j, e);
 	l->ending = false;
+	spaces_trim(l->spaces);	/* now: "end" has those watched that shall stay open */
 	observe_rearm(l);
 }
 

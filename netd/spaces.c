@@ -338,8 +338,9 @@ void spaces_trim(struct spaces *s)
 			space_free(p);
 			continue;
 		}
+		/* not p->nft: closing an nfnetlink socket waits for what its last commit
+		 * removed to be freed, 11 ms (6.18, nft_rcv_nl_event()) */
 		p->nl = nl_free(p->nl);
-		p->nft = nft_close(p->nft);
 	}
 }
 

@@ -45,7 +45,7 @@ struct nft *spaces_nft(struct spaces *s, const char *ns, struct err *e);
 
 /* hears of foreign changes from now on; once a namespace; 0 or -errno in "e" */
 int spaces_watch(struct spaces *s, const char *ns, struct err *e);
-/* closes request sockets (each change begins knowing nothing, so what it does
+/* closes route sockets (each change begins knowing nothing, so what it does
  * doesn't depend on what went before), and namespaces that aren't watched */
 void spaces_trim(struct spaces *s);
 
