@@ -48,6 +48,7 @@ def kernel_state(product, name):
             for row in rows:
                 for key in ("stats", "stats64", "operstate", "flags", "link_index"):
                     row.pop(key, None)
+                row.get("addr_info", []).sort(key=lambda a: a["local"])
             one[what[0]] = sorted(json.dumps(r, sort_keys=True) for r in rows)
         rules = json.loads(nsenter(path, "nft", "-j", "list", "ruleset"))["nftables"]
         kept = []
