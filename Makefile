@@ -113,7 +113,7 @@ $(B)/vpclab-init: FORCE
 else
 $(B)/vpclab-init: $(B)/obj/sandbox/init_main.o $(B)/sandbox.a $(B)/lib.a
 	$(call SAY,LD      )
-	$(Q)$(CC) -static -pthread -Wl,-z,relro,-z,now $(LDFLAGS) -o $@ $^ $(STATIC_LIBS)
+	$(Q)$(CC) -static -pthread -Wl,-z,relro,-z,now,--no-warnings $(LDFLAGS) -o $@ $^ $(STATIC_LIBS)
 endif
 
 build/%: build/release/%

@@ -8,8 +8,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <openssl/sha.h>
-#include <stdarg.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -55,44 +53,6 @@ int parse_u64(const char *s, uint64_t min, uint64_t max, uint64_t *ret)
 		return -ERANGE;
 	*ret = v;
 	return 0;
-}
-
-void sha256(const void *data, size_t size, uint8_t ret[32])
-{
-	SHA256(data, size, ret);
-}
-
-void sha256_hex(const void *data, size_t size, char ret[65])
-{
-	uint8_t d[32];
-
-	sha256(data, size, d);
-	for (size_t i = 0; i < 32; i++)
-		snprintf(ret + 2 * i, 3, "%02x", d[i]);
-}
-
-void hash_hex(char *ret, size_t n, const char *fmt, ...)
-{
-	char text[1024], hex[65], *big = NULL;
-	va_list ap, again;
-	int len;
-
-	va_start(ap, fmt);
-	va_copy(again, ap);
-	len = vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	if (len >= (int)sizeof(text)) {
-		big = malloc((size_t)len + 1);
-		if (big)
-			vsnprintf(big, (size_t)len + 1, fmt, again);
-		else
-			len = sizeof(text) - 1;
-	}
-	va_end(again);
-	sha256_hex(big ? big : text, len < 0 ? 0 : (size_t)len, hex);
-	free(big);
-	memcpy(ret, hex, n);
-	ret[n] = 0;
 }
 
 int read_fd(int fd, size_t max, char **ret, size_t *ret_size)

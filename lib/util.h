@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * util - cleanup attributes, time as a type, digests, small checked helpers.
+ * util - cleanup attributes, time as a type, digests (digest.c), small checked helpers.
  */
 #ifndef UTIL_H
 #define UTIL_H
