@@ -15,6 +15,7 @@
 #include "netd/attach.h"
 #include "netd/compile.h"
 #include "netd/events.h"
+#include "netd/forget.h"
 #include "netd/jobs.h"
 #include "netd/observe.h"
 #include "netd/state.h"
@@ -418,6 +419,8 @@ static void put_take(struct put *p)
 	struct err e = { .code = ERR_NONE };
 	bool fresh = !l->store;
 
+	if (!fresh)
+		forget_moved(l, l->store, p->store);
 	store_free(l->store);
 	l->store = steal_ptr(&p->store);
 	free(l->document);
