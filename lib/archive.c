@@ -19,7 +19,7 @@
 
 struct unpacking {
 	struct archive *in, *out;
-	const char *zip;		/* absolute */
+	const char *zip; /* absolute */
 	uint64_t left, files_left;
 	struct err *e;
 };
@@ -63,17 +63,19 @@ static int clean_entry(const struct unpacking *u, struct archive_entry *entry)
 	if (!name || !name[0] || name[0] == '/')
 		return err_set(u->e, ERR_INVALID_PARAMETER, EINVAL, "%s: %s: not a path below it",
 			       u->zip, name ? name : "?");
-	if (archive_entry_filetype(entry) != AE_IFREG && archive_entry_filetype(entry) != AE_IFDIR &&
-	    archive_entry_filetype(entry) != AE_IFLNK)
-		return err_set(u->e, ERR_INVALID_PARAMETER, EINVAL, "%s: %s: neither file, folder "
-			       "nor link", u->zip, name);
+	if (archive_entry_filetype(entry) != AE_IFREG &&
+	    archive_entry_filetype(entry) != AE_IFDIR && archive_entry_filetype(entry) != AE_IFLNK)
+		return err_set(u->e, ERR_INVALID_PARAMETER, EINVAL,
+			       "%s: %s: neither file, folder "
+			       "nor link",
+			       u->zip, name);
 	if (archive_entry_hardlink(entry))
 		return err_set(u->e, ERR_INVALID_PARAMETER, EINVAL, "%s: %s: a hard link", u->zip,
 			       name);
 	archive_entry_set_uid(entry, 0);
 	archive_entry_set_gid(entry, 0);
-	archive_entry_set_perm(entry, archive_entry_filetype(entry) == AE_IFDIR || executable ?
-			       0755 : 0644);
+	archive_entry_set_perm(
+		entry, archive_entry_filetype(entry) == AE_IFDIR || executable ? 0755 : 0644);
 	return 0;
 }
 
@@ -82,8 +84,7 @@ static int unpack_all(struct unpacking *u)
 	struct archive_entry *entry;
 	int r;
 
-	while ((r = archive_read_next_header(u->in, &entry)) == ARCHIVE_OK ||
-	       r == ARCHIVE_WARN) {
+	while ((r = archive_read_next_header(u->in, &entry)) == ARCHIVE_OK || r == ARCHIVE_WARN) {
 		if (!u->files_left--)
 			return too_large(u, "it has too many files");
 		r = clean_entry(u, entry);
@@ -105,10 +106,10 @@ static int run(struct unpacking *u)
 	if (archive_read_support_format_zip(u->in) < ARCHIVE_OK ||
 	    archive_read_open_filename(u->in, u->zip, BLOCK_SIZE) != ARCHIVE_OK)
 		return fault(u, "open", u->in);
-	if (archive_write_disk_set_options(u->out, ARCHIVE_EXTRACT_PERM |
-					   ARCHIVE_EXTRACT_SECURE_SYMLINKS |
-					   ARCHIVE_EXTRACT_SECURE_NODOTDOT |
-					   ARCHIVE_EXTRACT_SECURE_NOABSOLUTEPATHS) < ARCHIVE_OK)
+	if (archive_write_disk_set_options(
+		    u->out, ARCHIVE_EXTRACT_PERM | ARCHIVE_EXTRACT_SECURE_SYMLINKS |
+				    ARCHIVE_EXTRACT_SECURE_NODOTDOT |
+				    ARCHIVE_EXTRACT_SECURE_NOABSOLUTEPATHS) < ARCHIVE_OK)
 		return fault(u, "set up", u->out);
 	return unpack_all(u);
 }
@@ -117,8 +118,12 @@ int archive_unpack(const char *zip, const char *dir, uint64_t max_bytes, uint64_
 		   struct err *e)
 {
 	struct unpacking u = {
-		.in = archive_read_new(), .out = archive_write_disk_new(), .zip = zip,
-		.left = max_bytes, .files_left = max_files, .e = e,
+		.in = archive_read_new(),
+		.out = archive_write_disk_new(),
+		.zip = zip,
+		.left = max_bytes,
+		.files_left = max_files,
+		.e = e,
 	};
 	/* paths are relative to the folder: the library's check for links goes over every
 	 * part of a path, and a folder above it may well be reached by one */

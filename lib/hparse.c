@@ -17,10 +17,10 @@ struct hparse {
 	http_parser parser;
 	struct hparse_limits limits;
 	struct hparse_request request;
-	struct buf name, value;		/* of the header under way */
+	struct buf name, value; /* of the header under way */
 	bool in_value, begun, whole;
-	size_t head;			/* bytes of the head so far */
-	int error;			/* what a callback found; 0: nothing */
+	size_t head; /* bytes of the head so far */
+	int error;   /* what a callback found; 0: nothing */
 };
 
 static void request_clear(struct hparse_request *r)
@@ -40,7 +40,7 @@ static void request_clear(struct hparse_request *r)
 static int fail(struct hparse *p, int error)
 {
 	p->error = error;
-	return -1;	/* not 1: that would mean "no body" to the library */
+	return -1; /* not 1: that would mean "no body" to the library */
 }
 
 static int add_head(struct hparse *p, struct buf *b, const char *at, size_t size)
@@ -137,7 +137,7 @@ static int on_end(http_parser *h)
 {
 	struct hparse *p = h->data;
 
-	if (end_header(p))	/* of a trailer */
+	if (end_header(p)) /* of a trailer */
 		return -1;
 	p->request.keep_alive = http_should_keep_alive(h);
 	p->whole = true;
@@ -173,8 +173,12 @@ struct hparse *hparse_free(struct hparse *p)
 int hparse_feed(struct hparse *p, const char *data, size_t size, size_t *ret_used)
 {
 	static const http_parser_settings settings = {
-		.on_message_begin = on_begin, .on_url = on_url, .on_header_field = on_name,
-		.on_header_value = on_value, .on_headers_complete = on_head, .on_body = on_body,
+		.on_message_begin = on_begin,
+		.on_url = on_url,
+		.on_header_field = on_name,
+		.on_header_value = on_value,
+		.on_headers_complete = on_head,
+		.on_body = on_body,
 		.on_message_complete = on_end,
 	};
 	size_t used;
@@ -184,7 +188,7 @@ int hparse_feed(struct hparse *p, const char *data, size_t size, size_t *ret_use
 		return p->error;
 	if (p->whole)
 		return 1;
-	if (!size)	/* to the library that would be the end of the stream */
+	if (!size) /* to the library that would be the end of the stream */
 		return 0;
 	used = http_parser_execute(&p->parser, &settings, data, size);
 	if (p->error)

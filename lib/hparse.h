@@ -16,18 +16,18 @@
 #define HPARSE_HEADERS_MAX 100
 
 struct hparse_header {
-	char *name, *value;		/* own */
+	char *name, *value; /* own */
 };
 
 struct hparse_limits {
-	size_t head;			/* bytes of request line and headers: 431 past it */
-	size_t body;			/* bytes of a body: 413 past it */
+	size_t head; /* bytes of request line and headers: 431 past it */
+	size_t body; /* bytes of a body: 413 past it */
 };
 
 /* one request, whole */
 struct hparse_request {
-	const char *method;		/* borrows, "GET" */
-	struct buf target;		/* path and query as they came */
+	const char *method; /* borrows, "GET" */
+	struct buf target;  /* path and query as they came */
 	struct hparse_header header[HPARSE_HEADERS_MAX];
 	size_t n_headers;
 	struct buf body;
@@ -36,7 +36,7 @@ struct hparse_request {
 
 struct hparse;
 
-struct hparse *hparse_new(const struct hparse_limits *l);	/* NULL: no memory */
+struct hparse *hparse_new(const struct hparse_limits *l); /* NULL: no memory */
 struct hparse *hparse_free(struct hparse *p);
 /*
  * hparse_feed() - takes bytes up to the end of one request: "ret_used" of

@@ -62,38 +62,79 @@ int jail_ids(uid_t uid, gid_t gid, const gid_t *groups, size_t n_groups, uint64_
 /* refused to all */
 static const int host_calls[] = {
 	/* keyrings aren't namespaced */
-	SCMP_SYS(keyctl), SCMP_SYS(add_key), SCMP_SYS(request_key),
+	SCMP_SYS(keyctl),
+	SCMP_SYS(add_key),
+	SCMP_SYS(request_key),
 	/* programs in the kernel, its events, its modules, its image */
-	SCMP_SYS(bpf), SCMP_SYS(perf_event_open), SCMP_SYS(init_module),
-	SCMP_SYS(finit_module), SCMP_SYS(delete_module), SCMP_SYS(kexec_load),
+	SCMP_SYS(bpf),
+	SCMP_SYS(perf_event_open),
+	SCMP_SYS(init_module),
+	SCMP_SYS(finit_module),
+	SCMP_SYS(delete_module),
+	SCMP_SYS(kexec_load),
 	SCMP_SYS(kexec_file_load),
 	/* faults handled by user space hold kernel code up at a chosen place */
 	SCMP_SYS(userfaultfd),
 	/* the host's clock, swap, accounting, log, name */
-	SCMP_SYS(settimeofday), SCMP_SYS(clock_settime), SCMP_SYS(clock_adjtime),
-	SCMP_SYS(adjtimex), SCMP_SYS(swapon), SCMP_SYS(swapoff), SCMP_SYS(acct),
-	SCMP_SYS(syslog), SCMP_SYS(reboot), SCMP_SYS(quotactl),
+	SCMP_SYS(settimeofday),
+	SCMP_SYS(clock_settime),
+	SCMP_SYS(clock_adjtime),
+	SCMP_SYS(adjtimex),
+	SCMP_SYS(swapon),
+	SCMP_SYS(swapoff),
+	SCMP_SYS(acct),
+	SCMP_SYS(syslog),
+	SCMP_SYS(reboot),
+	SCMP_SYS(quotactl),
 	/* namespaces and mounts are the init's */
-	SCMP_SYS(unshare), SCMP_SYS(setns), SCMP_SYS(mount), SCMP_SYS(umount2),
-	SCMP_SYS(pivot_root), SCMP_SYS(fsopen), SCMP_SYS(fsmount), SCMP_SYS(fsconfig),
-	SCMP_SYS(fspick), SCMP_SYS(move_mount), SCMP_SYS(open_tree), SCMP_SYS(mount_setattr),
+	SCMP_SYS(unshare),
+	SCMP_SYS(setns),
+	SCMP_SYS(mount),
+	SCMP_SYS(umount2),
+	SCMP_SYS(pivot_root),
+	SCMP_SYS(fsopen),
+	SCMP_SYS(fsmount),
+	SCMP_SYS(fsconfig),
+	SCMP_SYS(fspick),
+	SCMP_SYS(move_mount),
+	SCMP_SYS(open_tree),
+	SCMP_SYS(mount_setattr),
 	/* files by handle pass by every path's permissions */
-	SCMP_SYS(open_by_handle_at), SCMP_SYS(name_to_handle_at),
+	SCMP_SYS(open_by_handle_at),
+	SCMP_SYS(name_to_handle_at),
 	/* io_uring does what these filters would have refused */
-	SCMP_SYS(io_uring_setup), SCMP_SYS(io_uring_enter), SCMP_SYS(io_uring_register),
+	SCMP_SYS(io_uring_setup),
+	SCMP_SYS(io_uring_enter),
+	SCMP_SYS(io_uring_register),
 	/* ports and tables of old hardware and binaries */
-	SCMP_SYS(iopl), SCMP_SYS(ioperm), SCMP_SYS(vm86), SCMP_SYS(modify_ldt),
-	SCMP_SYS(lookup_dcookie), SCMP_SYS(nfsservctl), SCMP_SYS(uselib), SCMP_SYS(_sysctl),
+	SCMP_SYS(iopl),
+	SCMP_SYS(ioperm),
+	SCMP_SYS(vm86),
+	SCMP_SYS(modify_ldt),
+	SCMP_SYS(lookup_dcookie),
+	SCMP_SYS(nfsservctl),
+	SCMP_SYS(uselib),
+	SCMP_SYS(_sysctl),
 };
 
 /* refused to functions, too */
 static const int function_calls[] = {
 	/* LN-6; and the init has the same user */
-	SCMP_SYS(ptrace), SCMP_SYS(process_vm_readv), SCMP_SYS(process_vm_writev),
-	SCMP_SYS(kcmp), SCMP_SYS(pidfd_getfd), SCMP_SYS(process_madvise),
+	SCMP_SYS(ptrace),
+	SCMP_SYS(process_vm_readv),
+	SCMP_SYS(process_vm_writev),
+	SCMP_SYS(kcmp),
+	SCMP_SYS(pidfd_getfd),
+	SCMP_SYS(process_madvise),
 	/* pages of others, and placement on nodes of memory */
-	SCMP_SYS(move_pages), SCMP_SYS(migrate_pages), SCMP_SYS(mbind), SCMP_SYS(set_mempolicy),
-	SCMP_SYS(chroot), SCMP_SYS(fanotify_init), SCMP_SYS(vhangup), SCMP_SYS(personality),
+	SCMP_SYS(move_pages),
+	SCMP_SYS(migrate_pages),
+	SCMP_SYS(mbind),
+	SCMP_SYS(set_mempolicy),
+	SCMP_SYS(chroot),
+	SCMP_SYS(fanotify_init),
+	SCMP_SYS(vhangup),
+	SCMP_SYS(personality),
 };
 
 static int deny(scmp_filter_ctx ctx, const int *calls, size_t n)
@@ -114,8 +155,8 @@ static int deny(scmp_filter_ctx ctx, const int *calls, size_t n)
 static int deny_namespaces(scmp_filter_ctx ctx)
 {
 	static const unsigned long flags[] = {
-		CLONE_NEWUSER, CLONE_NEWNS, CLONE_NEWNET, CLONE_NEWPID, CLONE_NEWUTS,
-		CLONE_NEWIPC, CLONE_NEWCGROUP,
+		CLONE_NEWUSER, CLONE_NEWNS,  CLONE_NEWNET,    CLONE_NEWPID,
+		CLONE_NEWUTS,  CLONE_NEWIPC, CLONE_NEWCGROUP,
 	};
 	size_t i;
 	int r = 0;

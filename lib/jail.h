@@ -14,8 +14,8 @@
 #include <sys/types.h>
 
 enum jail_filter {
-	JAIL_FUNCTION,	/* nobody trusts it: no raw sockets, no ptrace, no namespaces ... */
-	JAIL_PROGRAM	/* a node's program: what its capabilities would allow, less what
+	JAIL_FUNCTION, /* nobody trusts it: no raw sockets, no ptrace, no namespaces ... */
+	JAIL_PROGRAM   /* a node's program: what its capabilities would allow, less what
 			 * reaches the whole host */
 };
 
@@ -23,6 +23,6 @@ enum jail_filter {
 uint64_t jail_program_caps(void);
 /* bounding and inheritable sets become "caps", also across the change of ids */
 int jail_ids(uid_t uid, gid_t gid, const gid_t *groups, size_t n_groups, uint64_t caps);
-int jail_filter(enum jail_filter f);	/* sets no_new_privs for JAIL_FUNCTION */
+int jail_filter(enum jail_filter f); /* sets no_new_privs for JAIL_FUNCTION */
 
 #endif

@@ -23,7 +23,7 @@
 
 /* walks a folder twice: first for the digest, then to copy */
 struct walk {
-	const char *from, *to;		/* to NULL: digest only */
+	const char *from, *to; /* to NULL: digest only */
 	struct buf lines;
 	size_t bytes, files;
 	struct err *e;
@@ -48,8 +48,10 @@ static int take_file(struct walk *w, const FTSENT *f, const char *name)
 		return fault(w, f->fts_path, -r);
 	w->bytes += size;
 	if (w->bytes > LIMIT_CODE)
-		return err_set(w->e, ERR_TOO_LARGE, EFBIG, "code %s: Unzipped size must be smaller "
-			       "than %d bytes", w->from, LIMIT_CODE);
+		return err_set(w->e, ERR_TOO_LARGE, EFBIG,
+			       "code %s: Unzipped size must be smaller "
+			       "than %d bytes",
+			       w->from, LIMIT_CODE);
 	if (!w->to) {
 		sha256_hex(data, size, hex);
 		buf_printf(&w->lines, "f%d %s %s\n", executable, hex, name);
@@ -178,8 +180,7 @@ static int digest_zip(const char *from, char ret[65], struct err *e)
 }
 
 /* "dir": made by this, empty */
-static int copy(const char *from, const char *dir, bool folder, const char *digest,
-		struct err *e)
+static int copy(const char *from, const char *dir, bool folder, const char *digest, struct err *e)
 {
 	struct walk w = { .from = from, .to = dir, .e = e };
 	char again[65];
@@ -220,12 +221,11 @@ static int make_copy(const char *state, const char *from, bool folder, const cha
 	if (!r && rename(part, done) < 0)
 		r = err_set(e, ERR_STATE, errno, "%s: %s", done, strerror(errno));
 	if (r < 0)
-		(void)rm_rf(part);	/* or by the next attempt */
+		(void)rm_rf(part); /* or by the next attempt */
 	return r;
 }
 
-int code_take(const char *state, const char *base, const char *path, char ret[65],
-	      struct err *e)
+int code_take(const char *state, const char *base, const char *path, char ret[65], struct err *e)
 {
 	auto_free char *whole = NULL, *from = NULL;
 	struct stat st;
@@ -233,8 +233,10 @@ int code_take(const char *state, const char *base, const char *path, char ret[65
 	int r;
 
 	if (path[0] != '/' && (!base || base[0] != '/'))
-		return err_set(e, ERR_INVALID_PARAMETER, EINVAL, "code %s: a relative path, and "
-			       "the request names no folder (header Vpclab-Base)", path);
+		return err_set(e, ERR_INVALID_PARAMETER, EINVAL,
+			       "code %s: a relative path, and "
+			       "the request names no folder (header Vpclab-Base)",
+			       path);
 	if (asprintf(&whole, "%s%s%s", path[0] == '/' ? "" : base, path[0] == '/' ? "" : "/",
 		     path) < 0) {
 		whole = NULL;
@@ -246,8 +248,10 @@ int code_take(const char *state, const char *base, const char *path, char ret[65
 			       strerror(errno));
 	folder = S_ISDIR(st.st_mode);
 	if (!folder && !S_ISREG(st.st_mode))
-		return err_set(e, ERR_INVALID_PARAMETER, EINVAL, "code %s: neither a folder nor a "
-			       ".zip file", whole);
+		return err_set(e, ERR_INVALID_PARAMETER, EINVAL,
+			       "code %s: neither a folder nor a "
+			       ".zip file",
+			       whole);
 	r = folder ? digest_folder(from, ret, e) : digest_zip(from, ret, e);
 	return r ? r : make_copy(state, from, folder, ret, e);
 }
@@ -271,7 +275,7 @@ void code_sweep(const char *state, int (*is_used)(const char *digest, void *arg)
 		if (asprintf(&path, "%s/%s", all, d->d_name) < 0)
 			path = NULL;
 		if (path)
-			(void)rm_rf(path);	/* the next sweep tries again */
+			(void)rm_rf(path); /* the next sweep tries again */
 	}
 	if (dir)
 		closedir(dir);

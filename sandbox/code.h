@@ -11,8 +11,7 @@
 
 /* "path" (folder or .zip; relative: to "base") -> its copy below "state";
  * "ret" gets the digest, 64 hex characters */
-int code_take(const char *state, const char *base, const char *path, char ret[65],
-	      struct err *e);
+int code_take(const char *state, const char *base, const char *path, char ret[65], struct err *e);
 /* removes copies for which "is_used" says false */
 void code_sweep(const char *state, int (*is_used)(const char *digest, void *arg), void *arg);
 

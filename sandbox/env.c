@@ -52,7 +52,7 @@ static unsigned uid_take(struct sandboxd *sd)
 
 static void uid_give(struct sandboxd *sd, unsigned idx)
 {
-	sd->uids[idx / 8] &= (uint8_t)~(1U << (idx % 8));
+	sd->uids[idx / 8] &= (uint8_t) ~(1U << (idx % 8));
 }
 
 /* ---- log ---- */
@@ -108,7 +108,7 @@ static void log_report(struct env *v, const struct env_result *r)
 		ms = 0;
 	billed = ceil(ms + (v->init_ms > 0 ? v->init_ms : 0));
 	if (v->cgroup)
-		(void)cgroup_memory_peak(v->cgroup, &peak);	/* 0 where the kernel doesn't tell */
+		(void)cgroup_memory_peak(v->cgroup, &peak); /* 0 where the kernel doesn't tell */
 	if (v->init_ms >= 0)
 		(void)snprintf(init, sizeof(init), "Init Duration: %.2f ms\t", v->init_ms);
 	if (r->timeout)
@@ -117,10 +117,11 @@ static void log_report(struct env *v, const struct env_result *r)
 		(void)snprintf(status, sizeof(status), "Status: error\tError Type: %s",
 			       rapi_error_type(r->error, type, sizeof(type)));
 	log_line(v, "END RequestId: %s\n", v->inv->id);
-	log_line(v, "REPORT RequestId: %s\tDuration: %.2f ms\tBilled Duration: %.0f ms\t"
-		 "Memory Size: %u MB\tMax Memory Used: %u MB\t%s%s\n", v->inv->id, ms,
-		 billed < 1 ? 1 : billed, v->memory_mb, (unsigned)((peak + (1 << 20) - 1) >> 20),
-		 init, status);
+	log_line(v,
+		 "REPORT RequestId: %s\tDuration: %.2f ms\tBilled Duration: %.0f ms\t"
+		 "Memory Size: %u MB\tMax Memory Used: %u MB\t%s%s\n",
+		 v->inv->id, ms, billed < 1 ? 1 : billed, v->memory_mb,
+		 (unsigned)((peak + (1 << 20) - 1) >> 20), init, status);
 	v->init_ms = -1;
 }
 
@@ -144,8 +145,8 @@ static void send_invocation(struct env *v)
 	const struct invocation *i = v->inv;
 	char ms[16];
 	struct wire_field f[6] = {
-		wire_bytes(i->id, strlen(i->id)), wire_bytes(ms, 0),
-		wire_bytes(i->arn, strlen(i->arn)), wire_bytes(i->trace, strlen(i->trace)),
+		wire_bytes(i->id, strlen(i->id)),	    wire_bytes(ms, 0),
+		wire_bytes(i->arn, strlen(i->arn)),	    wire_bytes(i->trace, strlen(i->trace)),
 		wire_bytes(i->context, strlen(i->context)), wire_bytes(i->payload, i->size),
 	};
 
@@ -206,7 +207,7 @@ static void finish_error(struct env *v, const char *type, const char *fmt, ...)
 static bool end_init(struct env *v)
 {
 	const struct cgroup_limits limits = limits_of(v, false);
-	struct err e = {0};
+	struct err e = { 0 };
 
 	if (!v->cold)
 		return true;
@@ -352,10 +353,10 @@ static bool is_ours(const struct env *v, const struct wire_msg *m)
 
 static int on_response(struct env *v, const struct wire_msg *m)
 {
-	struct env_result r = {0};
+	struct env_result r = { 0 };
 
 	if (m->n != 2 || !is_ours(v, m))
-		return v->inv ? -EBADMSG : 0;	/* too late: it has timed out */
+		return v->inv ? -EBADMSG : 0; /* too late: it has timed out */
 	r.body = m->field[1].data;
 	r.size = m->field[1].size;
 	v->state = ENV_FINISHING;
@@ -365,7 +366,7 @@ static int on_response(struct env *v, const struct wire_msg *m)
 
 static int on_error(struct env *v, const struct wire_msg *m)
 {
-	struct env_result r = {0};
+	struct env_result r = { 0 };
 	char type[200];
 
 	if (m->n != 3 || !is_ours(v, m))
@@ -387,9 +388,11 @@ static int on_too_large(struct env *v, const struct wire_msg *m)
 
 	if (!is_ours(v, m))
 		return v->inv ? -EBADMSG : 0;
-	r.size = (size_t)snprintf(body, sizeof(body), "{\"errorType\":\"%s\",\"errorMessage\":"
+	r.size = (size_t)snprintf(body, sizeof(body),
+				  "{\"errorType\":\"%s\",\"errorMessage\":"
 				  "\"Response payload size exceeded maximum allowed payload size "
-				  "(%d bytes).\"}", r.error, LIMIT_RESPONSE);
+				  "(%d bytes).\"}",
+				  r.error, LIMIT_RESPONSE);
 	v->state = ENV_FINISHING;
 	finish(v, &r);
 	return 0;
@@ -397,14 +400,15 @@ static int on_too_large(struct env *v, const struct wire_msg *m)
 
 static int on_init_error(struct env *v, const struct wire_msg *m)
 {
-	struct env_result r = {0};
+	struct env_result r = { 0 };
 	char type[200];
 
 	if (m->n != 2)
 		return -EBADMSG;
 	if (wire_text(m, 0, type, sizeof(type)) < 0 || !type[0])
 		(void)snprintf(type, sizeof(type), "Runtime.Unknown");
-	log_line(v, "INIT_REPORT Init Duration: %.2f ms\tPhase: %s\tStatus: error\tError Type: %s\n",
+	log_line(v,
+		 "INIT_REPORT Init Duration: %.2f ms\tPhase: %s\tStatus: error\tError Type: %s\n",
 		 mono_ms_since(v->started), v->rerun ? "invoke" : "init", type);
 	v->init_ms = -1;
 	r.error = type;
@@ -436,7 +440,7 @@ static int on_exit_(struct env *v, const struct wire_msg *m)
 	if (v->inv && WIFSIGNALED((int)status))
 		finish_error(v, "Runtime.ExitError", "Runtime exited with error: signal: %s",
 			     WTERMSIG((int)status) == SIGKILL ? "killed" :
-			     strsignal(WTERMSIG((int)status)));
+								strsignal(WTERMSIG((int)status)));
 	else if (v->inv && WEXITSTATUS((int)status))
 		finish_error(v, "Runtime.ExitError", "Runtime exited with error: exit status %d",
 			     WEXITSTATUS((int)status));
@@ -471,8 +475,8 @@ static int on_fail(struct env *v, const struct wire_msg *m)
 
 	if (wire_text(m, 0, step, sizeof(step)) < 0 || wire_number(m, 1, &errnum) < 0)
 		return -EBADMSG;
-	log_err("lab=%s function=%s an environment could not be made: %s: %s",
-		v->func->slab->name, v->func->name, step, strerror((int)errnum));
+	log_err("lab=%s function=%s an environment could not be made: %s: %s", v->func->slab->name,
+		v->func->name, step, strerror((int)errnum));
 	if (v->inv)
 		finish_error(v, "Sandbox.Failure", "the environment could not be made: %s: %s",
 			     step, strerror((int)errnum));
@@ -562,7 +566,7 @@ static void env_free(struct env *v)
 
 static void on_detached(struct httpc_answer *a, void *arg)
 {
-	(void)a;	/* netd forgets it with the lab, or the next sandboxd gives it back */
+	(void)a; /* netd forgets it with the lab, or the next sandboxd gives it back */
 	(void)arg;
 }
 
@@ -573,13 +577,12 @@ static void detach(struct env *v)
 
 	if (!v->attachment)
 		return;
-	if (asprintf(&path, "/v1/labs/%s/attachments/%s", v->func->slab->name,
-		     v->attachment) < 0) {
+	if (asprintf(&path, "/v1/labs/%s/attachments/%s", v->func->slab->name, v->attachment) < 0) {
 		path = NULL;
 		return;
 	}
 	(void)httpc_start(sd->httpc, sd->netd, "DELETE", path, NULL, NULL, 0, 10000, on_detached,
-			  NULL);	/* as above */
+			  NULL); /* as above */
 }
 
 /* until the last process is gone its user id stays taken */
@@ -590,7 +593,7 @@ static void try_remove(void *arg)
 	v->end_timer = loop_event_free(v->end_timer);
 	if (v->child_event || (v->cgroup && cgroup_remove(v->cgroup, 0) == -EBUSY)) {
 		if (v->cgroup)
-			(void)cgroup_kill(v->cgroup);	/* what forked meanwhile */
+			(void)cgroup_kill(v->cgroup); /* what forked meanwhile */
 		v->end_timer = loop_timer(sd_of(v)->loop, END_RETRY_MS, try_remove, v);
 		if (v->end_timer)
 			return;
@@ -708,8 +711,12 @@ static int spawn(struct env *v, int ns_fd, struct err *e)
 	{
 		const int fds[] = { -1, -1, -1, plan, far, ns_fd };
 		struct proc_spec spec = {
-			.exec_fd = sd->init_fd, .argv = argv, .fds = fds,
-			.n_fds = ARRAY_SIZE(fds), .cgroup_fds = join, .n_cgroup_fds = n_join,
+			.exec_fd = sd->init_fd,
+			.argv = argv,
+			.fds = fds,
+			.n_fds = ARRAY_SIZE(fds),
+			.cgroup_fds = join,
+			.n_cgroup_fds = n_join,
 			.clone_flags = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC,
 			.session = true,
 		};
@@ -729,7 +736,7 @@ static int spawn(struct env *v, int ns_fd, struct err *e)
 static void start(struct env *v, const cJSON *place)
 {
 	auto_close int ns_fd = -1;
-	struct err e = {0};
+	struct err e = { 0 };
 
 	v->attachment = strdup(json_str(place, "attachment", ""));
 	ns_fd = sandboxd_open_ns(sd_of(v), json_str(place, "namespace", ""));
@@ -757,8 +764,8 @@ static void on_place(struct httpc_answer *a, void *arg)
 	auto_json cJSON *place = a->status == 200 ? json_parse(a->body, a->size, NULL) : NULL;
 
 	if (!place) {
-		log_err("lab=%s function=%s no place: netd: %s", v->func->slab->name,
-			v->func->name, a->status ? a->body : a->error);
+		log_err("lab=%s function=%s no place: netd: %s", v->func->slab->name, v->func->name,
+			a->status ? a->body : a->error);
 		v->state = ENV_STARTING;
 		env_end(v);
 		return;
@@ -871,10 +878,10 @@ static void give(struct env *v, struct invocation *i)
 	f->slab->sd->n_invocations++;
 	if (v->cold) {
 		log_line(v, "INIT_START Runtime Version: %s\n", f->spec->runtime);
-		return;		/* it goes with the start */
+		return; /* it goes with the start */
 	}
 	if (v->state == ENV_RESETTING)
-		return;		/* with the end of the reset */
+		return; /* with the end of the reset */
 	thaw(v);
 	if (v->state == ENV_IDLE) {
 		v->state = ENV_RUNNING;
@@ -959,7 +966,7 @@ static int clean_one(const char *name, void *arg)
 	(void)snprintf(path, sizeof(path), "env/%s", name);
 	if (cgroup_find(sd->cgroups, path, &g) == 0) {
 		(void)cgroup_kill(g);
-		(void)cgroup_remove(g, 2000);	/* else gc's */
+		(void)cgroup_remove(g, 2000); /* else gc's */
 		cgroup_close(g);
 	}
 	return 0;

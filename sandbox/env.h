@@ -22,16 +22,22 @@
 #include "sandbox/wire.h"
 
 enum env_state {
-	ENV_ATTACHING, ENV_STARTING, ENV_IDLE, ENV_RUNNING, ENV_FINISHING, ENV_RESETTING, ENV_ENDING
+	ENV_ATTACHING,
+	ENV_STARTING,
+	ENV_IDLE,
+	ENV_RUNNING,
+	ENV_FINISHING,
+	ENV_RESETTING,
+	ENV_ENDING
 };
 
 /* how an invocation ended; strings borrow */
 struct env_result {
-	const char *error;		/* NULL: a response; else the type, "Sandbox.Timedout" */
+	const char *error; /* NULL: a response; else the type, "Sandbox.Timedout" */
 	bool timeout;
 	const char *body;
 	size_t size;
-	const char *log_tail;		/* last LIMIT_LOG_TAIL bytes */
+	const char *log_tail; /* last LIMIT_LOG_TAIL bytes */
 	size_t log_size;
 };
 
@@ -45,22 +51,22 @@ struct invocation {
 	size_t size;
 	struct http_req *req;
 	bool tail;
-	env_done_fn done;		/* told once; frees */
+	env_done_fn done; /* told once; frees */
 };
 
 struct env {
 	LIST_ENTRY(env) link;
 	struct func *func;
 	enum env_state state;
-	bool cold;			/* its first init phase isn't over */
-	bool rerun;			/* the runtime starts again, inside an invocation */
-	bool stale;			/* made for what the function was before */
-	bool frozen, exec;		/* exec: a process an invocation */
-	char name[33];			/* of its cgroup, and token of its place */
-	char *attachment;		/* owns; NULL: none yet */
-	char *subnet;			/* owns; NULL: default mode */
+	bool cold;	   /* its first init phase isn't over */
+	bool rerun;	   /* the runtime starts again, inside an invocation */
+	bool stale;	   /* made for what the function was before */
+	bool frozen, exec; /* exec: a process an invocation */
+	char name[33];	   /* of its cgroup, and token of its place */
+	char *attachment;  /* owns; NULL: none yet */
+	char *subnet;	   /* owns; NULL: default mode */
 	unsigned uid_idx;
-	unsigned timeout_s, memory_mb;	/* as the function was when it was made */
+	unsigned timeout_s, memory_mb; /* as the function was when it was made */
 	pid_t pid;
 	int pair;
 	struct wire_in in;
@@ -68,10 +74,10 @@ struct env {
 	struct cgroup *cgroup;
 	struct loop_event *pair_event, *child_event, *timer, *freeze, *end_timer;
 	struct invocation *inv;
-	struct mono started;		/* of the init phase */
+	struct mono started; /* of the init phase */
 	struct mono inv_started;
-	double init_ms;			/* of the cold start; < 0: not reported */
-	bool phase_invoke;		/* the function's time runs */
+	double init_ms;	   /* of the cold start; < 0: not reported */
+	bool phase_invoke; /* the function's time runs */
 	char tail[LIMIT_LOG_TAIL];
 	size_t tail_len;
 };

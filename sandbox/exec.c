@@ -36,15 +36,15 @@
 struct door {
 	LIST_ENTRY(door) link;
 	struct sandboxd *sd;
-	int fd;				/* -1: the client is gone */
+	int fd; /* -1: the client is gone */
 	struct loop_event *event;
 	/* of the command; "slab" NULL: none */
 	struct slab *slab;
-	cJSON *request;			/* owns, until it runs */
-	int std[3];			/* own, until it runs; -1 */
+	cJSON *request; /* owns, until it runs */
+	int std[3];	/* own, until it runs; -1 */
 	char id[33];
-	char *attachment;		/* owns; of a function's place */
-	bool waiting;			/* for netd's answer */
+	char *attachment; /* owns; of a function's place */
+	bool waiting;	  /* for netd's answer */
 	bool host_view, timed_out, told;
 	pid_t pid;
 	int pair;
@@ -130,8 +130,25 @@ static void close_pair(struct door *d)
 
 static void on_detached(struct httpc_answer *a, void *arg)
 {
-	(void)a;	/* the lab's end takes it along */
+	(void)a; /* the lab's end takes it along */
 	(void)arg;
+}
+
+/* the folder of a function's place goes with it */
+static char *place_name(const struct door *d, const char *function)
+{
+	char *name;
+
+	return asprintf(&name, "%s.%s", function, d->id) < 0 ? NULL : name;
+}
+
+static void remove_folder(const struct door *d)
+{
+	auto_free char *name = place_name(d, json_str(d->request, "function", "?")), *path = NULL;
+
+	path = name ? view_node_path(d->sd, d->slab->name, name) : NULL;
+	if (path)
+		(void)rm_rf(path); /* or with the lab's */
 }
 
 static void detach(struct door *d)
@@ -140,11 +157,12 @@ static void detach(struct door *d)
 
 	if (!d->attachment)
 		return;
+	remove_folder(d);
 	if (asprintf(&path, "/v1/labs/%s/attachments/%s", d->slab->name, d->attachment) < 0)
 		path = NULL;
 	if (path)
 		(void)httpc_start(d->sd->httpc, d->sd->netd, "DELETE", path, NULL, NULL, 0, 10000,
-				  on_detached, NULL);	/* as above */
+				  on_detached, NULL); /* as above */
 	free(d->attachment);
 	d->attachment = NULL;
 }
@@ -160,7 +178,7 @@ static void command_end(struct door *d)
 	close_std(d);
 	d->timer = loop_event_free(d->timer);
 	if (d->cgroup) {
-		(void)cgroup_remove(d->cgroup, 0);	/* what it left behind in a node stays */
+		(void)cgroup_remove(d->cgroup, 0); /* what it left behind in a node stays */
 		d->cgroup = cgroup_close(d->cgroup);
 	}
 	detach(d);
@@ -195,7 +213,7 @@ static void door_check(struct door *d)
 static void on_child(pid_t pid, int status, void *arg)
 {
 	struct door *d = arg;
-	struct err e = {0};
+	struct err e = { 0 };
 
 	(void)pid;
 	d->child = NULL;
@@ -233,7 +251,7 @@ static void on_timeout(void *arg)
 
 static void on_failed(struct door *d, const struct wire_msg *m)
 {
-	struct err e = {0};
+	struct err e = { 0 };
 	char step[200];
 	long errnum;
 	int status = STATUS_CANT_RUN;
@@ -242,8 +260,10 @@ static void on_failed(struct door *d, const struct wire_msg *m)
 		return;
 	if (!strcmp(step, "exec")) {
 		status = errnum == ENOENT ? STATUS_NOT_FOUND : STATUS_NOT_EXECUTABLE;
-		(void)snprintf(step, sizeof(step), "%.190s", json_get(d->request, "argv")->child ?
-			       json_get(d->request, "argv")->child->valuestring : "?");
+		(void)snprintf(step, sizeof(step), "%.190s",
+			       json_get(d->request, "argv")->child ?
+				       json_get(d->request, "argv")->child->valuestring :
+				       "?");
 	}
 	(void)err_set(&e, ERR_INTERNAL, (int)errnum, "%s: %s", step, strerror((int)errnum));
 	tell_error(d, &e, status);
@@ -332,14 +352,10 @@ static int add_view(struct door *d, struct buf *b, const char *node, const struc
 		return 0;
 	}
 	if (d->attachment) {
-		auto_free char *name = NULL;
-
 		/* a place has a folder of its own, as environments have */
-		if (asprintf(&name, "%s.%s", node, d->id) < 0) {
-			name = NULL;
-			return err_set(e, ERR_INTERNAL, ENOMEM, "out of memory");
-		}
-		r = view_node_folder(d->slab, name, NULL, &folder);
+		auto_free char *name = place_name(d, node);
+
+		r = name ? view_node_folder(d->slab, name, NULL, &folder) : -ENOMEM;
 	} else {
 		r = view_node_folder(d->slab, node, p, &folder);
 	}
@@ -378,16 +394,29 @@ static int make_plan(struct door *d, const char *node, const struct programs *p,
 static int spawn(struct door *d, int plan, int far, int ns_fd, const int *ns_fds, struct err *e)
 {
 	static char *const argv[] = { (char *)"vpclab-init", NULL };
-	const int fds[] = { d->std[0], d->std[1], d->std[2], plan, far, ns_fd,
-			    ns_fds ? ns_fds[0] : -1, ns_fds ? ns_fds[1] : -1,
-			    ns_fds ? ns_fds[2] : -1, ns_fds ? ns_fds[3] : -1 };
+	const int fds[] = { d->std[0],
+			    d->std[1],
+			    d->std[2],
+			    plan,
+			    far,
+			    ns_fd,
+			    ns_fds ? ns_fds[0] : -1,
+			    ns_fds ? ns_fds[1] : -1,
+			    ns_fds ? ns_fds[2] : -1,
+			    ns_fds ? ns_fds[3] : -1 };
 	int join[CGROUP_JOIN_MAX], pidfd, r;
 	char path[160];
 	struct proc_spec spec = {
-		.exec_fd = d->sd->init_fd, .argv = argv, .fds = fds, .n_fds = ns_fds ? 10 : 6,
-		.cgroup_fds = join, .session = true,
-		.clone_flags = ns_fds ? 0 : d->host_view ? CLONE_NEWNS :
-			       CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC,
+		.exec_fd = d->sd->init_fd,
+		.argv = argv,
+		.fds = fds,
+		.n_fds = ns_fds ? 10 : 6,
+		.cgroup_fds = join,
+		.session = true,
+		.clone_flags = ns_fds ? 0 :
+			       d->host_view ?
+					CLONE_NEWNS :
+					CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC,
 	};
 
 	(void)snprintf(path, sizeof(path), "exec/%s.%s", d->slab->name, d->id);
@@ -443,7 +472,7 @@ static int run(struct door *d, const char *node, const char *ns_path, struct err
 
 static void run_or_tell(struct door *d, const char *node, const char *ns_path)
 {
-	struct err e = {0};
+	struct err e = { 0 };
 
 	if (run(d, node, ns_path, &e) < 0) {
 		tell_error(d, &e, e.code == ERR_NO_NODE ? 0 : STATUS_CANT_RUN);
@@ -455,13 +484,13 @@ static void on_place(struct httpc_answer *a, void *arg)
 {
 	struct door *d = arg;
 	auto_json cJSON *place = a->status == 200 ? json_parse(a->body, a->size, NULL) : NULL;
-	struct err e = {0};
+	struct err e = { 0 };
 
 	d->waiting = false;
 	if (place)
 		d->attachment = strdup(json_str(place, "attachment", ""));
-	if (d->fd < 0) {
-		door_check(d);
+	if (d->fd < 0 || d->slab->going) {
+		client_gone(d);
 	} else if (!d->attachment) {
 		(void)err_set(&e, ERR_UNAVAILABLE, 0, "no place: netd: %s",
 			      a->status ? a->body : a->error);
@@ -486,11 +515,12 @@ static int ask_place(struct door *d, const char *node, struct err *e)
 		return err_set(e, ERR_INTERNAL, ENOMEM, "out of memory");
 	}
 	if (!func_find(d->slab, name))
-		return err_set(e, ERR_NO_NODE, ENOENT, "lab %s has no node %s", d->slab->name, node);
+		return err_set(e, ERR_NO_NODE, ENOENT, "lab %s has no node %s", d->slab->name,
+			       node);
 	cJSON_AddStringToObject(d->request, "function", name);
 	cJSON_AddStringToObject(q, "function", name);
-	cJSON_AddItemToObject(q, "subnet", node[len] ? cJSON_CreateString(node + len + 1) :
-			      cJSON_CreateNull());
+	cJSON_AddItemToObject(q, "subnet",
+			      node[len] ? cJSON_CreateString(node + len + 1) : cJSON_CreateNull());
 	cJSON_AddStringToObject(q, "token", d->id);
 	text = json_print(q);
 	if (!text)
@@ -527,7 +557,7 @@ static int exec_start(struct door *d, struct err *e)
 	const cJSON *o, *v;
 	struct slab *l = slab_find(d->sd, lab);
 
-	if (!l || !l->lab || !l->show)
+	if (!l || !l->lab || !l->show || l->going)
 		return err_set(e, ERR_NO_LAB, ENOENT, "there is no lab %s", lab);
 	if (d->sd->n_execs >= LIMIT_EXECS)
 		return err_set(e, ERR_LIMIT, 0, "%d commands run already", LIMIT_EXECS);
@@ -618,7 +648,7 @@ static void pass_signal(struct door *d, int sig)
 		return;
 	(void)snprintf(number, sizeof(number), "%d", sig);
 	if (wire_put_strs(&d->out, WIRE_SIGNAL, number, NULL) == 0)
-		(void)wire_flush(&d->out, d->pair);	/* small: the pair has room, or it is gone */
+		(void)wire_flush(&d->out, d->pair); /* small: the pair has room, or it is gone */
 }
 
 static int take_request(struct door *d, cJSON *q, int *fds, size_t n_fds, struct err *e)
@@ -647,7 +677,7 @@ static void take_message(struct door *d, const char *text, size_t size, int *fds
 {
 	char why[200] = "";
 	auto_json cJSON *q = json_parse(text, size, why);
-	struct err e = {0};
+	struct err e = { 0 };
 
 	if (cJSON_IsNumber(json_get(q, "signal"))) {
 		pass_signal(d, (int)json_num(q, "signal", 0));
@@ -762,7 +792,7 @@ static int end_group(const char *name, void *arg)
 	(void)snprintf(path, sizeof(path), "exec/%s", name);
 	if (cgroup_find(l->sd->cgroups, path, &g) == 0) {
 		(void)cgroup_kill(g);
-		(void)cgroup_remove(g, 500);	/* else gc's */
+		(void)cgroup_remove(g, 500); /* else gc's */
 		cgroup_close(g);
 	}
 	return 0;

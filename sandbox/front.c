@@ -23,12 +23,13 @@
 #include "sandbox/instances.h"
 #include "sandbox/limits.h"
 #include "sandbox/logs.h"
+#include "sandbox/prober.h"
 #include "sandbox/rows.h"
 
-#define LOOK_MS 5		/* between looks at what has to become ready */
-#define NETD_MS 120000		/* an answer of netd's */
-#define NETD_AGAIN_MS 200	/* a restart waits for netd */
-#define END_MS 10000		/* programs and environments to be gone */
+#define LOOK_MS 5	  /* between looks at what has to become ready */
+#define NETD_MS 120000	  /* an answer of netd's */
+#define NETD_AGAIN_MS 200 /* a restart waits for netd */
+#define END_MS 10000	  /* programs and environments to be gone */
 
 enum change_kind { CHANGE_PUT, CHANGE_DELETE, CHANGE_ADOPT };
 
@@ -36,20 +37,20 @@ struct change {
 	STAILQ_ENTRY(change) link;
 	struct slab *slab;
 	enum change_kind kind;
-	struct http_req *req;		/* NULL: nobody waits */
-	char *document, *base;		/* own */
+	struct http_req *req;  /* NULL: nobody waits */
+	char *document, *base; /* own */
 	size_t size;
-	struct lab *lab;		/* owns until it is in force */
-	char (*codes)[65];		/* owns */
-	cJSON *warnings;		/* owns */
-	cJSON *answer;			/* netd's; owns */
-	cJSON *old_show;		/* owns */
+	struct lab *lab;   /* owns until it is in force */
+	char (*codes)[65]; /* owns */
+	cJSON *warnings;   /* owns */
+	cJSON *answer;	   /* netd's; owns */
+	cJSON *old_show;   /* owns */
 	bool strict, cancelled, undoing, redo;
 	double timeout_ms;
 	struct mono began, step_began;
 	struct loop_event *tick;
-	struct err err;			/* why it is undone */
-	pid_t lease;			/* 0: none */
+	struct err err; /* why it is undone */
+	pid_t lease;	/* 0: none */
 };
 
 static void change_start(struct change *c);
@@ -199,7 +200,7 @@ static void reply_err(struct change *c, const struct err *e)
 
 static void reply_netd(struct change *c, const struct httpc_answer *a)
 {
-	struct err e = {0};
+	struct err e = { 0 };
 
 	if (!a->status) {
 		(void)err_set(&e, ERR_UNAVAILABLE, 0, "netd: %s", a->error);
@@ -267,13 +268,14 @@ static void lease_begin(struct slab *l, pid_t pid)
 {
 	char text[64] = "";
 	uint64_t began = 0;
-	struct err e = {0};
+	struct err e = { 0 };
 
 	lease_end(l);
 	l->lease_pidfd = proc_open(pid);
 	if (l->lease_pidfd >= 0 && process_start(pid, &began) == 0)
 		(void)snprintf(text, sizeof(text), "%d %" PRIu64, pid, began);
-	if (!text[0] || !(l->lease = loop_fd(l->sd->loop, l->lease_pidfd, LOOP_READ, on_lease, l))) {
+	if (!text[0] ||
+	    !(l->lease = loop_fd(l->sd->loop, l->lease_pidfd, LOOP_READ, on_lease, l))) {
 		/* it ended before its lab was there */
 		lease_end(l);
 		on_lease(-1, 0, l);
@@ -318,7 +320,7 @@ static void commit(struct change *c)
 {
 	struct slab *l = c->slab;
 	struct lab *old = l->lab;
-	struct err e = {0};
+	struct err e = { 0 };
 
 	if (c->kind == CHANGE_PUT && rows_done(l->sd->db, l->name, &e) < 0) {
 		c->err = e;
@@ -338,6 +340,7 @@ static void commit(struct change *c)
 	if (functions_apply(l, c->codes, c->answer ? changes_of(c) : NULL) < 0)
 		log_err("lab=%s out of memory: some functions can't be invoked", l->name);
 	instances_prune(l, l->lab);
+	instances_sweep_folders(l);
 	if (old != l->lab)
 		lab_free(old);
 	reply_done(c);
@@ -358,8 +361,10 @@ static void on_look(void *arg)
 		(void)err_set(&c->err, ERR_CANCELLED, ECANCELED, "the lab is being deleted");
 	else if (r < 0)
 		(void)err_set(&c->err, r == -ETIMEDOUT ? ERR_TIMEOUT : ERR_INTERNAL, -r,
-			      r == -ETIMEDOUT ? "not ready within its ready_timeout: waiting for %s" :
-			      "%s", why);
+			      r == -ETIMEDOUT ?
+				      "not ready within its ready_timeout: waiting for %s" :
+				      "%s",
+			      why);
 	else if (r == 0 && mono_ms_since(c->began) > c->timeout_ms)
 		(void)err_set(&c->err, ERR_TIMEOUT, ETIMEDOUT,
 			      "not ready after %.3g s: waiting for %s", c->timeout_ms / 1000, why);
@@ -367,7 +372,7 @@ static void on_look(void *arg)
 		return;
 	c->tick = loop_event_free(c->tick);
 	if (c->err.code == ERR_NONE || c->kind == CHANGE_ADOPT)
-		commit(c);	/* after a restart programs that don't come up change nothing */
+		commit(c); /* after a restart programs that don't come up change nothing */
 	else
 		undo(c);
 }
@@ -388,7 +393,7 @@ static void begin_looking(struct change *c)
 
 static void on_dropped(struct httpc_answer *a, void *arg)
 {
-	(void)a;	/* gone already is as good */
+	(void)a; /* gone already is as good */
 	(void)arg;
 }
 
@@ -407,7 +412,7 @@ static void on_attachments(struct httpc_answer *a, void *arg)
 			path = NULL;
 		if (path)
 			(void)httpc_start(sd->httpc, sd->netd, "DELETE", path, NULL, NULL, 0,
-					  NETD_MS, on_dropped, NULL);	/* as above */
+					  NETD_MS, on_dropped, NULL); /* as above */
 	}
 	instances_adopt(c->slab);
 	instances_apply(c->slab, c->slab->lab);
@@ -466,7 +471,7 @@ static void ask_show(struct change *c)
 
 static void forget_intent(struct change *c)
 {
-	struct err e = {0};
+	struct err e = { 0 };
 
 	if (c->kind == CHANGE_PUT && rows_undone(c->slab->sd->db, c->slab->name, &e) < 0)
 		log_err("lab=%s %s", c->slab->name, e.msg);
@@ -525,7 +530,7 @@ static int intend(struct change *c, struct err *e)
 
 static void change_start(struct change *c)
 {
-	struct err e = {0};
+	struct err e = { 0 };
 	int r = intend(c, &e);
 
 	if (!r) {
@@ -628,15 +633,17 @@ static void on_ended(void *arg)
 {
 	struct change *c = arg;
 	struct slab *l = c->slab;
-	struct err e = {0};
+	struct err e = { 0 };
 	cJSON *o;
 
-	if ((instances_any(l) || env_any(l) || l->n_users) &&
-	    mono_ms_since(c->step_began) < END_MS)
+	/* probes and commands look at the document: no limit for them, they were ended */
+	if (l->n_users ||
+	    ((instances_any(l) || env_any(l)) && mono_ms_since(c->step_began) < END_MS))
 		return;
 	c->tick = loop_event_free(c->tick);
 	instances_remove_folders(l);
 	logs_remove_lab(l->sd, l->name);
+	l->going = false;
 	if (rows_delete(l->sd->db, l->name, &e) < 0) {
 		reply_err(c, &e);
 		change_end(c);
@@ -664,6 +671,7 @@ static void on_deleted(struct httpc_answer *a, void *arg)
 
 	/* what netd doesn't know is as good as deleted, if we knew it */
 	if (a->status != 200 && !(a->status == 404 && c->slab->document)) {
+		c->slab->going = false;
 		reply_netd(c, a);
 		change_end(c);
 		return;
@@ -676,11 +684,13 @@ static void on_deleted(struct httpc_answer *a, void *arg)
 static void delete_start(struct change *c)
 {
 	struct slab *l = c->slab;
-	struct err e = {0};
+	struct err e = { 0 };
 	int r = rows_deleting(l->sd->db, l->name, &e);
 
 	if (!r) {
+		l->going = true;
 		exec_end_lab(l);
+		prober_end_lab(l);
 		functions_remove(l);
 		instances_prune(l, NULL);
 		r = ask(c, "DELETE", "", NULL, 0, NULL, on_deleted);
@@ -725,8 +735,8 @@ static cJSON *take_warnings(const struct issues *i)
 /* the request's document, parsed; NULL: answered */
 static struct lab *parse(struct http_req *r, const char *name, cJSON **ret_warnings)
 {
-	struct issues issues = {0};
-	struct err e = {0};
+	struct issues issues = { 0 };
+	struct err e = { 0 };
 	struct lab *lab;
 	size_t size;
 	const char *body = http_body(r, &size);
@@ -763,7 +773,7 @@ static int read_lease(struct http_req *r, pid_t *ret, struct err *e)
 	if (http_peer(r, &peer, &uid) < 0)
 		return err_set(e, ERR_DENIED, EPERM, "lease: who asks isn't known");
 	if (!strcmp(lease, "connection")) {
-		*ret = peer;	/* a connection goes with its process at the latest */
+		*ret = peer; /* a connection goes with its process at the latest */
 		return 0;
 	}
 	if (parse_u64(lease, 1, 1 << 22, &pid) < 0)
@@ -803,7 +813,7 @@ static int read_put(struct http_req *r, struct change *c, struct err *e)
 static struct slab *lab_for(struct sandboxd *sd, struct http_req *r, const char *name)
 {
 	struct slab *l = slab_find(sd, name);
-	struct err e = {0};
+	struct err e = { 0 };
 
 	if (l && l->n_waiting >= LIMIT_WAITING) {
 		(void)err_set(&e, ERR_LIMIT, 0, "%s: %d changes wait already", name, LIMIT_WAITING);
@@ -824,7 +834,7 @@ void front_put(struct sandboxd *sd, struct http_req *r, const char *name)
 	cJSON *warnings = NULL;
 	struct lab *lab = parse(r, name, &warnings);
 	struct slab *l = lab ? lab_for(sd, r, name) : NULL;
-	struct err e = {0};
+	struct err e = { 0 };
 	struct change *c;
 
 	if (!l) {
@@ -853,7 +863,7 @@ void front_delete(struct sandboxd *sd, struct http_req *r, const char *name)
 {
 	struct slab *l = lab_for(sd, r, name);
 	struct change *c;
-	struct err e = {0};
+	struct err e = { 0 };
 
 	if (!l)
 		return;
@@ -874,9 +884,9 @@ void front_delete(struct sandboxd *sd, struct http_req *r, const char *name)
 struct planning {
 	struct sandboxd *sd;
 	struct http_req *req;
-	struct lab *lab;		/* owns */
-	char (*codes)[65];		/* owns */
-	char *name;			/* owns */
+	struct lab *lab;   /* owns */
+	char (*codes)[65]; /* owns */
+	char *name;	   /* owns */
 };
 
 static void planning_free(struct planning *p)
@@ -891,7 +901,7 @@ static void on_plan(struct httpc_answer *a, void *arg)
 {
 	struct planning *p = arg;
 	cJSON *answer = a->status == 200 ? json_parse(a->body, a->size, NULL) : NULL, *list;
-	struct err e = {0};
+	struct err e = { 0 };
 
 	if (answer) {
 		list = cJSON_GetObjectItemCaseSensitive(answer, "changes");
@@ -932,7 +942,7 @@ void front_plan(struct sandboxd *sd, struct http_req *r, const char *name)
 {
 	struct planning *p;
 	cJSON *warnings = NULL;
-	struct err e = {0};
+	struct err e = { 0 };
 	struct lab *lab = parse(r, name, &warnings);
 
 	cJSON_Delete(warnings);
@@ -960,7 +970,7 @@ void front_plan(struct sandboxd *sd, struct http_req *r, const char *name)
 
 static struct lab *parse_row(const char *name, const struct rows_doc *d)
 {
-	struct issues issues = {0};
+	struct issues issues = { 0 };
 	struct lab *lab = d->text ? lab_parse(d->text, d->size, "-", name, &issues) : NULL;
 
 	issues_done(&issues);
@@ -969,7 +979,7 @@ static struct lab *parse_row(const char *name, const struct rows_doc *d)
 
 static char (*parse_codes(const struct lab *lab, const char *text))[65]
 {
-	char (*codes)[65] = calloc(lab->n_functions + 1, sizeof(*codes));
+	char(*codes)[65] = calloc(lab->n_functions + 1, sizeof(*codes));
 	size_t i, len;
 
 	for (i = 0; codes && text && i < lab->n_functions && *text; i++) {
@@ -1023,10 +1033,14 @@ static int restore_row(const char *name, int64_t created_ms, const struct rows_d
 		return -ENOMEM;
 	if (!restore_lease(l, lease))
 		deleting = true;
-	c = change_new(l, deleting ? CHANGE_DELETE : intended->text ? CHANGE_PUT : CHANGE_ADOPT, NULL);
+	c = change_new(l,
+		       deleting	      ? CHANGE_DELETE :
+		       intended->text ? CHANGE_PUT :
+					CHANGE_ADOPT,
+		       NULL);
 	if (!c)
 		return -ENOMEM;
-	l->change = c;		/* run when all rows have been read */
+	l->change = c; /* run when all rows have been read */
 	if (c->kind == CHANGE_PUT) {
 		c->redo = true;
 		c->lab = parse_row(name, intended);
@@ -1035,7 +1049,8 @@ static int restore_row(const char *name, int64_t created_ms, const struct rows_d
 			return -ENOMEM;
 	} else if (c->kind == CHANGE_ADOPT) {
 		if (!l->lab) {
-			log_err("lab=%s its document can't be read any more: down removes it", name);
+			log_err("lab=%s its document can't be read any more: down removes it",
+				name);
 			l->failed = true;
 			l->change = NULL;
 			change_free(c);
@@ -1069,7 +1084,7 @@ int front_restore(struct sandboxd *sd, struct err *e)
 
 void front_release(struct sandboxd *sd)
 {
-	struct err e = {0};
+	struct err e = { 0 };
 	struct slab *l;
 	struct change *c;
 

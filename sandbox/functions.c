@@ -20,7 +20,7 @@
 int functions_prepare(const struct sandboxd *sd, const struct lab *lab, const char *base,
 		      char (**ret)[65], struct err *e)
 {
-	char (*codes)[65] = calloc(lab->n_functions + 1, sizeof(*codes));
+	char(*codes)[65] = calloc(lab->n_functions + 1, sizeof(*codes));
 	size_t i;
 	int r = 0;
 
@@ -198,8 +198,7 @@ int functions_apply(struct slab *l, char (*codes)[65], cJSON *changes)
 	return r;
 }
 
-void functions_plan(const struct slab *l, const struct lab *next, char (*codes)[65],
-		    cJSON *changes)
+void functions_plan(const struct slab *l, const struct lab *next, char (*codes)[65], cJSON *changes)
 {
 	const struct func *f;
 	char hex[65];
@@ -260,8 +259,10 @@ void functions_environment(struct buf *b, const struct func *f, const char *toke
 	plan_add(b, "env", "TZ=:UTC", NULL);
 	plan_add(b, "env", "LANG=en_US.UTF-8", NULL);
 	plan_add(b, "env", "PATH=/usr/local/bin:/usr/bin:/bin:/opt/bin:/usr/sbin:/sbin", NULL);
-	plan_add(b, "env", "LD_LIBRARY_PATH=/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:"
-		 "/var/task:/var/task/lib:/opt/lib", NULL);
+	plan_add(b, "env",
+		 "LD_LIBRARY_PATH=/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:"
+		 "/var/task:/var/task/lib:/opt/lib",
+		 NULL);
 	plan_addf(b, "env", "AWS_REGION=%s", lab->region);
 	plan_addf(b, "env", "AWS_DEFAULT_REGION=%s", lab->region);
 	plan_addf(b, "env", "AWS_LAMBDA_FUNCTION_NAME=%s", s->name);
@@ -311,7 +312,7 @@ static int is_used(const char *name, void *arg)
 
 	LIST_FOREACH(l, &sd->labs, link) {
 		if (l->change)
-			return 1;	/* its new code is no function's yet */
+			return 1; /* its new code is no function's yet */
 		LIST_FOREACH(f, &l->funcs, link)
 			if (!strcmp(f->code, name))
 				return 1;

@@ -25,20 +25,20 @@ enum { INIT_FD_PLAN = 3, INIT_FD_PAIR = 4, INIT_FD_NET = 5, INIT_FD_NS = 6 };
 #define INIT_GROUPS_MAX 64
 
 struct init {
-	char *plan;			/* owns */
+	char *plan; /* owns */
 	size_t plan_size;
-	const char *role;		/* borrows from the plan, as all strings here */
+	const char *role; /* borrows from the plan, as all strings here */
 	const char *runtime, *cwd, *seccomp;
-	char **argv, **envp;		/* own the arrays */
+	char **argv, **envp; /* own the arrays */
 	size_t n_argv, n_envp;
 	uid_t uid;
 	gid_t gid;
 	gid_t groups[INIT_GROUPS_MAX];
 	size_t n_groups;
 	uint64_t caps;
-	bool join;			/* exec: into the namespaces of descriptors 6..9 */
+	bool join; /* exec: into the namespaces of descriptors 6..9 */
 	bool tty;
-	const char *step;		/* what is being done, for WIRE_FAIL */
+	const char *step; /* what is being done, for WIRE_FAIL */
 	struct wire_in in;
 	struct wire_out out;
 };

@@ -34,13 +34,13 @@
 #define READ_SIZE (64 * 1024)
 
 struct client {
-	int fd;				/* owns; -1: free */
-	struct rapi_conn *conn;		/* owns */
+	int fd;			/* owns; -1: free */
+	struct rapi_conn *conn; /* owns */
 };
 
 /* an invocation that was received; owns its strings */
 struct job {
-	bool waits;			/* not yet given to the runtime */
+	bool waits; /* not yet given to the runtime */
 	char *id, *arn, *trace, *context, *payload;
 	size_t size;
 	long timeout_ms;
@@ -51,12 +51,12 @@ struct env {
 	struct rapi api;
 	struct client clients[LIMIT_RUNTIME_CONNS];
 	int listen_fd, signal_fd;
-	int log_read, log_write;	/* the function's standard output and error */
+	int log_read, log_write; /* the function's standard output and error */
 	bool is_exec;
-	pid_t runtime;			/* 0: none runs */
+	pid_t runtime; /* 0: none runs */
 	struct job job;
-	int out_fd;			/* exec: its standard output; -1 */
-	struct buf response;		/* exec */
+	int out_fd;	     /* exec: its standard output; -1 */
+	struct buf response; /* exec */
 	bool too_large;
 };
 
@@ -79,7 +79,7 @@ static void job_clear(struct job *j)
 	free(j->trace);
 	free(j->context);
 	free(j->payload);
-	*j = (struct job){0};
+	*j = (struct job){ 0 };
 }
 
 /* ---- output ---- */
@@ -133,7 +133,7 @@ static void run_child(struct env *e, int in, int out, const char *program)
 	char why[300];
 
 	sigemptyset(&none);
-	(void)sigprocmask(SIG_SETMASK, &none, NULL);	/* can't fail */
+	(void)sigprocmask(SIG_SETMASK, &none, NULL); /* can't fail */
 	if (setsid() < 0 || dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(e->log_write, 2) < 0 ||
 	    chdir(i->cwd) < 0)
 		_exit(126);
@@ -141,7 +141,7 @@ static void run_child(struct env *e, int in, int out, const char *program)
 	execvp(program, i->argv);
 	(void)snprintf(why, sizeof(why), "cannot run %.200s: %s\n", program, strerror(errno));
 	if (write(2, why, strlen(why)) < 0)
-		_exit(126);	/* nobody else to tell */
+		_exit(126); /* nobody else to tell */
 	_exit(errno == ENOENT ? 127 : 126);
 }
 
@@ -194,7 +194,8 @@ static void start_bootstrap(struct env *e)
 		if (access(places[i], X_OK) == 0)
 			program = places[i];
 	if (!program) {
-		start_failed(e, "Runtime.InvalidEntrypoint", "Couldn't find valid bootstrap(s): "
+		start_failed(e, "Runtime.InvalidEntrypoint",
+			     "Couldn't find valid bootstrap(s): "
 			     "[/var/task/bootstrap /opt/bootstrap]");
 		return;
 	}
@@ -228,7 +229,7 @@ static void start_command(struct env *e)
 	buf_clear(&e->response);
 	e->too_large = false;
 	if (e->out_fd >= 0)
-		close(e->out_fd);	/* of an earlier one's, held open by what it left behind */
+		close(e->out_fd); /* of an earlier one's, held open by what it left behind */
 	e->out_fd = -1;
 	r = in < 0 ? in : pipe2(out, O_CLOEXEC) < 0 ? -errno : 0;
 	if (r < 0) {
@@ -249,7 +250,7 @@ static void end_all(struct env *e)
 {
 	size_t i;
 
-	(void)kill(-1, SIGKILL);	/* ESRCH: there is nobody */
+	(void)kill(-1, SIGKILL); /* ESRCH: there is nobody */
 	while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
 		;
 	e->runtime = 0;
@@ -325,8 +326,13 @@ static void give(struct env *e)
 {
 	struct job *j = &e->job;
 	struct rapi_invocation inv = {
-		.id = j->id, .arn = j->arn, .trace_id = j->trace, .client_context = j->context,
-		.deadline_ms = wall_ms() + j->timeout_ms, .payload = j->payload, .size = j->size,
+		.id = j->id,
+		.arn = j->arn,
+		.trace_id = j->trace,
+		.client_context = j->context,
+		.deadline_ms = wall_ms() + j->timeout_ms,
+		.payload = j->payload,
+		.size = j->size,
 	};
 
 	if (rapi_invoke(&e->api, &inv) < 0)
@@ -352,8 +358,8 @@ static void on_response(const char *id, const char *body, size_t size, void *arg
 
 static void on_error(const char *id, const char *type, const char *body, size_t size, void *arg)
 {
-	const struct wire_field f[] = { wire_bytes(id, strlen(id)),
-					wire_bytes(type, strlen(type)), wire_bytes(body, size) };
+	const struct wire_field f[] = { wire_bytes(id, strlen(id)), wire_bytes(type, strlen(type)),
+					wire_bytes(body, size) };
 
 	drain_log(arg);
 	send_msg(arg, WIRE_ERROR, 3, f);
@@ -368,7 +374,10 @@ static void on_too_large(const char *id, void *arg)
 }
 
 static const struct rapi_ops api_ops = {
-	.next = on_next, .response = on_response, .error = on_error, .init_error = init_error,
+	.next = on_next,
+	.response = on_response,
+	.error = on_error,
+	.init_error = init_error,
 	.too_large = on_too_large,
 };
 
@@ -430,7 +439,7 @@ static void client_accept(struct env *e)
 		close(fd);
 		return;
 	}
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));	/* only latency */
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)); /* only latency */
 	e->clients[i].conn = rapi_conn_new(&e->api);
 	if (e->clients[i].conn)
 		e->clients[i].fd = fd;
@@ -477,7 +486,7 @@ static void take_messages(struct env *e)
 	int r;
 
 	if (n == 0 || (n < 0 && n != -EAGAIN))
-		_exit(0);	/* sandboxd let go: all ends here */
+		_exit(0); /* sandboxd let go: all ends here */
 	while ((r = wire_in_next(&e->init->in, &m)) > 0) {
 		if (m.type == WIRE_INVOKE) {
 			take_invocation(e, &m);
@@ -507,7 +516,15 @@ static void move_on(struct env *e)
 
 /* ---- the loop ---- */
 
-enum { P_PAIR, P_SIGNAL, P_LISTEN, P_LOG, P_OUT, P_CLIENTS, N_POLL = P_CLIENTS + LIMIT_RUNTIME_CONNS };
+enum {
+	P_PAIR,
+	P_SIGNAL,
+	P_LISTEN,
+	P_LOG,
+	P_OUT,
+	P_CLIENTS,
+	N_POLL = P_CLIENTS + LIMIT_RUNTIME_CONNS
+};
 
 static void wait_for_anything(struct env *e, struct pollfd p[N_POLL])
 {
@@ -573,7 +590,8 @@ static void serve(struct env *e)
 
 static int open_door(void)
 {
-	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(RUNTIME_PORT),
+	struct sockaddr_in a = { .sin_family = AF_INET,
+				 .sin_port = htons(RUNTIME_PORT),
 				 .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), one = 1;
 

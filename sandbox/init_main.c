@@ -33,7 +33,7 @@ void init_flush(struct init *i)
 		if (poll(&p, 1, -1) < 0 && errno != EINTR)
 			break;
 	if (r < 0)
-		wire_out_done(&i->out);	/* nobody listens any more: the caller sees the end */
+		wire_out_done(&i->out); /* nobody listens any more: the caller sees the end */
 }
 
 void init_fail(struct init *i, const char *step, int errnum)

@@ -39,10 +39,10 @@ static void run(struct init *i, int why_fd)
 	int r;
 
 	sigemptyset(&none);
-	(void)sigprocmask(SIG_SETMASK, &none, NULL);	/* can't fail */
-	(void)setsid();		/* EPERM: it leads a session already */
+	(void)sigprocmask(SIG_SETMASK, &none, NULL); /* can't fail */
+	(void)setsid();				     /* EPERM: it leads a session already */
 	if (i->tty)
-		(void)ioctl(0, TIOCSCTTY, 0);	/* a terminal that isn't one runs without */
+		(void)ioctl(0, TIOCSCTTY, 0); /* a terminal that isn't one runs without */
 	environ = i->envp;
 	if (chdir(i->cwd) == 0)
 		execvp(i->argv[0], i->argv);
@@ -88,11 +88,13 @@ static void describe(int status, char *ret, size_t size)
 static void note_end(const char *how, int ms)
 {
 	char line[300];
-	int n = snprintf(line, sizeof(line), "vpclab-init: the program ended (%s), started again "
-			 "in %d ms\n", how, ms);
+	int n = snprintf(line, sizeof(line),
+			 "vpclab-init: the program ended (%s), started again "
+			 "in %d ms\n",
+			 how, ms);
 
 	if (n > 0 && write(2, line, (size_t)n < sizeof(line) ? (size_t)n : sizeof(line) - 1) < 0)
-		return;		/* a full disk: the program goes on all the same */
+		return; /* a full disk: the program goes on all the same */
 }
 
 /* reaps; the status of "pid" when it ended, else -1 */
@@ -130,7 +132,7 @@ static void pause_for(int signal_fd, int ms)
 
 	while ((left = ms - (int)mono_ms_since(begin)) > 0)
 		if (poll(&p, 1, left) > 0)
-			(void)reap(signal_fd, -1);	/* none of them is ours */
+			(void)reap(signal_fd, -1); /* none of them is ours */
 }
 
 static void keep_running(struct init *i, int signal_fd) __attribute__((noreturn));
@@ -171,7 +173,7 @@ void init_program(struct init *i)
 	signal_fd = block_signals();
 	if (signal_fd < 0)
 		init_fail(i, "block signals", -signal_fd);
-	(void)wire_put_strs(&i->out, WIRE_READY, NULL);	/* without memory it counts as failed */
+	(void)wire_put_strs(&i->out, WIRE_READY, NULL); /* without memory it counts as failed */
 	init_flush(i);
 	close(INIT_FD_PAIR);
 	keep_running(i, signal_fd);
@@ -193,7 +195,7 @@ static void take_messages(struct init *i, pid_t pid, bool *open)
 	}
 	while (wire_in_next(&i->in, &m) > 0)
 		if (m.type == WIRE_SIGNAL && wire_number(&m, 0, &sig) == 0 && sig > 0 && sig < 65)
-			(void)kill(-pid, (int)sig);	/* it may have ended */
+			(void)kill(-pid, (int)sig); /* it may have ended */
 }
 
 static void tell_status(struct init *i, int status) __attribute__((noreturn));

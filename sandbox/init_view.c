@@ -162,7 +162,7 @@ static int make_devs(const char *path)
 {
 	static const char *const nodes[] = { "null", "zero", "full", "random", "urandom", "tty" };
 	static const char *const links[][2] = {
-		{ "fd", "/proc/self/fd" }, { "stdin", "/proc/self/fd/0" },
+		{ "fd", "/proc/self/fd" },	 { "stdin", "/proc/self/fd/0" },
 		{ "stdout", "/proc/self/fd/1" }, { "stderr", "/proc/self/fd/2" },
 		{ "ptmx", "pts/ptmx" },
 	};
@@ -236,8 +236,8 @@ static int host_readonly(void)
 
 	if (r)
 		return r;
-	return syscall(SYS_mount_setattr, -1, "/", AT_RECURSIVE, &attr, sizeof(attr)) < 0 ?
-	       -errno : 0;
+	return syscall(SYS_mount_setattr, -1, "/", AT_RECURSIVE, &attr, sizeof(attr)) < 0 ? -errno :
+											    0;
 }
 
 static int carry_out(const struct plan_line *l)
@@ -272,7 +272,7 @@ static int carry_out(const struct plan_line *l)
 		return pivot();
 	if (!strcmp(l->key, "host"))
 		return host_readonly();
-	return 0;	/* not a line of the view */
+	return 0; /* not a line of the view */
 }
 
 int init_view(struct init *i)

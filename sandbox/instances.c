@@ -4,6 +4,7 @@
  */
 #include "sandbox/instances.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <netinet/in.h>
@@ -70,7 +71,9 @@ static char *record_path(const struct node *n)
 	char *path;
 
 	return asprintf(&path, "%s/nodes/%s/%s/init", n->slab->sd->dir.run, n->slab->name,
-			n->name) < 0 ? NULL : path;
+			n->name) < 0 ?
+		       NULL :
+		       path;
 }
 
 /* field 22 of /proc/PID/stat: the name before it may hold anything */
@@ -105,8 +108,8 @@ static int write_record(const struct node *n)
 	uint64_t began;
 
 	if (!path || start_time(n->pid, &began) < 0 ||
-	    asprintf(&text, "%d %" PRIu64 " %s %s\n", n->pid, began, n->digest,
-		     ns_name(n->ns)) < 0) {
+	    asprintf(&text, "%d %" PRIu64 " %s %s\n", n->pid, began, n->digest, ns_name(n->ns)) <
+		    0) {
 		text = NULL;
 		return -ESRCH;
 	}
@@ -127,7 +130,9 @@ static int read_record(const struct node *n, struct record *ret)
 	if (r < 0)
 		return r;
 	return sscanf(text, "%d %" SCNu64 " %64s %199s", &ret->pid, &ret->began, ret->digest,
-		      ret->ns) == 4 ? 0 : -EBADMSG;
+		      ret->ns) == 4 ?
+		       0 :
+		       -EBADMSG;
 }
 
 /* ---- nodes ---- */
@@ -202,7 +207,7 @@ static void on_gone(pid_t pid, int status, void *arg)
 	close_pair(n);
 	if (n->cgroup) {
 		(void)cgroup_kill(n->cgroup);
-		(void)cgroup_remove(n->cgroup, 200);	/* the next start takes it as it is */
+		(void)cgroup_remove(n->cgroup, 200); /* the next start takes it as it is */
 		n->cgroup = cgroup_close(n->cgroup);
 	}
 	if (!n->stopping)
@@ -217,7 +222,7 @@ static void on_gone(pid_t pid, int status, void *arg)
 		auto_free char *folder = view_node_path(n->slab->sd, n->slab->name, n->name);
 
 		if (folder)
-			(void)rm_rf(folder);	/* or with the lab's */
+			(void)rm_rf(folder); /* or with the lab's */
 		node_free(n);
 	}
 }
@@ -235,7 +240,7 @@ static void stop(struct node *n)
 	if (n->cgroup)
 		(void)cgroup_kill(n->cgroup);
 	else
-		(void)kill(n->pid, SIGKILL);	/* watched by its pidfd: it is still this one */
+		(void)kill(n->pid, SIGKILL); /* watched by its pidfd: it is still this one */
 }
 
 /* ---- starting ---- */
@@ -278,7 +283,7 @@ static int add_plan(struct node *n, const struct programs *p, struct buf *b)
 	/* another node by that name was here: what it left isn't this one's */
 	folder = view_node_path(n->slab->sd, n->slab->name, n->name);
 	if (folder && (read_record(n, &rec) < 0 || strcmp(rec.ns, ns_name(n->ns)) != 0))
-		(void)rm_rf(folder);	/* making it anew tells */
+		(void)rm_rf(folder); /* making it anew tells */
 	free(folder);
 	folder = NULL;
 	r = view_node_folder(n->slab, n->name, p, &folder);
@@ -322,8 +327,12 @@ static int spawn(struct node *n, int plan, int far, int ns_fd, struct err *e)
 	const int fds[] = { -1, log, log, plan, far, ns_fd };
 	int join[CGROUP_JOIN_MAX], pidfd, r;
 	struct proc_spec spec = {
-		.exec_fd = sd->init_fd, .argv = argv, .fds = fds, .n_fds = ARRAY_SIZE(fds),
-		.cgroup_fds = join, .session = true,
+		.exec_fd = sd->init_fd,
+		.argv = argv,
+		.fds = fds,
+		.n_fds = ARRAY_SIZE(fds),
+		.cgroup_fds = join,
+		.session = true,
 		.clone_flags = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC,
 	};
 
@@ -347,7 +356,7 @@ static void start(struct node *n)
 {
 	auto_close int plan = -1, far = -1, ns_fd = -1;
 	auto_buf struct buf b = BUF_INIT;
-	struct err e = {0};
+	struct err e = { 0 };
 	int pair[2];
 
 	n->error[0] = '\0';
@@ -391,7 +400,7 @@ static void apply_one(struct slab *l, const char *name, const struct programs *p
 	copy = strdup(ns);
 	if (!n || !copy) {
 		free(copy);
-		return;		/* instances_ready() misses it */
+		return; /* instances_ready() misses it */
 	}
 	free(n->ns);
 	n->ns = copy;
@@ -402,7 +411,7 @@ static void apply_one(struct slab *l, const char *name, const struct programs *p
 	if (!n->child)
 		start(n);
 	else
-		stop(n);	/* on_gone() starts it anew */
+		stop(n); /* on_gone() starts it anew */
 }
 
 void instances_apply(struct slab *l, const struct lab *lab)
@@ -579,6 +588,32 @@ void instances_release(struct slab *l)
 		node_free(LIST_FIRST(&l->nodes));
 }
 
+void instances_sweep_folders(const struct slab *l)
+{
+	auto_free char *all = NULL;
+	struct dirent *d;
+	DIR *dir;
+
+	if (asprintf(&all, "%s/nodes/%s", l->sd->dir.run, l->name) < 0) {
+		all = NULL;
+		return;
+	}
+	dir = opendir(all);
+	while (dir && (d = readdir(dir))) {
+		auto_free char *path = NULL;
+
+		/* a name with a dot is a place's; its command removes it */
+		if (strchr(d->d_name, '.') || instances_programs(l->lab, d->d_name) ||
+		    instances_find(l, d->d_name))
+			continue;
+		path = view_node_path(l->sd, l->name, d->d_name);
+		if (path)
+			(void)rm_rf(path); /* the next change tries again */
+	}
+	if (dir)
+		closedir(dir);
+}
+
 void instances_remove_folders(const struct slab *l)
 {
 	auto_free char *path = NULL;
@@ -586,5 +621,5 @@ void instances_remove_folders(const struct slab *l)
 	if (asprintf(&path, "%s/nodes/%s", l->sd->dir.run, l->name) < 0)
 		path = NULL;
 	if (path)
-		(void)rm_rf(path);	/* what stays is gc's */
+		(void)rm_rf(path); /* what stays is gc's */
 }

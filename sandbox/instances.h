@@ -16,22 +16,22 @@
 struct node {
 	LIST_ENTRY(node) link;
 	struct slab *slab;
-	char *name;			/* owns */
-	char *ns;			/* path of its namespace; owns; "" */
-	char digest[65];		/* of what runs; "": nothing */
-	pid_t pid;			/* of its init; 0: nothing runs */
-	struct loop_event *child;	/* NULL: nothing runs */
-	struct cgroup *cgroup;		/* owns; NULL */
-	int pair;			/* until the init said that it is ready; -1 */
+	char *name;		  /* owns */
+	char *ns;		  /* path of its namespace; owns; "" */
+	char digest[65];	  /* of what runs; "": nothing */
+	pid_t pid;		  /* of its init; 0: nothing runs */
+	struct loop_event *child; /* NULL: nothing runs */
+	struct cgroup *cgroup;	  /* owns; NULL */
+	int pair;		  /* until the init said that it is ready; -1 */
 	struct loop_event *pair_event;
 	struct wire_in in;
 	bool stopping;
-	bool started;			/* the init is ready */
+	bool started; /* the init is ready */
 	struct mono since;
-	const struct programs *want;	/* borrows from the lab that is or becomes in force;
+	const struct programs *want; /* borrows from the lab that is or becomes in force;
 					 * NULL: it goes */
 	char want_digest[65];
-	char error[400];		/* why it didn't start; "" */
+	char error[400]; /* why it didn't start; "" */
 };
 
 /* makes nodes' programs those of "lab": new ones start, changed ones are stopped
@@ -51,6 +51,8 @@ pid_t instances_pid(const struct slab *l, const char *name);
 struct node *instances_find(const struct slab *l, const char *name);
 /* programs of a node by name; NULL: no such node */
 const struct programs *instances_programs(const struct lab *lab, const char *name);
+/* folders of nodes that the document doesn't have any more go */
+void instances_sweep_folders(const struct slab *l);
 void instances_remove_folders(const struct slab *l);
 /* the daemon ends: lets go of everything, programs run on */
 void instances_release(struct slab *l);

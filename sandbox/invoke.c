@@ -290,7 +290,7 @@ static bool find_target(struct sandboxd *sd, struct http_req *r, struct target *
 	t->slab = slab_find(sd, t->lab);
 	if (t->slab && t->slab->lab)
 		(void)snprintf(region, sizeof(region), "%s", t->slab->lab->region);
-	t->func = t->slab && t->slab->lab ? func_find(t->slab, t->name) : NULL;
+	t->func = t->slab && t->slab->lab && !t->slab->going ? func_find(t->slab, t->name) : NULL;
 	if (t->func && !strcmp(t->qualifier, "$LATEST"))
 		return true;
 	refuse(r, 404, "ResourceNotFoundException",
@@ -309,8 +309,10 @@ static bool check_payload(struct http_req *r)
 	const char *body = http_body(r, &size);
 
 	if (size > LIMIT_REQUEST) {
-		refuse(r, 413, "RequestEntityTooLargeException", "Request must be smaller than %d "
-		       "bytes for the InvokeFunction operation", LIMIT_REQUEST);
+		refuse(r, 413, "RequestEntityTooLargeException",
+		       "Request must be smaller than %d "
+		       "bytes for the InvokeFunction operation",
+		       LIMIT_REQUEST);
 		return false;
 	}
 	/* curl's own choice is no statement about the content */
@@ -343,7 +345,8 @@ static const char *throttle(const struct func *f)
 
 	if (f->spec->reserved_concurrent_executions >= 0)
 		return (long)f->n_running >= f->spec->reserved_concurrent_executions ?
-		       "ReservedFunctionConcurrentInvocationLimitExceeded" : NULL;
+			       "ReservedFunctionConcurrentInvocationLimitExceeded" :
+			       NULL;
 	for (i = 0; i < lab->n_functions; i++)
 		if (lab->functions[i].reserved_concurrent_executions > 0)
 			reserved += lab->functions[i].reserved_concurrent_executions;
@@ -454,7 +457,7 @@ static void run(struct sandboxd *sd, struct http_req *r, const struct target *t)
 {
 	const char *reason = throttle(t->func);
 	struct invocation *i;
-	struct err e = {0};
+	struct err e = { 0 };
 
 	if (reason) {
 		refuse_throttled(r, reason);
@@ -482,11 +485,11 @@ void invoke_handle(struct sandboxd *sd, struct http_req *r)
 {
 	const char *path = http_path(r), *type = http_header(r, "X-Amz-Invocation-Type");
 	size_t len = strlen(path), suffix = strlen(SUFFIX);
-	struct target t = {0};
+	struct target t = { 0 };
 
 	if (len < suffix || strcmp(path + len - suffix, SUFFIX) != 0) {
-		refuse(r, 501, "UnsupportedOperation", "%s: this build has the operation Invoke only",
-		       path);
+		refuse(r, 501, "UnsupportedOperation",
+		       "%s: this build has the operation Invoke only", path);
 		return;
 	}
 	if (strcmp(http_method(r), "POST") != 0) {
@@ -500,10 +503,13 @@ void invoke_handle(struct sandboxd *sd, struct http_req *r)
 		http_reply(r, 204, NULL, NULL, 0);
 	} else if (type && !strcmp(type, "Event")) {
 		refuse(r, 501, "UnsupportedOperation",
-		       "asynchronous invocation (X-Amz-Invocation-Type: Event) isn't in this build");
+		       "asynchronous invocation (X-Amz-Invocation-Type: Event) isn't in this "
+		       "build");
 	} else if (type && strcmp(type, "RequestResponse") != 0) {
-		refuse(r, 400, "InvalidParameterValueException", "X-Amz-Invocation-Type %s: "
-		       "RequestResponse or DryRun", type);
+		refuse(r, 400, "InvalidParameterValueException",
+		       "X-Amz-Invocation-Type %s: "
+		       "RequestResponse or DryRun",
+		       type);
 	} else {
 		run(sd, r, &t);
 	}

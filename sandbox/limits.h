@@ -6,34 +6,34 @@
 #ifndef LIMITS_H
 #define LIMITS_H
 
-#define LIMIT_REQUEST 6291456		/* bytes of an event (INV-4) */
-#define LIMIT_RESPONSE 6291556		/* bytes of a response (INV-4) */
-#define LIMIT_MESSAGE (LIMIT_RESPONSE + 128 * 1024)	/* of the init's socket pair */
-#define LIMIT_CONTEXT 3583		/* X-Amz-Client-Context */
-#define LIMIT_HEAD (64 * 1024)		/* of a request to the Runtime API */
-#define LIMIT_RUNTIME_CONNS 16		/* to the Runtime API of an environment */
-#define LIMIT_LOG_TAIL 4096		/* X-Amz-Log-Result, before base64 */
-#define LIMIT_LOG_FILE (8 * 1024 * 1024)	/* a function's log; one older is kept */
-#define LIMIT_LOG_BACKLOG (256 * 1024)	/* output of a function that waits in its init */
-#define LIMIT_PROGRAM_LOG (64 * 1024 * 1024)	/* a node's log, then it starts anew */
-#define LIMIT_ENVIRONMENTS 4000		/* of an instance of the product */
-#define LIMIT_INVOCATIONS 8000		/* that wait or run, of an instance */
-#define LIMIT_WAITING 64		/* changes of a lab that wait for their turn */
-#define LIMIT_PROBES 4096		/* of one request */
-#define LIMIT_PROBE_PARTS 8192		/* packets flows of one request */
-#define LIMIT_EXECS 512			/* at a time */
-#define LIMIT_DOORS 1024		/* connections to sandboxd.fd */
+#define LIMIT_REQUEST 6291456			    /* bytes of an event (INV-4) */
+#define LIMIT_RESPONSE 6291556			    /* bytes of a response (INV-4) */
+#define LIMIT_MESSAGE (LIMIT_RESPONSE + 128 * 1024) /* of the init's socket pair */
+#define LIMIT_CONTEXT 3583			    /* X-Amz-Client-Context */
+#define LIMIT_HEAD (64 * 1024)			    /* of a request to the Runtime API */
+#define LIMIT_RUNTIME_CONNS 16			    /* to the Runtime API of an environment */
+#define LIMIT_LOG_TAIL 4096			    /* X-Amz-Log-Result, before base64 */
+#define LIMIT_LOG_FILE (8 * 1024 * 1024)	    /* a function's log; one older is kept */
+#define LIMIT_LOG_BACKLOG (256 * 1024)	     /* output of a function that waits in its init */
+#define LIMIT_PROGRAM_LOG (64 * 1024 * 1024) /* a node's log, then it starts anew */
+#define LIMIT_ENVIRONMENTS 4000		     /* of an instance of the product */
+#define LIMIT_INVOCATIONS 8000		     /* that wait or run, of an instance */
+#define LIMIT_WAITING 64		     /* changes of a lab that wait for their turn */
+#define LIMIT_PROBES 4096		     /* of one request */
+#define LIMIT_PROBE_PARTS 8192		     /* packets flows of one request */
+#define LIMIT_EXECS 512			     /* at a time */
+#define LIMIT_DOORS 1024		     /* connections to sandboxd.fd */
 #define LIMIT_DOOR_MESSAGE (256 * 1024)
-#define LIMIT_CODE (250 * 1024 * 1024)	/* bytes of a function's code, unpacked (PKG-1) */
+#define LIMIT_CODE (250 * 1024 * 1024) /* bytes of a function's code, unpacked (PKG-1) */
 #define LIMIT_CODE_FILES 100000
-#define LIMIT_LOG_ANSWER (16 * 1024 * 1024)	/* of GET .../logs, a node: its end */
+#define LIMIT_LOG_ANSWER (16 * 1024 * 1024) /* of GET .../logs, a node: its end */
 
-#define LIMIT_INIT_MS 10000		/* EX-1 */
-#define LIMIT_RESET_MS 2000		/* until an environment that was reset is dropped */
-#define LIMIT_FREEZE_MS 5		/* idle */
-#define LIMIT_IDLE_MS (15 * 60 * 1000)	/* of AWS time, then an environment goes */
-#define LIMIT_READY_MS 60000		/* PUT without a timeout */
-#define LIMIT_NODE_PIDS 8192		/* processes of a node */
-#define LIMIT_FUNCTION_PIDS 1024	/* EX-11 */
+#define LIMIT_INIT_MS 10000	       /* EX-1 */
+#define LIMIT_RESET_MS 2000	       /* until an environment that was reset is dropped */
+#define LIMIT_FREEZE_MS 5	       /* idle */
+#define LIMIT_IDLE_MS (15 * 60 * 1000) /* of AWS time, then an environment goes */
+#define LIMIT_READY_MS 60000	       /* PUT without a timeout */
+#define LIMIT_NODE_PIDS 8192	       /* processes of a node */
+#define LIMIT_FUNCTION_PIDS 1024       /* EX-11 */
 
 #endif

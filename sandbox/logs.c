@@ -55,7 +55,7 @@ static void turn_over(const char *path)
 		old = NULL;
 		return;
 	}
-	(void)rename(path, old);	/* else it grows on, and is tried again */
+	(void)rename(path, old); /* else it grows on, and is tried again */
 }
 
 void logs_append(const struct sandboxd *sd, const char *lab, const char *name, const char *data,
@@ -76,7 +76,7 @@ void logs_append(const struct sandboxd *sd, const char *lab, const char *name, c
 		if (fd < 0)
 			return;
 	}
-	(void)write_all(fd, data, size);	/* said in the header */
+	(void)write_all(fd, data, size); /* said in the header */
 }
 
 void logs_bound(const struct sandboxd *sd)
@@ -113,7 +113,7 @@ void logs_remove_lab(const struct sandboxd *sd, const char *lab)
 	auto_free char *folder = lab_folder(sd, lab);
 
 	if (folder)
-		(void)rm_rf(folder);	/* what stays is gc's */
+		(void)rm_rf(folder); /* what stays is gc's */
 }
 
 void logs_remove(const struct sandboxd *sd, const char *lab, const char *name)
@@ -123,7 +123,7 @@ void logs_remove(const struct sandboxd *sd, const char *lab, const char *name)
 	if (path && asprintf(&old, "%s.1", path) < 0)
 		old = NULL;
 	if (path)
-		(void)unlink(path);	/* there may be none */
+		(void)unlink(path); /* there may be none */
 	if (old)
 		(void)unlink(old);
 }
@@ -138,8 +138,7 @@ static int read_end(const char *path, char **ret, size_t *ret_size)
 
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return -errno;
-	if (st.st_size > LIMIT_LOG_ANSWER &&
-	    lseek(fd, st.st_size - LIMIT_LOG_ANSWER, SEEK_SET) < 0)
+	if (st.st_size > LIMIT_LOG_ANSWER && lseek(fd, st.st_size - LIMIT_LOG_ANSWER, SEEK_SET) < 0)
 		return -errno;
 	/* twice: it may grow while it is read */
 	r = read_fd(fd, 2 * LIMIT_LOG_ANSWER, ret, ret_size);

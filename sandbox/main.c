@@ -31,9 +31,9 @@
 #include "sandbox/rows.h"
 #include "sandbox/serve.h"
 
-#define FILES_MAX (1024 * 1024)		/* descriptors: three an environment, and probes */
+#define FILES_MAX (1024 * 1024) /* descriptors: three an environment, and probes */
 #define ROTATE_MS 30000
-#define RESTORE_MS 8000			/* for labs to be taken up before the doors open */
+#define RESTORE_MS 8000 /* for labs to be taken up before the doors open */
 #define GC_MS 5000
 
 struct options {
@@ -274,14 +274,14 @@ static void sandboxd_stop(struct sandboxd *sd)
 	static const char *const socks[] = { "sandboxd.sock", "sandboxd.fd" };
 	static const char *const folders[] = { "root", "nodes", "logs" };
 	bool empty = sd->db && sd->n_labs == 0;
-	struct err e = {0};
+	struct err e = { 0 };
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(socks); i++) {
 		auto_free char *path = rundir_file(sd->dir.run, socks[i]);
 
 		if (path)
-			(void)unlink(path);	/* there only if we came that far */
+			(void)unlink(path); /* there only if we came that far */
 	}
 	/* requests under way lose their connection: first what would answer them */
 	sd->httpc = httpc_free(sd->httpc);
@@ -318,7 +318,7 @@ static int report(const struct err *e)
 static int sandboxd_run(const struct options *o, const char *run, const char *state)
 {
 	static struct sandboxd sd;
-	struct err e = {0};
+	struct err e = { 0 };
 	int rc = 0;
 
 	sd = (struct sandboxd){ .init_fd = -1, .door_fd = -1 };
@@ -372,8 +372,8 @@ static int gc_files(const struct rundir *d, struct err *e)
 static int sandboxd_gc(const char *run, const char *state)
 {
 	struct cgroups *groups = NULL;
-	struct rundir d = {0};
-	struct err e = {0};
+	struct rundir d = { 0 };
+	struct err e = { 0 };
 	int r = rundir_open(run, state, "sandboxd", &d, &e);
 
 	if (r < 0)
@@ -394,14 +394,14 @@ int main(int argc, char **argv)
 {
 	struct options o = { .level = LOG_INFO };
 	auto_free char *run = NULL, *state = NULL;
-	struct err e = {0};
+	struct err e = { 0 };
 	int rc = options_parse(argc, argv, &o);
 
 	if (rc >= 0)
 		return rc;
 	log_init("sandboxd", o.level);
-	(void)signal(SIGPIPE, SIG_IGN);		/* can't fail for this signal */
-	umask(0022);	/* folders are bound into sandboxes of other users */
+	(void)signal(SIGPIPE, SIG_IGN); /* can't fail for this signal */
+	umask(0022);			/* folders are bound into sandboxes of other users */
 	run = rundir_default(o.run);
 	state = run ? rundir_default_state(run, o.state) : NULL;
 	if (!state)

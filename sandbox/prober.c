@@ -42,7 +42,7 @@
 #define CHECK_MS 1000
 #define RESOLVE_MS 2000
 #define RESOLVE_TRIES 2
-#define FLOWS_MAX 1000		/* of one question to netd */
+#define FLOWS_MAX 1000 /* of one question to netd */
 #define ICMP_PAYLOAD "vpclab"
 
 enum step { STEP_WAIT, STEP_RESOLVE, STEP_CONNECT, STEP_READ, STEP_CHECK, STEP_DROPS, STEP_DONE };
@@ -51,14 +51,13 @@ enum step { STEP_WAIT, STEP_RESOLVE, STEP_CONNECT, STEP_READ, STEP_CHECK, STEP_D
 struct source {
 	SLIST_ENTRY(source) link;
 	struct job *job;
-	char *name;		/* owns; node or function */
-	char *subnet;		/* owns; of a function's place; NULL */
-	char *interface;	/* owns; its ENI; NULL */
-	char *ns;		/* owns; path; NULL: not known yet */
-	char *attachment;	/* owns */
-	char *error;		/* owns; why there is no place */
+	char *name;	  /* owns; node or function */
+	char *subnet;	  /* owns; of a function's place; NULL */
+	char *ns;	  /* owns; path; NULL: not known yet */
+	char *attachment; /* owns */
+	char *error;	  /* owns; why there is no place */
 	bool is_function, asked;
-	int fd;			/* -1: not open */
+	int fd; /* -1: not open */
 };
 
 struct probe;
@@ -69,10 +68,10 @@ struct part {
 	struct source *source;
 	enum step step;
 	struct addr to;
-	bool reads;		/* the target's built-in server says whom it saw */
-	const char *target;	/* node whose address it is; borrows from the lab; NULL */
-	const char *interface;	/* of a function as target: borrows from show; NULL */
-	int fd;			/* owns; -1 */
+	bool reads;	       /* the target's built-in server says whom it saw */
+	const char *target;    /* node whose address it is; borrows from the lab; NULL */
+	const char *interface; /* of a function as target: borrows from show; NULL */
+	int fd;		       /* owns; -1 */
 	struct loop_event *event, *timer;
 	struct mono began;
 	double took_ms;
@@ -82,37 +81,41 @@ struct part {
 	struct buf line;
 	const char *result;
 	char seen_as[ADDR_TEXT_SIZE], seen_by[64], detail[200];
-	cJSON *dropped;		/* owns */
+	cJSON *dropped; /* owns */
 	char error[200];
 	enum err_code error_code;
 };
 
 struct probe {
 	struct job *job;
-	char *from, *to;	/* own */
-	const char *address;	/* "private", "public", NULL; a literal */
+	char *from, *to;     /* own */
+	const char *address; /* "private", "public", NULL; a literal */
 	char port_text[24];
 	struct port port;
 	double timeout_ms;
 	STAILQ_HEAD(, part) parts;
 	size_t n_parts;
 	char error[300];
-	enum err_code error_code;	/* ERR_NONE: its parts tell */
+	enum err_code error_code; /* ERR_NONE: its parts tell */
 };
 
 struct job {
+	LIST_ENTRY(job) link;
 	struct sandboxd *sd;
 	struct slab *slab;
 	struct http_req *req;
 	SLIST_HEAD(, source) sources;
-	struct probe *probes;	/* owns */
+	struct probe *probes; /* owns */
 	size_t n_probes, n_parts, n_open;
 	struct loop_event *drops_timer, *end_timer;
-	bool asking;		/* netd for drops */
-	size_t n_asked;		/* requests to netd under way */
+	bool asking;	/* netd for drops */
+	size_t n_asked; /* requests to netd under way */
 };
 
-struct asked {			/* one question for drops */
+/* all that are under way */
+static LIST_HEAD(, job) jobs = LIST_HEAD_INITIALIZER(jobs);
+
+struct asked { /* one question for drops */
 	struct job *job;
 	struct part *parts[FLOWS_MAX];
 	size_t n;
@@ -236,7 +239,7 @@ static void part_free(struct part *t)
 
 static void on_detached(struct httpc_answer *a, void *arg)
 {
-	(void)a;	/* the lab's end takes it along */
+	(void)a; /* the lab's end takes it along */
 	(void)arg;
 }
 
@@ -247,15 +250,14 @@ static void source_free(struct source *s)
 
 	if (s->fd >= 0)
 		close(s->fd);
-	if (s->attachment && asprintf(&path, "/v1/labs/%s/attachments/%s", j->slab->name,
-				      s->attachment) < 0)
+	if (s->attachment &&
+	    asprintf(&path, "/v1/labs/%s/attachments/%s", j->slab->name, s->attachment) < 0)
 		path = NULL;
 	if (path)
 		(void)httpc_start(j->sd->httpc, j->sd->netd, "DELETE", path, NULL, NULL, 0, 10000,
-				  on_detached, NULL);	/* as above */
+				  on_detached, NULL); /* as above */
 	free(s->name);
 	free(s->subnet);
-	free(s->interface);
 	free(s->ns);
 	free(s->attachment);
 	free(s->error);
@@ -281,6 +283,7 @@ static void job_free(struct job *j)
 		SLIST_REMOVE_HEAD(&j->sources, link);
 		source_free(s);
 	}
+	LIST_REMOVE(j, link);
 	loop_event_free(j->drops_timer);
 	loop_event_free(j->end_timer);
 	free(j->probes);
@@ -439,8 +442,9 @@ static void on_drops(struct httpc_answer *a, void *arg)
 
 static cJSON *flow_json(const struct part *t)
 {
-	static const char *const names[] = { [IPPROTO_TCP] = "tcp", [IPPROTO_UDP] = "udp",
-					     [IPPROTO_ICMP] = "icmp" };
+	static const char *const names[] = {
+		[IPPROTO_TCP] = "tcp", [IPPROTO_UDP] = "udp", [IPPROTO_ICMP] = "icmp"
+	};
 	cJSON *o = cJSON_CreateObject();
 
 	cJSON_AddStringToObject(o, "namespace", t->source->ns);
@@ -467,8 +471,9 @@ static void ask_drops(struct job *j, struct asked *q)
 	if (asprintf(&path, "/v1/labs/%s/drops", j->slab->name) < 0)
 		path = NULL;
 	j->n_asked++;
-	if (!text || !path || httpc_start(j->sd->httpc, j->sd->netd, "POST", path, NULL, text,
-					  strlen(text), 10000, on_drops, q) < 0)
+	if (!text || !path ||
+	    httpc_start(j->sd->httpc, j->sd->netd, "POST", path, NULL, text, strlen(text), 10000,
+			on_drops, q) < 0)
 		on_drops(&none, q);
 }
 
@@ -491,7 +496,7 @@ static void on_drops_timer(void *arg)
 				part_end(t);
 				continue;
 			}
-			t->tries = 99;	/* asked */
+			t->tries = 99; /* asked */
 			q->parts[q->n++] = t;
 			if (q->n == FLOWS_MAX) {
 				ask_drops(j, q);
@@ -558,7 +563,8 @@ static int own_address(const struct part *t, struct addr *ret)
 static int open_socket(int ns_fd, const struct port *port)
 {
 	const int type = port->proto == IPPROTO_TCP ? SOCK_STREAM :
-			 port->proto == IPPROTO_UDP ? SOCK_DGRAM : SOCK_RAW;
+			 port->proto == IPPROTO_UDP ? SOCK_DGRAM :
+						      SOCK_RAW;
 	int fd, one = 1;
 
 	fd = ns_socket(ns_fd, AF_INET, type | SOCK_NONBLOCK | SOCK_CLOEXEC, port->proto);
@@ -574,7 +580,8 @@ static int open_socket(int ns_fd, const struct port *port)
 
 static int connect_to(int fd, const struct addr *a, uint16_t port)
 {
-	struct sockaddr_in sin = { .sin_family = AF_INET, .sin_port = htons(port),
+	struct sockaddr_in sin = { .sin_family = AF_INET,
+				   .sin_port = htons(port),
 				   .sin_addr.s_addr = htonl(addr_to_v4(a)) };
 
 	return connect(fd, (struct sockaddr *)&sin, sizeof(sin)) < 0 ? -errno : 0;
@@ -604,9 +611,11 @@ static void part_check(struct part *t)
 	r = connect_to(t->fd, &own, t->probe->port.port);
 	if (t->probe->port.proto == IPPROTO_UDP && !r && send(t->fd, "vpclab\n", 7, 0) < 0)
 		r = -errno;
-	t->event = r && r != -EINPROGRESS ? NULL :
-		   loop_fd(j->sd->loop, t->fd,
-			   t->probe->port.proto == IPPROTO_UDP ? LOOP_READ : LOOP_WRITE, on_check, t);
+	t->event = r && r != -EINPROGRESS ?
+			   NULL :
+			   loop_fd(j->sd->loop, t->fd,
+				   t->probe->port.proto == IPPROTO_UDP ? LOOP_READ : LOOP_WRITE,
+				   on_check, t);
 	t->timer = loop_timer(j->sd->loop, CHECK_MS, on_check_late, t);
 	if (!t->event || !t->timer)
 		check_over(t, false);
@@ -704,8 +713,8 @@ static void begin_reading(struct part *t)
 
 	t->step = STEP_READ;
 	t->event = loop_event_free(t->event);
-	if (is_http(target_programs(t), &t->probe->port) && send(t->fd, get, strlen(get),
-								 MSG_NOSIGNAL) < 0) {
+	if (is_http(target_programs(t), &t->probe->port) &&
+	    send(t->fd, get, strlen(get), MSG_NOSIGNAL) < 0) {
 		by_error(t, errno);
 		return;
 	}
@@ -747,8 +756,8 @@ static void on_datagram(int fd, unsigned what, void *arg)
 		return;
 	}
 	if (t->reads)
-		take_line(t, bytes, strcspn(bytes, "\n") < (size_t)n ? strcspn(bytes, "\n") :
-			  (size_t)n);
+		take_line(t, bytes,
+			  strcspn(bytes, "\n") < (size_t)n ? strcspn(bytes, "\n") : (size_t)n);
 	part_done(t, "open");
 }
 
@@ -812,11 +821,11 @@ static int send_echo(struct part *t)
 
 static void remember_source(struct part *t)
 {
-	struct sockaddr_in sin = {0};
+	struct sockaddr_in sin = { 0 };
 	socklen_t size = sizeof(sin);
 
 	if (getsockname(t->fd, (struct sockaddr *)&sin, &size) < 0)
-		return;		/* drops aren't found then */
+		return; /* drops aren't found then */
 	t->saddr = addr_v4(ntohl(sin.sin_addr.s_addr));
 	t->sport = t->probe->port.proto == IPPROTO_ICMP ? 0 : ntohs(sin.sin_port);
 }
@@ -825,7 +834,8 @@ static void part_connect(struct part *t)
 {
 	const struct port *port = &t->probe->port;
 	loop_fd_fn fn = port->proto == IPPROTO_TCP ? on_connected :
-			port->proto == IPPROTO_UDP ? on_datagram : on_echo;
+			port->proto == IPPROTO_UDP ? on_datagram :
+						     on_echo;
 	int r;
 
 	t->step = STEP_CONNECT;
@@ -843,7 +853,7 @@ static void part_connect(struct part *t)
 	if (!r && port->proto == IPPROTO_ICMP)
 		r = send_echo(t);
 	if (r == -EPERM)
-		r = 0;		/* a filter in the node itself: silence */
+		r = 0; /* a filter in the node itself: silence */
 	if (r && r != -EINPROGRESS) {
 		by_error(t, -r);
 		return;
@@ -993,9 +1003,8 @@ static void on_place(struct httpc_answer *a, void *arg)
 		s->ns = strdup(json_str(o, "namespace", ""));
 		s->attachment = strdup(json_str(o, "attachment", ""));
 	}
-	if ((!s->ns || !s->attachment) &&
-	    asprintf(&s->error, "%s: no place: netd: %.150s", s->name,
-		     a->status ? a->body : a->error) < 0)
+	if ((!s->ns || !s->attachment) && asprintf(&s->error, "%s: no place: netd: %.150s", s->name,
+						   a->status ? a->body : a->error) < 0)
 		s->error = strdup("no place");
 	begin_waiting(s);
 	job_check(j);
@@ -1012,8 +1021,8 @@ static int ask_place(struct source *s)
 	sandboxd_random_id(id);
 	(void)snprintf(token, sizeof(token), "probe-%s", id);
 	cJSON_AddStringToObject(o, "function", s->name);
-	cJSON_AddItemToObject(o, "subnet", s->subnet ? cJSON_CreateString(s->subnet) :
-			      cJSON_CreateNull());
+	cJSON_AddItemToObject(o, "subnet",
+			      s->subnet ? cJSON_CreateString(s->subnet) : cJSON_CreateNull());
 	cJSON_AddStringToObject(o, "token", token);
 	text = json_print(o);
 	if (!text || asprintf(&path, "/v1/labs/%s/attachments", j->slab->name) < 0)
@@ -1049,8 +1058,8 @@ static struct source *source_for(struct job *j, const char *name, const char *su
 /* ---- making parts ---- */
 
 struct target {
-	struct addr addr;		/* unset: a name to resolve */
-	const char *node, *interface;	/* NULL */
+	struct addr addr;	      /* unset: a name to resolve */
+	const char *node, *interface; /* NULL */
 };
 
 #define TARGETS_MAX 16
@@ -1078,11 +1087,12 @@ static int add_part(struct probe *p, struct source *s, const struct target *to)
 	return 0;
 }
 
-static int function_targets(struct probe *p, const struct function *f, struct target *ret, size_t *n)
+static int function_targets(struct probe *p, const struct function *f, struct target *ret,
+			    size_t *n)
 {
 	const struct slab *l = p->job->slab;
-	const cJSON *place, *places = json_get(json_get(json_get(l->show, "functions"), f->name),
-					       "places");
+	const cJSON *place,
+		*places = json_get(json_get(json_get(l->show, "functions"), f->name), "places");
 
 	cJSON_ArrayForEach(place, places) {
 		if (*n == TARGETS_MAX)
@@ -1102,8 +1112,8 @@ static int instance_target(struct probe *p, const struct instance *i, struct tar
 	const struct slab *l = p->job->slab;
 	const cJSON *o = slab_node(l, i->name);
 	const char *public = json_str(o, "public_ip", NULL);
-	bool wanted = p->address ? !strcmp(p->address, "public") :
-		      lab_host(l->lab, p->from) && public;
+	bool wanted =
+		p->address ? !strcmp(p->address, "public") : lab_host(l->lab, p->from) && public;
 
 	ret->node = i->name;
 	if (wanted && !public)
@@ -1129,7 +1139,7 @@ static int find_targets(struct probe *p, struct target *ret, size_t *n)
 	if (h)
 		ret[0] = (struct target){ .addr = h->ip, .node = h->name };
 	else if (addr_parse(p->to, &ret[0].addr) < 0)
-		ret[0].addr = (struct addr){0};
+		ret[0].addr = (struct addr){ 0 };
 	return 0;
 }
 
@@ -1179,7 +1189,7 @@ static int add_function(struct probe *p, const struct function *f, const char *s
 static int make_parts(struct probe *p)
 {
 	const struct lab *lab = p->job->slab->lab;
-	struct target to[TARGETS_MAX] = {0};
+	struct target to[TARGETS_MAX] = { 0 };
 	size_t n_to, len = strcspn(p->from, "@");
 	auto_free char *name = strndup(p->from, len);
 	const struct function *f = name ? lab_function(lab, name) : NULL;
@@ -1206,7 +1216,8 @@ static int read_probe(struct probe *p, const cJSON *o)
 		return probe_fail(p, ERR_INTERNAL, "out of memory");
 	(void)snprintf(p->port_text, sizeof(p->port_text), "%.20s", port);
 	if (port_parse(port, &p->port) < 0)
-		return probe_fail(p, ERR_INVALID_PARAMETER, "port %.40s: tcp/N, udp/N or icmp", port);
+		return probe_fail(p, ERR_INVALID_PARAMETER, "port %.40s: tcp/N, udp/N or icmp",
+				  port);
 	if (address && strcmp(address, "private") != 0 && strcmp(address, "public") != 0)
 		return probe_fail(p, ERR_INVALID_PARAMETER, "address %.40s: private or public",
 				  address);
@@ -1262,6 +1273,7 @@ static struct job *job_new(struct sandboxd *sd, struct slab *l, const cJSON *lis
 		return NULL;
 	}
 	l->n_users++;
+	LIST_INSERT_HEAD(&jobs, j, link);
 	cJSON_ArrayForEach(o, list) {
 		struct probe *p = &j->probes[j->n_probes++];
 
@@ -1273,10 +1285,26 @@ static struct job *job_new(struct sandboxd *sd, struct slab *l, const cJSON *lis
 	return j;
 }
 
+void prober_end_lab(const struct slab *l)
+{
+	struct part *t;
+	struct job *j;
+	size_t i;
+
+	LIST_FOREACH(j, &jobs, link) {
+		if (j->slab != l)
+			continue;
+		for (i = 0; i < j->n_probes; i++)
+			STAILQ_FOREACH(t, &j->probes[i].parts, link)
+				if (t->step < STEP_DROPS)
+					part_fail(t, ERR_CANCELLED, "the lab is being deleted");
+	}
+}
+
 void prober_handle(struct sandboxd *sd, struct http_req *r, const char *lab)
 {
 	struct slab *l = slab_find(sd, lab);
-	struct err e = {0};
+	struct err e = { 0 };
 	char why[200] = "";
 	size_t size;
 	const char *body = http_body(r, &size);
@@ -1284,7 +1312,7 @@ void prober_handle(struct sandboxd *sd, struct http_req *r, const char *lab)
 	const cJSON *list = json_get(o, "probes");
 	struct job *j = NULL;
 
-	if (!l || !l->lab || !l->show)
+	if (!l || !l->lab || !l->show || l->going)
 		(void)err_set(&e, ERR_NO_LAB, ENOENT, "there is no lab %s", lab);
 	else if (!cJSON_IsArray(list))
 		(void)err_set(&e, ERR_INVALID_PARAMETER, EINVAL, "the body: %s",

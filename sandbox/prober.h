@@ -11,5 +11,7 @@
 
 /* answers, once the last probe has its result */
 void prober_handle(struct sandboxd *sd, struct http_req *r, const char *lab);
+/* probes of the lab that are under way fail: it is being deleted */
+void prober_end_lab(const struct slab *l);
 
 #endif

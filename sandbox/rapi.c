@@ -18,7 +18,7 @@
 #define BASE "/2018-06-01/runtime/"
 
 static const char *const state_names[] = {
-	[RAPI_STARTING] = "Started", [RAPI_WAITING] = "Ready", [RAPI_RUNNING] = "Running",
+	[RAPI_STARTING] = "Started",   [RAPI_WAITING] = "Ready",    [RAPI_RUNNING] = "Running",
 	[RAPI_ANSWERED] = "Responded", [RAPI_FAILED] = "InitError",
 };
 
@@ -38,9 +38,10 @@ void rapi_reset(struct rapi *a)
 
 static void answer(struct rapi_conn *c, const char *status, const char *body)
 {
-	buf_printf(&c->out, "HTTP/1.1 %s\r\nContent-Type: application/json\r\n"
-		   "Content-Length: %zu\r\n%s\r\n%s", status, strlen(body),
-		   c->close ? "Connection: close\r\n" : "", body);
+	buf_printf(&c->out,
+		   "HTTP/1.1 %s\r\nContent-Type: application/json\r\n"
+		   "Content-Length: %zu\r\n%s\r\n%s",
+		   status, strlen(body), c->close ? "Connection: close\r\n" : "", body);
 }
 
 static void answer_error(struct rapi_conn *c, const char *status, const char *type,
@@ -60,7 +61,8 @@ static void answer_state(struct rapi_conn *c, const char *wanted)
 {
 	char message[160];
 
-	(void)snprintf(message, sizeof(message), "State transition from %s to %s failed for "
+	(void)snprintf(message, sizeof(message),
+		       "State transition from %s to %s failed for "
 		       "runtime. Error: State transition is not allowed",
 		       state_names[c->api->state], wanted);
 	answer_error(c, "403 Forbidden", "InvalidStateTransition", message);
@@ -91,8 +93,8 @@ static bool is_known_form(const char *type)
 const char *rapi_error_type(const char *type, char *ret, size_t size)
 {
 	if (!type || !is_known_form(type))
-		type = type && !strncmp(type, "Function.", 9) ? "Function.Unknown"
-							       : "Runtime.Unknown";
+		type = type && !strncmp(type, "Function.", 9) ? "Function.Unknown" :
+								"Runtime.Unknown";
 	(void)snprintf(ret, size, "%s", type);
 	return ret;
 }
@@ -370,7 +372,8 @@ int rapi_invoke(struct rapi *a, const struct rapi_invocation *i)
 	if (a->state != RAPI_WAITING || !c)
 		return -EINVAL;
 	b = &c->out;
-	buf_printf(b, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+	buf_printf(b,
+		   "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 		   "Lambda-Runtime-Aws-Request-Id: %s\r\n"
 		   "Lambda-Runtime-Deadline-Ms: %" PRId64 "\r\n"
 		   "Lambda-Runtime-Invoked-Function-Arn: %s\r\n"

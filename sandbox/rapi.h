@@ -25,7 +25,7 @@ struct rapi_conn;
 
 /* what happens; strings and bytes borrow, valid during the call */
 struct rapi_ops {
-	void (*next)(void *arg);	/* the runtime asks for an invocation */
+	void (*next)(void *arg); /* the runtime asks for an invocation */
 	void (*response)(const char *id, const char *body, size_t size, void *arg);
 	void (*error)(const char *id, const char *type, const char *body, size_t size, void *arg);
 	void (*init_error)(const char *type, const char *body, size_t size, void *arg);
@@ -34,16 +34,16 @@ struct rapi_ops {
 
 struct rapi {
 	enum rapi_state state;
-	char id[RAPI_ID_SIZE];		/* of the invocation that was given last */
-	struct rapi_conn *parked;	/* who waits in "next"; borrows */
+	char id[RAPI_ID_SIZE];	  /* of the invocation that was given last */
+	struct rapi_conn *parked; /* who waits in "next"; borrows */
 	const struct rapi_ops *ops;
 	void *arg;
 };
 
 struct rapi_invocation {
 	const char *id, *arn, *trace_id;
-	const char *client_context;	/* "": none */
-	int64_t deadline_ms;		/* wall clock */
+	const char *client_context; /* "": none */
+	int64_t deadline_ms;	    /* wall clock */
 	const char *payload;
 	size_t size;
 };
@@ -51,9 +51,9 @@ struct rapi_invocation {
 struct rapi_conn {
 	struct rapi *api;
 	struct hparse *parser;
-	struct buf in;			/* pipelined requests that wait for their turn */
-	struct buf out;			/* what has to be written */
-	bool close;			/* after "out" has been written */
+	struct buf in;	/* pipelined requests that wait for their turn */
+	struct buf out; /* what has to be written */
+	bool close;	/* after "out" has been written */
 };
 
 void rapi_init(struct rapi *a, const struct rapi_ops *ops, void *arg);
@@ -63,7 +63,7 @@ void rapi_reset(struct rapi *a);
 /* hands an invocation to who waits; only in RAPI_WAITING.  0, -ENOMEM */
 int rapi_invoke(struct rapi *a, const struct rapi_invocation *i);
 
-struct rapi_conn *rapi_conn_new(struct rapi *a);	/* NULL: no memory */
+struct rapi_conn *rapi_conn_new(struct rapi *a); /* NULL: no memory */
 struct rapi_conn *rapi_conn_free(struct rapi_conn *c);
 /* bytes that were read; answers are appended to "out" */
 void rapi_conn_feed(struct rapi_conn *c, const char *data, size_t size);

@@ -29,28 +29,34 @@ int rows_open(const char *dir, struct db **ret, struct err *e)
 }
 
 int rows_intend(struct db *d, const char *lab, int64_t created_ms, const struct rows_doc *doc,
-		 struct err *e)
+		struct err *e)
 {
-	return db_run(d, e, "insert into labs (lab, created, intended, intended_base, "
+	return db_run(d, e,
+		      "insert into labs (lab, created, intended, intended_base, "
 		      "intended_codes) values (?, ?, ?, ?, ?) on conflict (lab) do update set "
 		      "intended = excluded.intended, intended_base = excluded.intended_base, "
-		      "intended_codes = excluded.intended_codes", "sibss", lab, created_ms,
-		      doc->text, doc->size, doc->base, doc->codes);
+		      "intended_codes = excluded.intended_codes",
+		      "sibss", lab, created_ms, doc->text, doc->size, doc->base, doc->codes);
 }
 
 int rows_done(struct db *d, const char *lab, struct err *e)
 {
-	return db_run(d, e, "update labs set document = intended, base = intended_base, "
+	return db_run(d, e,
+		      "update labs set document = intended, base = intended_base, "
 		      "codes = intended_codes, intended = null, intended_base = null, "
-		      "intended_codes = null where lab = ? and intended is not null", "s", lab);
+		      "intended_codes = null where lab = ? and intended is not null",
+		      "s", lab);
 }
 
 int rows_undone(struct db *d, const char *lab, struct err *e)
 {
 	int r = db_run(d, e, "delete from labs where lab = ? and document is null", "s", lab);
 
-	return r ? r : db_run(d, e, "update labs set intended = null, intended_base = null, "
-			      "intended_codes = null where lab = ?", "s", lab);
+	return r ? r :
+		   db_run(d, e,
+			  "update labs set intended = null, intended_base = null, "
+			  "intended_codes = null where lab = ?",
+			  "s", lab);
 }
 
 int rows_lease(struct db *d, const char *lab, const char *lease, struct err *e)
@@ -84,7 +90,7 @@ static const char *document(const struct db_row *r, int col, size_t *ret_size)
 static int on_row(const struct db_row *r, void *arg)
 {
 	const struct each *each = arg;
-	struct rows_doc current = {0}, intended = {0};
+	struct rows_doc current = { 0 }, intended = { 0 };
 
 	current.text = document(r, 2, &current.size);
 	current.base = db_col_text(r, 3);
@@ -100,6 +106,8 @@ int rows_each(struct db *d, rows_row_fn fn, void *arg, struct err *e)
 {
 	struct each each = { fn, arg };
 
-	return db_each(d, e, on_row, &each, "select lab, created, document, base, codes, intended, "
-		       "intended_base, intended_codes, deleting, lease from labs order by lab", "");
+	return db_each(d, e, on_row, &each,
+		       "select lab, created, document, base, codes, intended, "
+		       "intended_base, intended_codes, deleting, lease from labs order by lab",
+		       "");
 }

@@ -20,15 +20,15 @@
 #include "lib/err.h"
 
 struct rows_doc {
-	const char *text;	/* NULL: none */
+	const char *text; /* NULL: none */
 	size_t size;
-	const char *base;	/* NULL: none */
-	const char *codes;	/* digests in the document's order, a line each */
+	const char *base;  /* NULL: none */
+	const char *codes; /* digests in the document's order, a line each */
 };
 
 int rows_open(const char *dir, struct db **ret, struct err *e);
 int rows_intend(struct db *d, const char *lab, int64_t created_ms, const struct rows_doc *doc,
-		 struct err *e);
+		struct err *e);
 int rows_done(struct db *d, const char *lab, struct err *e);
 /* the intended document is forgotten, and with it a row without another */
 int rows_undone(struct db *d, const char *lab, struct err *e);
@@ -38,8 +38,8 @@ int rows_deleting(struct db *d, const char *lab, struct err *e);
 int rows_delete(struct db *d, const char *lab, struct err *e);
 
 typedef int (*rows_row_fn)(const char *lab, int64_t created_ms, const struct rows_doc *current,
-			    const struct rows_doc *intended, bool deleting, const char *lease,
-			    void *arg);
+			   const struct rows_doc *intended, bool deleting, const char *lease,
+			   void *arg);
 int rows_each(struct db *d, rows_row_fn fn, void *arg, struct err *e);
 
 #endif

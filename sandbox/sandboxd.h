@@ -29,7 +29,7 @@
 #include "lib/sock.h"
 #include "topology/lab.h"
 
-#define SANDBOXD_UIDS 65536		/* of the block; the first is nobody's */
+#define SANDBOXD_UIDS 65536 /* of the block; the first is nobody's */
 #define ACCOUNT "123456789012"
 
 struct env;
@@ -41,34 +41,35 @@ struct probe_job;
 struct func {
 	LIST_ENTRY(func) link;
 	struct slab *slab;
-	const struct function *spec;	/* borrows from slab->lab */
-	char *name;			/* owns */
-	char digest[65];		/* of all that makes new environments needed */
-	char code[65];			/* digest of its code; "": none */
+	const struct function *spec; /* borrows from slab->lab */
+	char *name;		     /* owns */
+	char digest[65];	     /* of all that makes new environments needed */
+	char code[65];		     /* digest of its code; "": none */
 	LIST_HEAD(, env) envs;
-	size_t n_running;		/* invocations */
+	size_t n_running; /* invocations */
 	size_t next_subnet;
-	bool gone;			/* not in the document any more: freed with its last env */
+	bool gone; /* not in the document any more: freed with its last env */
 };
 
 struct slab {
 	LIST_ENTRY(slab) link;
 	struct sandboxd *sd;
-	char *name;			/* owns */
+	char *name; /* owns */
 	int64_t created_ms;
-	char *document, *base;		/* own; NULL while the first PUT is under way */
+	char *document, *base; /* own; NULL while the first PUT is under way */
 	size_t size;
-	struct lab *lab;		/* owns; the document, parsed */
-	cJSON *show;			/* owns; netd's, as of the last change */
+	struct lab *lab; /* owns; the document, parsed */
+	cJSON *show;	 /* owns; netd's, as of the last change */
 	LIST_HEAD(, func) funcs;
 	LIST_HEAD(, node) nodes;
-	struct change *change;		/* that runs; NULL: none */
+	struct change *change; /* that runs; NULL: none */
 	STAILQ_HEAD(, change) waiting;
 	size_t n_waiting;
-	bool failed;			/* neither the old document nor the new one holds */
-	size_t n_running;		/* invocations */
-	size_t n_users;			/* probes and execs under way */
-	int lease_pidfd;		/* -1: none */
+	bool failed;	  /* neither the old document nor the new one holds */
+	bool going;	  /* it is being deleted: nothing new begins in it */
+	size_t n_running; /* invocations */
+	size_t n_users;	  /* probes and execs under way */
+	int lease_pidfd;  /* -1: none */
 	struct loop_event *lease;
 };
 
@@ -79,9 +80,9 @@ struct sandboxd {
 	struct http_server *http;
 	struct httpc *httpc;
 	struct cgroups *cgroups;
-	char *netd;			/* path of its socket; owns */
-	char *root;			/* RUN/root: where inits mount; owns */
-	int init_fd;			/* vpclab-init */
+	char *netd;  /* path of its socket; owns */
+	char *root;  /* RUN/root: where inits mount; owns */
+	int init_fd; /* vpclab-init */
 	uint32_t uid_base;
 	uint8_t uids[SANDBOXD_UIDS / 8];
 	LIST_HEAD(, slab) labs;
@@ -89,12 +90,12 @@ struct sandboxd {
 	struct loop_event *door_event, *rotate;
 	int door_fd;
 	size_t n_labs, n_envs, n_invocations, n_execs, n_doors;
-	uint64_t seq;			/* of names made here */
-	bool ready;			/* what was there before has been taken up */
+	uint64_t seq; /* of names made here */
+	bool ready;   /* what was there before has been taken up */
 	bool stopping;
 };
 
-struct slab *slab_find(const struct sandboxd *sd, const char *name);	/* NULL: none */
+struct slab *slab_find(const struct sandboxd *sd, const char *name); /* NULL: none */
 struct func *func_find(const struct slab *l, const char *name);
 /* netd's object of a node in the cached show: an instance or an internet host;
  * NULL: there is none */

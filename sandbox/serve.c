@@ -29,7 +29,7 @@ static void fail(struct http_req *r, enum err_code code, const char *fmt, ...)
 static void fail(struct http_req *r, enum err_code code, const char *fmt, ...)
 {
 	char text[300];
-	struct err e = {0};
+	struct err e = { 0 };
 	va_list ap;
 
 	va_start(ap, fmt);
@@ -47,7 +47,7 @@ struct proxied {
 	struct sandboxd *sd;
 	struct http_req *req;
 	char lab[80];
-	merge_fn merge;		/* NULL: as it came */
+	merge_fn merge; /* NULL: as it came */
 };
 
 static void on_answer(struct httpc_answer *a, void *arg)
@@ -140,7 +140,8 @@ static void merge_list(struct sandboxd *sd, const char *name, cJSON *list)
 	cJSON_ArrayForEach(o, list) {
 		l = slab_find(sd, json_str(o, "lab", ""));
 		if (l)
-			set(o, "state", cJSON_CreateString(state_of(l, json_str(o, "state", "up"))));
+			set(o, "state",
+			    cJSON_CreateString(state_of(l, json_str(o, "state", "up"))));
 	}
 	/* what we know and netd doesn't (any more): down removes it */
 	LIST_FOREACH(l, &sd->labs, link) {
@@ -179,14 +180,21 @@ static void get_status(const struct sandboxd *sd, struct http_req *r)
 		const char *name;
 		double value;
 	} limits[] = {
-		{ "environments", LIMIT_ENVIRONMENTS }, { "invocations", LIMIT_INVOCATIONS },
-		{ "request_bytes", LIMIT_REQUEST }, { "response_bytes", LIMIT_RESPONSE },
-		{ "function_log_bytes", LIMIT_LOG_FILE }, { "node_log_bytes", LIMIT_PROGRAM_LOG },
-		{ "code_bytes", LIMIT_CODE }, { "code_files", LIMIT_CODE_FILES },
-		{ "waiting_changes", LIMIT_WAITING }, { "probes", LIMIT_PROBES },
-		{ "execs", LIMIT_EXECS }, { "node_processes", LIMIT_NODE_PIDS },
+		{ "environments", LIMIT_ENVIRONMENTS },
+		{ "invocations", LIMIT_INVOCATIONS },
+		{ "request_bytes", LIMIT_REQUEST },
+		{ "response_bytes", LIMIT_RESPONSE },
+		{ "function_log_bytes", LIMIT_LOG_FILE },
+		{ "node_log_bytes", LIMIT_PROGRAM_LOG },
+		{ "code_bytes", LIMIT_CODE },
+		{ "code_files", LIMIT_CODE_FILES },
+		{ "waiting_changes", LIMIT_WAITING },
+		{ "probes", LIMIT_PROBES },
+		{ "execs", LIMIT_EXECS },
+		{ "node_processes", LIMIT_NODE_PIDS },
 		{ "function_processes", LIMIT_FUNCTION_PIDS },
-		{ "connections", HTTP_CONN_MAX }, { "door_connections", LIMIT_DOORS },
+		{ "connections", HTTP_CONN_MAX },
+		{ "door_connections", LIMIT_DOORS },
 	};
 	cJSON *o = cJSON_CreateObject(), *q;
 	size_t i;
@@ -290,7 +298,8 @@ void serve_request(struct http_req *r, void *arg)
 		get_status(sd, r);
 	} else if (!strcmp(path, "/v1/labs") && !strcmp(method, "GET")) {
 		proxy(sd, r, "/v1/labs", "", merge_list);
-	} else if (strncmp(path, "/v1/labs/", 9) != 0 || http_segment(r, 4, more, sizeof(more)) != -ENOENT) {
+	} else if (strncmp(path, "/v1/labs/", 9) != 0 ||
+		   http_segment(r, 4, more, sizeof(more)) != -ENOENT) {
 		fail(r, ERR_NO_ROUTE, "%s %s: there is no such operation", method, path);
 	} else if (http_segment(r, 2, lab, sizeof(lab)) < 0 || !is_lab_name(lab)) {
 		fail(r, ERR_NO_LAB, "there is no such lab");

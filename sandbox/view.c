@@ -24,9 +24,8 @@
 #include "sandbox/wire.h"
 
 /* programs and their libraries; on most hosts all but /usr are links into it */
-static const char *const system_folders[] = {
-	"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"
-};
+static const char *const system_folders[] = { "/usr",	"/bin",	  "/sbin",  "/lib",
+					      "/lib32", "/lib64", "/libx32" };
 
 static void add_host_path(struct buf *b, const char *path, const char *how)
 {
@@ -62,8 +61,8 @@ static void function_etc(struct buf *b, const struct func *f, uint32_t uid)
 {
 	/* what libraries read, and nothing that tells of the host's users or secrets */
 	static const char *const shared[] = {
-		"/etc/ld.so.cache", "/etc/alternatives", "/etc/ssl/certs", "/etc/localtime",
-		"/etc/protocols", "/etc/services", "/etc/mime.types",
+		"/etc/ld.so.cache", "/etc/alternatives", "/etc/ssl/certs",  "/etc/localtime",
+		"/etc/protocols",   "/etc/services",	 "/etc/mime.types",
 	};
 	char text[200];
 	size_t i;
@@ -77,8 +76,10 @@ static void function_etc(struct buf *b, const struct func *f, uint32_t uid)
 		 "passwd: files\ngroup: files\nhosts: files dns\n");
 	(void)snprintf(text, sizeof(text), "127.0.0.1 localhost\n127.0.0.1 %.63s\n", f->name);
 	plan_add(b, "file", "/etc/hosts", text);
-	(void)snprintf(text, sizeof(text), "root:x:0:0:root:/:/bin/false\n"
-		       "sbx_user1051:x:%u:%u::/tmp:/bin/sh\n", uid, uid);
+	(void)snprintf(text, sizeof(text),
+		       "root:x:0:0:root:/:/bin/false\n"
+		       "sbx_user1051:x:%u:%u::/tmp:/bin/sh\n",
+		       uid, uid);
 	plan_add(b, "file", "/etc/passwd", text);
 	(void)snprintf(text, sizeof(text), "root:x:0:\nsbx_user1051:x:%u:\n", uid);
 	plan_add(b, "file", "/etc/group", text);
@@ -178,9 +179,8 @@ static int write_at(const char *folder, const char *name, const char *text)
 /* the read-only folder of the host that a path is in; NULL: none */
 static const char *host_folder(const char *path)
 {
-	static const char *const folders[] = {
-		"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/opt"
-	};
+	static const char *const folders[] = { "/usr",	 "/bin",    "/sbin", "/lib", "/lib32",
+					       "/lib64", "/libx32", "/etc",  "/opt" };
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(folders); i++) {
@@ -216,7 +216,7 @@ static int write_files(const char *folder, const struct programs *p)
 		if (path[0] != '/' || has_dots(path))
 			return -EINVAL;
 		if (!is_own(path) && !host_folder(path))
-			continue;	/* the plan brings it */
+			continue; /* the plan brings it */
 		if (host_folder(path) && strncmp(path, "/etc/", 5) != 0)
 			prefix = "over";
 		if (asprintf(&name, "%s%s", prefix, path) < 0) {
@@ -228,8 +228,7 @@ static int write_files(const char *folder, const struct programs *p)
 	return r;
 }
 
-int view_node_folder(const struct slab *l, const char *name, const struct programs *p,
-		     char **ret)
+int view_node_folder(const struct slab *l, const char *name, const struct programs *p, char **ret)
 {
 	auto_free char *folder = view_node_path(l->sd, l->name, name);
 	char hosts[200], host[80];

@@ -28,8 +28,7 @@ void view_host(struct buf *b);
 int view_user(struct buf *b, const char *user);
 
 /* RUN/nodes/LAB/NAME with tmp, run, var and the files of "p" (may be NULL); 0 or -errno */
-int view_node_folder(const struct slab *l, const char *name, const struct programs *p,
-		     char **ret);
+int view_node_folder(const struct slab *l, const char *name, const struct programs *p, char **ret);
 char *view_node_path(const struct sandboxd *sd, const char *lab, const char *name);
 
 #endif

@@ -17,7 +17,7 @@
 #include "sandbox/limits.h"
 
 #define READ_SIZE (64 * 1024)
-#define KEEP_SIZE (256 * 1024)	/* a larger buffer is given back once it is empty */
+#define KEEP_SIZE (256 * 1024) /* a larger buffer is given back once it is empty */
 
 static int grow(char **s, size_t *cap, size_t need)
 {
@@ -101,7 +101,7 @@ static int split(const char *p, size_t size, struct wire_msg *m)
 
 int wire_in_next(struct wire_in *w, struct wire_msg *ret)
 {
-	struct wire_msg m = {0};
+	struct wire_msg m = { 0 };
 	const uint8_t *head;
 	uint32_t size;
 	int r;
@@ -129,12 +129,12 @@ int wire_in_next(struct wire_in *w, struct wire_msg *ret)
 void wire_in_done(struct wire_in *w)
 {
 	free(w->s);
-	*w = (struct wire_in){0};
+	*w = (struct wire_in){ 0 };
 }
 
 int wire_put(struct wire_out *w, enum wire_type type, size_t n, const struct wire_field *fields)
 {
-	uint8_t head[WIRE_HEAD] = {0};
+	uint8_t head[WIRE_HEAD] = { 0 };
 	size_t i, size = 0;
 	uint32_t u;
 	int r;
@@ -204,7 +204,7 @@ int wire_flush(struct wire_out *w, int fd)
 void wire_out_done(struct wire_out *w)
 {
 	free(w->s);
-	*w = (struct wire_out){0};
+	*w = (struct wire_out){ 0 };
 }
 
 int wire_text(const struct wire_msg *m, size_t idx, char *ret, size_t size)

@@ -21,27 +21,27 @@
 
 enum wire_type {
 	/* sandboxd -> init */
-	WIRE_INVOKE = 1,	/* id, timeout ms, arn, trace id, client context, payload */
-	WIRE_RESET,		/* end all but the init; the next invocation starts anew */
-	WIRE_SIGNAL,		/* number: to what exec runs */
+	WIRE_INVOKE = 1, /* id, timeout ms, arn, trace id, client context, payload */
+	WIRE_RESET,	 /* end all but the init; the next invocation starts anew */
+	WIRE_SIGNAL,	 /* number: to what exec runs */
 	/* init -> sandboxd */
-	WIRE_READY,		/* the view is made, privileges are dropped */
-	WIRE_FAIL,		/* step, errno: it could not be made; the init ends */
-	WIRE_NEXT,		/* the runtime asks for the next invocation */
-	WIRE_RESPONSE,		/* id, body */
-	WIRE_ERROR,		/* id, error type, body */
-	WIRE_TOO_LARGE,		/* id: the response is past its limit */
-	WIRE_INIT_ERROR,	/* error type, body */
-	WIRE_EXIT,		/* wait status: the runtime's process ended, all others were */
+	WIRE_READY,	 /* the view is made, privileges are dropped */
+	WIRE_FAIL,	 /* step, errno: it could not be made; the init ends */
+	WIRE_NEXT,	 /* the runtime asks for the next invocation */
+	WIRE_RESPONSE,	 /* id, body */
+	WIRE_ERROR,	 /* id, error type, body */
+	WIRE_TOO_LARGE,	 /* id: the response is past its limit */
+	WIRE_INIT_ERROR, /* error type, body */
+	WIRE_EXIT,	 /* wait status: the runtime's process ended, all others were */
 	WIRE_RESET_DONE,
-	WIRE_LOG,		/* bytes of the function's standard output and error */
-	WIRE_STARTED,		/* exec: pid as sandboxd sees it */
-	WIRE_STATUS,		/* exec: wait status */
-	WIRE_TYPES		/* one past the last */
+	WIRE_LOG,     /* bytes of the function's standard output and error */
+	WIRE_STARTED, /* exec: pid as sandboxd sees it */
+	WIRE_STATUS,  /* exec: wait status */
+	WIRE_TYPES    /* one past the last */
 };
 
 struct wire_field {
-	const char *data;	/* borrows */
+	const char *data; /* borrows */
 	size_t size;
 };
 
@@ -53,13 +53,13 @@ struct wire_msg {
 
 /* what came and isn't a whole message yet */
 struct wire_in {
-	char *s;		/* owns */
+	char *s; /* owns */
 	size_t start, len, cap;
 };
 
 /* what has to be sent */
 struct wire_out {
-	char *s;		/* owns */
+	char *s; /* owns */
 	size_t start, len, cap;
 };
 
@@ -97,7 +97,7 @@ int wire_number(const struct wire_msg *m, size_t idx, long *ret);
  */
 struct buf;
 struct plan_line {
-	const char *key, *a, *b;	/* borrow from the text; "" where absent */
+	const char *key, *a, *b; /* borrow from the text; "" where absent */
 };
 
 void plan_add(struct buf *b, const char *key, const char *a, const char *value);

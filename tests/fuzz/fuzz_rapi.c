@@ -63,8 +63,11 @@ static void on_too_large(const char *id, void *arg)
 }
 
 static const struct rapi_ops ops = {
-	.next = on_next, .response = on_response, .error = on_error,
-	.init_error = on_init_error, .too_large = on_too_large,
+	.next = on_next,
+	.response = on_response,
+	.error = on_error,
+	.init_error = on_init_error,
+	.too_large = on_too_large,
 };
 
 static void check_out(struct rapi_conn *c)
@@ -77,7 +80,11 @@ static void check_out(struct rapi_conn *c)
 static void give(struct seen *s)
 {
 	struct rapi_invocation i = {
-		.id = "id-1", .arn = "arn", .trace_id = "t", .payload = "{}", .size = 2,
+		.id = "id-1",
+		.arn = "arn",
+		.trace_id = "t",
+		.payload = "{}",
+		.size = 2,
 	};
 
 	if (s->api->state != RAPI_WAITING)

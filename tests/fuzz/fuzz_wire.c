@@ -15,8 +15,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void check_fields(const struct wire_msg *m)
 {
-	struct wire_out out = {0};
-	struct wire_in in = {0};
+	struct wire_out out = { 0 };
+	struct wire_in in = { 0 };
 	struct wire_msg again;
 	char text[64];
 	long number;
@@ -44,7 +44,7 @@ static void check_fields(const struct wire_msg *m)
 /* returns the number of messages, or -1 at a fault */
 static int run(const uint8_t *data, size_t size, size_t step)
 {
-	struct wire_in in = {0};
+	struct wire_in in = { 0 };
 	struct wire_msg m;
 	int n = 0, r = 0;
 

@@ -21,15 +21,44 @@ static void verdicts(void **state)
 		const char *text;
 		bool json;
 	} cases[] = {
-		{ "{}", true }, { "[]", true }, { "null", true }, { " true ", true }, { "-1.5e+3", true },
-		{ "\"a\\u00e9\\n\"", true }, { "{\"a\":[1,{\"b\":[]}],\"c\":{}}", true },
-		{ "[[[[]]],{}]", true }, { "0", true }, { "[1, 2 ,3]", true }, { "{ \"a\" : 1 }", true },
-		{ "", false }, { " ", false }, { "{", false }, { "[1", false }, { "[1,]", false },
-		{ "{\"a\"}", false }, { "{\"a\":}", false }, { "{\"a\":1,}", false }, { "{a:1}", false },
-		{ "{} {}", false }, { "[}", false }, { "{]", false }, { "01", false }, { "1.", false },
-		{ "-", false }, { "1e", false }, { "tru", false }, { "nulls", false },
-		{ "\"a", false }, { "\"\\x\"", false }, { "\"a\nb\"", false }, { "]", false },
-		{ ",", false }, { "[,]", false }, { "{,}", false }, { "'a'", false }, { "NaN", false },
+		{ "{}", true },
+		{ "[]", true },
+		{ "null", true },
+		{ " true ", true },
+		{ "-1.5e+3", true },
+		{ "\"a\\u00e9\\n\"", true },
+		{ "{\"a\":[1,{\"b\":[]}],\"c\":{}}", true },
+		{ "[[[[]]],{}]", true },
+		{ "0", true },
+		{ "[1, 2 ,3]", true },
+		{ "{ \"a\" : 1 }", true },
+		{ "", false },
+		{ " ", false },
+		{ "{", false },
+		{ "[1", false },
+		{ "[1,]", false },
+		{ "{\"a\"}", false },
+		{ "{\"a\":}", false },
+		{ "{\"a\":1,}", false },
+		{ "{a:1}", false },
+		{ "{} {}", false },
+		{ "[}", false },
+		{ "{]", false },
+		{ "01", false },
+		{ "1.", false },
+		{ "-", false },
+		{ "1e", false },
+		{ "tru", false },
+		{ "nulls", false },
+		{ "\"a", false },
+		{ "\"\\x\"", false },
+		{ "\"a\nb\"", false },
+		{ "]", false },
+		{ ",", false },
+		{ "[,]", false },
+		{ "{,}", false },
+		{ "'a'", false },
+		{ "NaN", false },
 	};
 	size_t i;
 
@@ -71,7 +100,9 @@ static void paths(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(verdicts), cmocka_unit_test(deep), cmocka_unit_test(paths),
+		cmocka_unit_test(verdicts),
+		cmocka_unit_test(deep),
+		cmocka_unit_test(paths),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

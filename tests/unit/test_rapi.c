@@ -65,8 +65,11 @@ static void on_too_large(const char *id, void *arg)
 }
 
 static const struct rapi_ops ops = {
-	.next = on_next, .response = on_response, .error = on_error,
-	.init_error = on_init_error, .too_large = on_too_large,
+	.next = on_next,
+	.response = on_response,
+	.error = on_error,
+	.init_error = on_init_error,
+	.too_large = on_too_large,
 };
 
 static int setup(void **state)
@@ -106,8 +109,13 @@ static void expect(struct fixture *f, const char *text, const char *status, cons
 static void give(struct fixture *f, const char *id)
 {
 	struct rapi_invocation i = {
-		.id = id, .arn = "arn:x", .trace_id = "Root=1", .client_context = "",
-		.deadline_ms = 1234567890123, .payload = "{\"a\":1}", .size = 7,
+		.id = id,
+		.arn = "arn:x",
+		.trace_id = "Root=1",
+		.client_context = "",
+		.deadline_ms = 1234567890123,
+		.payload = "{\"a\":1}",
+		.size = 7,
 	};
 
 	assert_int_equal(rapi_invoke(&f->api, &i), 0);
@@ -123,8 +131,10 @@ static void a_life(void **state)
 	give(f, "id-1");
 	assert_non_null(strstr(buf_str(&f->c->out), "HTTP/1.1 200 OK\r\n"));
 	assert_non_null(strstr(buf_str(&f->c->out), "Lambda-Runtime-Aws-Request-Id: id-1\r\n"));
-	assert_non_null(strstr(buf_str(&f->c->out), "Lambda-Runtime-Deadline-Ms: 1234567890123\r\n"));
-	assert_non_null(strstr(buf_str(&f->c->out), "Lambda-Runtime-Invoked-Function-Arn: arn:x\r\n"));
+	assert_non_null(
+		strstr(buf_str(&f->c->out), "Lambda-Runtime-Deadline-Ms: 1234567890123\r\n"));
+	assert_non_null(
+		strstr(buf_str(&f->c->out), "Lambda-Runtime-Invoked-Function-Arn: arn:x\r\n"));
 	assert_non_null(strstr(buf_str(&f->c->out), "Lambda-Runtime-Trace-Id: Root=1\r\n"));
 	assert_null(strstr(buf_str(&f->c->out), "Client-Context"));
 	assert_non_null(strstr(buf_str(&f->c->out), "\r\n\r\n{\"a\":1}"));
@@ -136,9 +146,11 @@ static void a_life(void **state)
 	expect(f, NEXT, "", "");
 	assert_int_equal(f->next, 2);
 	give(f, "id-2");
-	expect(f, BASE "invocation/id-1/response" TAIL "Content-Length: 0\r\n\r\n",
-	       "HTTP/1.1 400", "Invalid request ID");
-	expect(f, BASE "invocation/id-2/error" TAIL
+	expect(f, BASE "invocation/id-1/response" TAIL "Content-Length: 0\r\n\r\n", "HTTP/1.1 400",
+	       "Invalid request ID");
+	expect(f,
+	       BASE
+	       "invocation/id-2/error" TAIL
 	       "Lambda-Runtime-Function-Error-Type: Function.Oops\r\nContent-Length: 2\r\n\r\n{}",
 	       "HTTP/1.1 202", "OK");
 	assert_string_equal(f->type.s, "Function.Oops");
@@ -163,7 +175,9 @@ static void init_error(void **state)
 {
 	struct fixture *f = *state;
 
-	expect(f, BASE "init/error" TAIL
+	expect(f,
+	       BASE
+	       "init/error" TAIL
 	       "Lambda-Runtime-Function-Error-Type: Runtime.Bad\r\nContent-Length: 3\r\n\r\n{ }",
 	       "HTTP/1.1 202", "OK");
 	assert_string_equal(f->type.s, "Runtime.Bad");
@@ -176,8 +190,9 @@ static void init_error(void **state)
 
 static void pieces_and_pipelines(void **state)
 {
-	static const char text[] = NEXT BASE "invocation/i/response" TAIL
-		"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n" NEXT;
+	static const char text[] =
+		NEXT BASE "invocation/i/response" TAIL
+			  "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n" NEXT;
 	struct fixture *f = *state;
 	size_t i;
 
@@ -207,8 +222,8 @@ static void too_large(void **state)
 
 	expect(f, NEXT, "", "");
 	give(f, "i");
-	expect(f, BASE "invocation/i/response" TAIL "Content-Length: 6291557\r\n\r\n", "HTTP/1.1 413",
-	       "Exceeded maximum allowed payload size (6291556 bytes).");
+	expect(f, BASE "invocation/i/response" TAIL "Content-Length: 6291557\r\n\r\n",
+	       "HTTP/1.1 413", "Exceeded maximum allowed payload size (6291556 bytes).");
 	assert_true(f->c->close);
 	assert_int_equal(f->too_large, 1);
 	assert_string_equal(f->id.s, "i");
@@ -235,11 +250,13 @@ static void nonsense(void **state)
 	} cases[] = {
 		{ "hello\r\n\r\n", "HTTP/1.1 400" },
 		{ "GET / HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 404" },
-		{ "GET /2018-06-01/runtime/invocation/ HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 404" },
+		{ "GET /2018-06-01/runtime/invocation/ HTTP/1.1\r\nHost: x\r\n\r\n",
+		  "HTTP/1.1 404" },
 		{ "POST /2018-06-01/runtime/invocation/next HTTP/1.1\r\nContent-Length: 0\r\n\r\n",
 		  "HTTP/1.1 405" },
 		{ "POST /2018-06-01/runtime/init/error HTTP/1.1\r\nContent-Length: 3\r\n"
-		  "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "HTTP/1.1 400" },
+		  "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+		  "HTTP/1.1 400" },
 		{ "CONNECT x:1 HTTP/1.1\r\n\r\n", "HTTP/1.1 400" },
 	};
 	struct fixture *f = *state;
@@ -284,8 +301,8 @@ static void error_types(void **state)
 {
 	static const char *const cases[][2] = {
 		{ "Runtime.ExitError", "Runtime.ExitError" }, { "Function.Bad", "Function.Bad" },
-		{ "Function.bad", "Function.Unknown" }, { "Function.", "Function.Unknown" },
-		{ "TypeError", "Runtime.Unknown" }, { "", "Runtime.Unknown" },
+		{ "Function.bad", "Function.Unknown" },	      { "Function.", "Function.Unknown" },
+		{ "TypeError", "Runtime.Unknown" },	      { "", "Runtime.Unknown" },
 		{ "Runtime.X-Y", "Runtime.Unknown" },
 	};
 	char got[64];
@@ -301,8 +318,9 @@ static void error_types(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(a_life), T(wrong_order), T(init_error), T(pieces_and_pipelines), T(too_large),
-		T(truncated), T(nonsense), T(large_head), T(parked_goes), T(error_types),
+		T(a_life),	T(wrong_order), T(init_error), T(pieces_and_pipelines),
+		T(too_large),	T(truncated),	T(nonsense),   T(large_head),
+		T(parked_goes), T(error_types),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

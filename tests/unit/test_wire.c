@@ -21,8 +21,8 @@
 
 static void over_a_pair(void **state)
 {
-	struct wire_out out = {0};
-	struct wire_in in = {0};
+	struct wire_out out = { 0 };
+	struct wire_in in = { 0 };
 	struct wire_msg m;
 	char *big = calloc(1, 1 << 20), text[16];
 	struct wire_field f[2] = { wire_bytes("id", 2), wire_bytes(big, 1 << 20) };
@@ -33,7 +33,7 @@ static void over_a_pair(void **state)
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
 	assert_int_equal(wire_put_strs(&out, WIRE_EXIT, "256", NULL), 0);
 	assert_int_equal(wire_put(&out, WIRE_RESPONSE, 2, f), 0);
-	assert_int_equal(wire_flush(&out, pair[0]), 1);	/* more than the pair holds */
+	assert_int_equal(wire_flush(&out, pair[0]), 1); /* more than the pair holds */
 	assert_true(wire_in_read(&in, pair[1]) > 0);
 	assert_int_equal(wire_in_next(&in, &m), 1);
 	assert_int_equal(m.type, WIRE_EXIT);
@@ -66,21 +66,21 @@ static void refused(void **state)
 		uint8_t rest[16];
 		size_t n;
 	} cases[] = {
-		{ 0, { 0, 0, 0, 0 }, 4 },			/* no type */
-		{ 0, { WIRE_TYPES, 0, 0, 0 }, 4 },		/* unknown type */
-		{ 0, { WIRE_LOG, 9, 0, 0 }, 4 },		/* too many fields */
-		{ 0, { WIRE_LOG, 0, 1, 0 }, 4 },		/* not zero */
-		{ LIMIT_MESSAGE + 1, { WIRE_LOG, 1, 0, 0 }, 4 },	/* too large */
-		{ 4, { WIRE_LOG, 0, 0, 0, 1, 2, 3, 4 }, 8 },	/* bytes of no field */
-		{ 4, { WIRE_LOG, 1, 0, 0, 1, 0, 0, 0 }, 8 },	/* a field past the end */
-		{ 4, { WIRE_LOG, 2, 0, 0, 0, 0, 0, 0 }, 8 },	/* a field missing */
+		{ 0, { 0, 0, 0, 0 }, 4 },			 /* no type */
+		{ 0, { WIRE_TYPES, 0, 0, 0 }, 4 },		 /* unknown type */
+		{ 0, { WIRE_LOG, 9, 0, 0 }, 4 },		 /* too many fields */
+		{ 0, { WIRE_LOG, 0, 1, 0 }, 4 },		 /* not zero */
+		{ LIMIT_MESSAGE + 1, { WIRE_LOG, 1, 0, 0 }, 4 }, /* too large */
+		{ 4, { WIRE_LOG, 0, 0, 0, 1, 2, 3, 4 }, 8 },	 /* bytes of no field */
+		{ 4, { WIRE_LOG, 1, 0, 0, 1, 0, 0, 0 }, 8 },	 /* a field past the end */
+		{ 4, { WIRE_LOG, 2, 0, 0, 0, 0, 0, 0 }, 8 },	 /* a field missing */
 	};
 	struct wire_msg m;
 	size_t i;
 
 	(void)state;
 	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		struct wire_in in = {0};
+		struct wire_in in = { 0 };
 
 		assert_int_equal(wire_in_feed(&in, &cases[i].size, 4), 0);
 		assert_int_equal(wire_in_feed(&in, cases[i].rest, cases[i].n), 0);
@@ -133,7 +133,9 @@ static void plans(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(over_a_pair), cmocka_unit_test(refused), cmocka_unit_test(texts),
+		cmocka_unit_test(over_a_pair),
+		cmocka_unit_test(refused),
+		cmocka_unit_test(texts),
 		cmocka_unit_test(plans),
 	};
 
