@@ -121,7 +121,8 @@ static int notes_of(struct netlab *l, const char *ns, const char *table, struct 
 	r = nft_each_elem(nft, table, "notes", note_read, s);
 	if (r == -ENOENT)
 		return 0;	/* nothing is dropped there */
-	return r < 0 ? err_set(e, ERR_KERNEL, -r, "%s: reading the notes: %s", ns, strerror(-r)) : 0;
+	return r < 0 ? err_set(e, ERR_KERNEL, -r, "%s: reading the notes: %s", ns,
+			       strerror(-r)) : 0;
 }
 
 static int notes_all(struct netlab *l, struct notes *s, struct err *e)
@@ -257,7 +258,8 @@ static const struct note *search(struct netlab *l, const char *ns, const struct 
 		translate(l, g->ns, &s.v[0], g->eni ? g->eni->vpc : NULL, &s);
 	for (i = 0; i < s.n; i++) {
 		const struct nft_flow *at = &s.v[i].flow;
-		const struct nft_flow back = { at->proto, at->daddr, at->saddr, at->dport, at->sport };
+		const struct nft_flow back = { at->proto, at->daddr, at->saddr, at->dport,
+					       at->sport };
 		const struct note *t = note_find(notes, at);
 
 		if (!t)

@@ -26,7 +26,8 @@
 static void remove_files(const char *run)
 {
 	static const char *const files[] = {
-		"netd.sock", "netd.claims", "responder.sock", "responder.pid", "responder.lock", "responder.log",
+		"netd.sock", "netd.claims", "responder.sock", "responder.pid", "responder.lock",
+		"responder.log",
 	};
 	size_t i;
 

@@ -213,7 +213,8 @@ static bool add_op(cJSON *list, const struct op *op)
 	return cJSON_AddStringToObject(o, "action", op_action_name(op->action)) &&
 	       cJSON_AddStringToObject(o, "kind", object_kind_name(op->kind)) &&
 	       cJSON_AddStringToObject(o, "name", op->name) &&
-	       (op->id ? cJSON_AddStringToObject(o, "id", op->id) : cJSON_AddNullToObject(o, "id")) &&
+	       (op->id ? cJSON_AddStringToObject(o, "id", op->id) :
+			 cJSON_AddNullToObject(o, "id")) &&
 	       cJSON_AddStringToObject(o, "because", op->because ? op->because : "");
 }
 

@@ -285,7 +285,7 @@ static int pin_found(const char *name, void *arg)
 	struct program *p = &s->l->actual;
 
 	if (program_find(s->want, name, ITEM_NS, ""))
-		set_copy(p, s->want, name, is_any);	/* as far as nobody looks: taken for granted */
+		set_copy(p, s->want, name, is_any);	/* where nobody looks: for granted */
 	else
 		(void)program_set(p, &(struct item){ ITEM_NS, name, "", "" });
 	return p->failed ? -ENOMEM : 0;
@@ -512,7 +512,8 @@ static void repair_end(struct job *j, const struct err *e)
 	} else if (!e) {
 		l->failed = false;
 		if (r->told)
-			events_add(l->netd->events, l->name, "repaired", "lab", l->name, NULL, NULL);
+			events_add(l->netd->events, l->name, "repaired", "lab", l->name, NULL,
+				   NULL);
 	}
 	free(r);
 }

@@ -50,7 +50,8 @@ int responder_link_del(struct responder_link *k, const char *lab,
 int responder_link_del_keys(struct responder_link *k, const char *lab, const cJSON *keys,
 			    struct err *e);
 int responder_link_drop_lab(struct responder_link *k, const char *lab, struct err *e);
-/* the names that resolvers in namespace "view" know; "zone": {NAME:{"a":[],"cname","ptr"}}, borrowed */
+/* the names that resolvers in namespace "view" know; "zone" (borrowed):
+ * {NAME:{"a":[],"cname","ptr"}} */
 int responder_link_view(struct responder_link *k, const char *lab, const char *view,
 			const cJSON *zone, struct err *e);
 /* {LAB:[KEY]} as the responder has them; caller owns */

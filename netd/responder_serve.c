@@ -241,7 +241,8 @@ static void http_answer(struct conn *c, int status, const struct http_head *h)
 	int len = line_make(c->of, &c->peer, line, sizeof(line));
 
 	if (status != 200) {
-		buf_printf(&c->out, "HTTP/1.1 %d %s\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+		buf_printf(&c->out, "HTTP/1.1 %d %s\r\nContent-Length: 0\r\n"
+			   "Connection: close\r\n\r\n",
 			   status, status == 505 ? "HTTP Version Not Supported" :
 			   status == 431 ? "Request Header Fields Too Large" : "Bad Request");
 		c->drain = true;
@@ -272,7 +273,8 @@ static bool http_next(struct conn *c)
 	if (memchr(in, '\0', size))	/* the parser below reads strings */
 		http_answer(c, 400, &h);
 	else
-		http_answer(c, size > RESPONDER_HTTP_HEAD_MAX ? 431 : http_head_parse(in, size, &h), &h);
+		http_answer(c, size > RESPONDER_HTTP_HEAD_MAX ? 431 :
+			    http_head_parse(in, size, &h), &h);
 	buf_add(&rest, in + size, c->in.len - size);
 	buf_done(&c->in);
 	c->in = rest;

@@ -148,7 +148,8 @@ static char *sysctls_of(const char *val, const char *old)
 	if (!ret)
 		return NULL;
 	for (; (n = next_line(&val)) > 0; val += n)
-		if (n > n_word && memcmp(val, word, n_word) == 0 && !(old && has_line(old, val, n))) {
+		if (n > n_word && memcmp(val, word, n_word) == 0 &&
+		    !(old && has_line(old, val, n))) {
 			memcpy(to, val + n_word, n - n_word);
 			to += n - n_word;
 			*to++ = '\n';

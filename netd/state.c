@@ -63,7 +63,8 @@ int state_seed(struct db *d, const char *wish, char **ret, struct err *e)
 	if (wish) {
 		seed = strdup(wish);
 	} else {
-		r = db_each(d, e, take_text, &seed, "SELECT value FROM meta WHERE key = 'seed'", "");
+		r = db_each(d, e, take_text, &seed,
+			    "SELECT value FROM meta WHERE key = 'seed'", "");
 		if (r < 0)
 			return r;
 		if (seed) {
