@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/fmt.h"
 #include "lib/util.h"
 
 static size_t bytes_of(const struct addr *a)
@@ -29,8 +30,14 @@ int addr_parse(const char *s, struct addr *ret)
 
 const char *addr_format(const struct addr *a, char *ret, size_t size)
 {
-	if (!addr_is_set(a) || !inet_ntop(a->family, a->b, ret, (socklen_t)size))
-		snprintf(ret, size, "-");
+	int n = (int)size;
+
+	if (a->family == AF_INET)
+		n = fmt_print(ret, size, "%u.%u.%u.%u", a->b[0], a->b[1], a->b[2], a->b[3]);
+	else if (addr_is_set(a) && inet_ntop(a->family, a->b, ret, (socklen_t)size))
+		return ret;
+	if ((size_t)n >= size)
+		fmt_print(ret, size, "-");
 	return ret;
 }
 
@@ -147,9 +154,9 @@ const char *prefix_format(const struct prefix *p, char *ret, size_t size)
 	char text[ADDR_TEXT_SIZE];
 
 	if (!addr_is_set(&p->addr))
-		snprintf(ret, size, "-");
+		fmt_print(ret, size, "-");
 	else
-		snprintf(ret, size, "%s/%u", addr_format(&p->addr, text, sizeof(text)), p->len);
+		fmt_print(ret, size, "%s/%u", addr_format(&p->addr, text, sizeof(text)), p->len);
 	return ret;
 }
 

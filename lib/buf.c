@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/fmt.h"
+
 static bool room(struct buf *b, size_t more)
 {
 	size_t cap = b->cap ? b->cap : 64;
@@ -54,20 +56,26 @@ void buf_adds(struct buf *b, const char *s)
 
 void buf_printf(struct buf *b, const char *fmt, ...)
 {
+	size_t had = b->cap - b->len;
 	va_list ap, again;
 	int n;
 
 	va_start(ap, fmt);
 	va_copy(again, ap);
-	n = vsnprintf(NULL, 0, fmt, ap);
+	/* mostly it fits; what doesn't is cut away and printed again */
+	n = fmt_vprint(b->s ? b->s + b->len : NULL, b->s ? had : 0, fmt, ap);
 	va_end(ap);
 	if (n < 0)
 		b->failed = true;
-	else if (room(b, (size_t)n)) {
-		vsnprintf(b->s + b->len, (size_t)n + 1, fmt, again);
+	else if (!b->failed && (size_t)n < had) {
+		b->len += (size_t)n;
+	} else if (room(b, (size_t)n)) {
+		fmt_vprint(b->s + b->len, (size_t)n + 1, fmt, again);
 		b->len += (size_t)n;
 	}
 	va_end(again);
+	if (b->s)
+		b->s[b->len] = 0;
 }
 
 size_t utf8_len(const void *s, size_t size)

@@ -9,6 +9,8 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "lib/fmt.h"
+
 void sha256(const void *data, size_t size, uint8_t ret[32])
 {
 	SHA256(data, size, ret);
@@ -19,8 +21,11 @@ void sha256_hex(const void *data, size_t size, char ret[65])
 	uint8_t d[32];
 
 	sha256(data, size, d);
-	for (size_t i = 0; i < 32; i++)
-		snprintf(ret + 2 * i, 3, "%02x", d[i]);
+	for (size_t i = 0; i < 32; i++) {
+		ret[2 * i] = "0123456789abcdef"[d[i] >> 4];
+		ret[2 * i + 1] = "0123456789abcdef"[d[i] & 15];
+	}
+	ret[64] = 0;
 }
 
 void hash_hex(char *ret, size_t n, const char *fmt, ...)
@@ -31,12 +36,12 @@ void hash_hex(char *ret, size_t n, const char *fmt, ...)
 
 	va_start(ap, fmt);
 	va_copy(again, ap);
-	len = vsnprintf(text, sizeof(text), fmt, ap);
+	len = fmt_vprint(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	if (len >= (int)sizeof(text)) {
 		big = malloc((size_t)len + 1);
 		if (big)
-			vsnprintf(big, (size_t)len + 1, fmt, again);
+			fmt_vprint(big, (size_t)len + 1, fmt, again);
 		else
 			len = sizeof(text) - 1;
 	}

@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 
+#include "lib/fmt.h"
 #include "lib/mutant.h"
 #include "nat/emit.h"
 
@@ -31,12 +32,12 @@ static void service_uplink(const struct s_egress *g, struct program *p)
 		     "alias service",
 		     g->router_index, g->ns, STORE_INDEX, g->router_mac, g->mac, MTU_INTERNET);
 	program_addf(p, "internet", ITEM_NEIGH, "svc " GATEWAY_ROUTER, "lladdr %s", g->mac);
-	(void)snprintf(key, sizeof(key), "254 %s/32", ip);
+	(void)fmt_print(key, sizeof(key), "254 %s/32", ip);
 	program_add(p, "internet", ITEM_ROUTE, key, "via " GATEWAY_ROUTER " dev svc onlink");
 	program_addf(p, g->ns, ITEM_NEIGH, "eth0 " GATEWAY_INTERNET, "lladdr %s", g->router_mac);
 	program_add(p, g->ns, ITEM_ROUTE, "254 0.0.0.0/0",
 		    "via " GATEWAY_INTERNET " dev eth0 onlink");
-	(void)snprintf(key, sizeof(key), "lo %s/32", ip);
+	(void)fmt_print(key, sizeof(key), "lo %s/32", ip);
 	program_add(p, g->ns, ITEM_ADDR, key, "");
 	program_add(p, g->ns, ITEM_ADDR, "lo " DNS_LINK_LOCAL "/32", "");
 	program_add(p, g->ns, ITEM_SOCK, "udp " DNS_LINK_LOCAL " 53", "dns public");
@@ -151,20 +152,20 @@ void egress_compile_place(const struct s_egress *g, const struct s_place *pl, st
 	const char *a = addr_str(&ip);
 	char dev[16], key[80];
 
-	(void)snprintf(dev, sizeof(dev), "sb-%u", pl->number);
+	(void)fmt_print(dev, sizeof(dev), "sb-%u", pl->number);
 	program_add(p, pl->ns, ITEM_NS, "", "role place\n" EMIT_NO_IPV6);
 	program_addf(p, g->ns, ITEM_LINK, dev,
 		     "index %u peer eth0 peer-ns %s peer-index %d mac %s peer-mac %s mtu %d "
 		     "alias %s",
 		     1000 + pl->number, pl->ns, STORE_INDEX, pl->egress_mac, pl->mac,
 		     g->eni ? MTU_VPC : MTU_INTERNET, pl->ns);
-	(void)snprintf(key, sizeof(key), "%s %s", dev, a);
+	(void)fmt_print(key, sizeof(key), "%s %s", dev, a);
 	program_addf(p, g->ns, ITEM_NEIGH, key, "lladdr %s", pl->mac);
-	(void)snprintf(key, sizeof(key), "254 %s/32", a);
+	(void)fmt_print(key, sizeof(key), "254 %s/32", a);
 	program_addf(p, g->ns, ITEM_ROUTE, key, "dev %s scope link", dev);
 	emit_elem(&f, "places", "", "%s . %s", dev, a);
 
-	(void)snprintf(key, sizeof(key), "eth0 %s/32", a);
+	(void)fmt_print(key, sizeof(key), "eth0 %s/32", a);
 	program_add(p, pl->ns, ITEM_ADDR, key, "");
 	program_addf(p, pl->ns, ITEM_NEIGH, "eth0 " GATEWAY_ROUTER, "lladdr %s", pl->egress_mac);
 	program_add(p, pl->ns, ITEM_ROUTE, "254 0.0.0.0/0",

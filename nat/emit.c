@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/fmt.h"
+
 void emit_edge_rules(const char *ns, struct program *p)
 {
 	program_add(p, ns, ITEM_RULE, "29999", "lookup 254");
@@ -22,7 +24,7 @@ void emit_table(const struct emit *f)
 
 static void key_of(const struct emit *f, const char *name, char *ret, size_t size)
 {
-	int n = snprintf(ret, size, "%s %s", f->table, name);
+	int n = fmt_print(ret, size, "%s %s", f->table, name);
 
 	if (n < 0 || (size_t)n >= size)
 		f->p->failed = true; /* names are ours and short */
@@ -42,9 +44,9 @@ void emit_elem(const struct emit *f, const char *set, const char *val, const cha
 	va_list ap;
 	int n, k;
 
-	n = snprintf(key, sizeof(key), "%s %s\t", f->table, set);
+	n = fmt_print(key, sizeof(key), "%s %s\t", f->table, set);
 	va_start(ap, key_fmt);
-	k = vsnprintf(key + n, sizeof(key) - (size_t)n, key_fmt, ap);
+	k = fmt_vprint(key + n, sizeof(key) - (size_t)n, key_fmt, ap);
 	va_end(ap);
 	if (k < 0 || (size_t)(n + k) >= sizeof(key))
 		f->p->failed = true;
@@ -64,7 +66,7 @@ void emit_rule(struct buf *b, const char *fmt, ...)
 	int n;
 
 	va_start(ap, fmt);
-	n = vsnprintf(line, sizeof(line), fmt, ap);
+	n = fmt_vprint(line, sizeof(line), fmt, ap);
 	va_end(ap);
 	if (n < 0 || (size_t)n >= sizeof(line))
 		b->failed = true; /* half a rule is a wider rule */
@@ -99,9 +101,9 @@ void emit_uplink(const struct s_eni *e, struct program *p)
 	char key[80];
 
 	emit_eni_link(e, p);
-	(void)snprintf(key, sizeof(key), "%s %s/32", e->device, addr_str(&e->private_ips[0]));
+	(void)fmt_print(key, sizeof(key), "%s %s/32", e->device, addr_str(&e->private_ips[0]));
 	program_add(p, e->ns, ITEM_ADDR, key, "");
-	(void)snprintf(key, sizeof(key), "%s %s", e->device, gateway);
+	(void)fmt_print(key, sizeof(key), "%s %s", e->device, gateway);
 	program_addf(p, e->ns, ITEM_NEIGH, key, "lladdr %s", e->router_mac);
 	program_addf(p, e->ns, ITEM_ROUTE, "254 0.0.0.0/0", "via %s dev %s onlink", gateway,
 		     e->device);

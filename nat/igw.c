@@ -13,6 +13,7 @@
 
 #include <stdio.h>
 
+#include "lib/fmt.h"
 #include "lib/mutant.h"
 
 static void link_items(const struct s_vpc *v, struct program *p)
@@ -25,7 +26,7 @@ static void link_items(const struct s_vpc *v, struct program *p)
 		     STORE_INDEX, v->igw_link, v->igw_index, v->igw_mac, v->internet_mac,
 		     MTU_INTERNET, v->igw.id, v->igw.id);
 	program_addf(p, v->ns, ITEM_NEIGH, "igw " GATEWAY_INTERNET, "lladdr %s", v->internet_mac);
-	(void)snprintf(key, sizeof(key), "%s " GATEWAY_ROUTER, v->igw_link);
+	(void)fmt_print(key, sizeof(key), "%s " GATEWAY_ROUTER, v->igw_link);
 	program_addf(p, "internet", ITEM_NEIGH, key, "lladdr %s", v->igw_mac);
 }
 
@@ -34,7 +35,7 @@ static void address_items(const struct s_vpc *v, const struct s_eni *e, const st
 	const char *public = addr_str(&e->public_ip), *private = addr_str(&e->private_ips[0]);
 	char key[80];
 
-	(void)snprintf(key, sizeof(key), "254 %s/32", public);
+	(void)fmt_print(key, sizeof(key), "254 %s/32", public);
 	program_addf(f->p, "internet", ITEM_ROUTE, key, "via " GATEWAY_ROUTER " dev %s onlink",
 		     v->igw_link);
 	emit_elem(f, "eips", "", "%s", public);

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "lib/fmt.h"
 #include "nat/egress.h"
 #include "nat/emit.h"
 #include "nat/natgw.h"
@@ -67,7 +68,7 @@ static void sockets(const char *ns, const char *node, const struct programs *pr,
 	for (i = 0; i < pr->n_serve; i++) {
 		const struct port *port = &pr->serve[i];
 
-		(void)snprintf(key, sizeof(key), "%s 0.0.0.0 %u",
+		(void)fmt_print(key, sizeof(key), "%s 0.0.0.0 %u",
 			       port->proto == IPPROTO_UDP ? "udp" : "tcp", port->port);
 		program_addf(p, ns, ITEM_SOCK, key, "%s %s", port->http ? "http" : "serve", node);
 	}
@@ -98,7 +99,7 @@ static void instance(const struct s_instance *in, struct program *p)
 	program_addf(p, in->ns, ITEM_NS, "", "role node\n%s",
 		     forwards ? EMIT_FORWARDS : EMIT_NO_IPV6);
 	for (i = 0; i < e->n_private_ips; i++) {
-		(void)snprintf(key, sizeof(key), "%s %s/%u", e->device,
+		(void)fmt_print(key, sizeof(key), "%s %s/%u", e->device,
 			       addr_str(&e->private_ips[i]), e->subnet->def->cidr_block.len);
 		program_add(p, in->ns, ITEM_ADDR, key, "");
 	}

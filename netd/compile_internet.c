@@ -6,6 +6,7 @@
  */
 #include <stdio.h>
 
+#include "lib/fmt.h"
 #include "lib/mutant.h"
 #include "lib/util.h"
 #include "nat/emit.h"
@@ -21,14 +22,14 @@ static void host_items(const struct s_host *h, struct program *p)
 		     "alias %s peer-alias %s",
 		     h->router_index, h->ns, STORE_INDEX, h->router_mac, h->mac, MTU_INTERNET,
 		     h->o.id, h->o.id);
-	(void)snprintf(key, sizeof(key), "%s " GATEWAY_ROUTER, h->link);
+	(void)fmt_print(key, sizeof(key), "%s " GATEWAY_ROUTER, h->link);
 	program_addf(p, "internet", ITEM_NEIGH, key, "lladdr %s", h->mac);
-	(void)snprintf(key, sizeof(key), "254 %s/32", ip);
+	(void)fmt_print(key, sizeof(key), "254 %s/32", ip);
 	program_addf(p, "internet", ITEM_ROUTE, key, "via " GATEWAY_ROUTER " dev %s onlink",
 		     h->link);
 
 	program_add(p, h->ns, ITEM_NS, "", "role node\n" EMIT_NO_IPV6);
-	(void)snprintf(key, sizeof(key), "eth0 %s/32", ip);
+	(void)fmt_print(key, sizeof(key), "eth0 %s/32", ip);
 	program_add(p, h->ns, ITEM_ADDR, key, "");
 	program_addf(p, h->ns, ITEM_NEIGH, "eth0 " GATEWAY_INTERNET, "lladdr %s", h->router_mac);
 	program_add(p, h->ns, ITEM_ROUTE, "254 0.0.0.0/0",

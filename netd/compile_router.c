@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "lib/fmt.h"
 #include "lib/mutant.h"
 #include "lib/util.h"
 #include "nat/emit.h"
@@ -32,7 +33,7 @@ static void namespace_items(const struct s_vpc *v, struct program *p)
 		    "role router\n" EMIT_FORWARDS "\nrules none\n"
 		    "sysctl net.ipv4.conf.default.proxy_arp=1\n"
 		    "sysctl net.netfilter.nf_conntrack_tcp_be_liberal=1");
-	(void)snprintf(key, sizeof(key), "lo %s/32", addr_str(&v->resolver));
+	(void)fmt_print(key, sizeof(key), "lo %s/32", addr_str(&v->resolver));
 	program_add(p, v->ns, ITEM_ADDR, key, "");
 	program_add(p, v->ns, ITEM_ADDR, "lo " DNS_LINK_LOCAL "/32", "");
 	program_add(p, v->ns, ITEM_RULE, "10", "iif lo fwmark 0x0/0xffffffff lookup 50");
@@ -51,17 +52,17 @@ static void route_val(const struct s_vpc *v, const struct route *r, char *ret, s
 	const struct s_eni *e = NULL;
 
 	if (!store_route_active(v, r))
-		(void)snprintf(ret, size, "blackhole");
+		(void)fmt_print(ret, size, "blackhole");
 	else if (r->target == TARGET_LOCAL)
-		(void)snprintf(ret, size, "throw");
+		(void)fmt_print(ret, size, "throw");
 	else if (r->target == TARGET_INTERNET_GATEWAY)
-		(void)snprintf(ret, size, "via " GATEWAY_INTERNET " dev igw onlink");
+		(void)fmt_print(ret, size, "via " GATEWAY_INTERNET " dev igw onlink");
 	else if (r->target == TARGET_NAT_GATEWAY)
 		e = store_nat_of(v, r->nat_gateway)->eni;
 	else
 		e = v->instances[r->instance - v->def->instances].eni;
 	if (e)
-		(void)snprintf(ret, size, "via %s dev %s onlink", addr_str(&e->private_ips[0]),
+		(void)fmt_print(ret, size, "via %s dev %s onlink", addr_str(&e->private_ips[0]),
 			       e->router_interface);
 }
 
@@ -70,12 +71,12 @@ static void table_items(const struct s_vpc *v, const struct s_table *t, struct p
 	char key[64], val[80];
 	size_t i;
 
-	(void)snprintf(key, sizeof(key), "%u", 100 + t->number);
+	(void)fmt_print(key, sizeof(key), "%u", 100 + t->number);
 	program_addf(p, v->ns, ITEM_RULE, key, "fwmark 0x%x/0xff00 lookup %u", t->number << 8,
 		     100 + t->number);
 	/* "local" is a throw: longest prefix decides between it and the others, and
 	 * what it wins goes on to table 50 */
-	(void)snprintf(key, sizeof(key), "%u %s", 100 + t->number, prefix_str(&v->def->cidr_block));
+	(void)fmt_print(key, sizeof(key), "%u %s", 100 + t->number, prefix_str(&v->def->cidr_block));
 	program_add(p, v->ns, ITEM_ROUTE, key, "throw");
 	for (i = 0; i < t->def->n_routes; i++) {
 		const struct route *r = &t->def->routes[i];
@@ -83,7 +84,7 @@ static void table_items(const struct s_vpc *v, const struct s_table *t, struct p
 		route_val(v, r, val, sizeof(val));
 		if (MUTANT("blackhole") && !store_route_active(v, r))
 			continue;
-		(void)snprintf(key, sizeof(key), "%u %s", 100 + t->number,
+		(void)fmt_print(key, sizeof(key), "%u %s", 100 + t->number,
 			       prefix_str(&r->destination));
 		program_add(p, v->ns, ITEM_ROUTE, key, val);
 	}
@@ -106,16 +107,16 @@ static void eni_items(const struct s_eni *e, const struct emit *f, const struct 
 	/* a NAT gateway's and a function's link is made with their namespaces */
 	if (e->type == ENI_INTERFACE)
 		emit_eni_link(e, f->p);
-	(void)snprintf(mark, sizeof(mark), "0x%08x", mark_of(e));
+	(void)fmt_print(mark, sizeof(mark), "0x%08x", mark_of(e));
 	emit_elem(f, "eni_mark", mark, "%s", dev);
 	if (!e->source_dest_check)
 		emit_elem(f, "src_any", "", "%s", dev);
 	for (i = 0; i < e->n_private_ips; i++) {
 		const char *a = addr_str(&e->private_ips[i]);
 
-		(void)snprintf(key, sizeof(key), "50 %s/32", a);
+		(void)fmt_print(key, sizeof(key), "50 %s/32", a);
 		program_addf(f->p, f->ns, ITEM_ROUTE, key, "dev %s scope link", dev);
-		(void)snprintf(key, sizeof(key), "%s %s", dev, a);
+		(void)fmt_print(key, sizeof(key), "%s %s", dev, a);
 		program_addf(f->p, f->ns, ITEM_NEIGH, key, "lladdr %s", e->mac);
 		emit_elem(f, "src_ok", "", "%s . %s", dev, a);
 		emit_elem(arp, "own", "", "%s . %s", dev, a);
@@ -192,7 +193,7 @@ static void bad_routes(const struct s_vpc *v, const struct s_table *t, const str
 		buf_adds(&text, " ");
 	}
 	hash_hex(hash, 8, "%s", buf_str(&text));
-	(void)snprintf(name, sizeof(name), "bad%u_%s", t->number, hash);
+	(void)fmt_print(name, sizeof(name), "bad%u_%s", t->number, hash);
 	emit_set(f, name, "type ipv4_addr; flags interval;");
 	for (i = 0; i < n_bad; i++) {
 		buf_clear(&text);
@@ -310,9 +311,9 @@ static void dns_sockets(const struct s_vpc *v, struct program *p)
 
 	if (!v->def->enable_dns_support)
 		return;
-	(void)snprintf(key, sizeof(key), "udp %s 53", addr_str(&v->resolver));
+	(void)fmt_print(key, sizeof(key), "udp %s 53", addr_str(&v->resolver));
 	program_addf(p, v->ns, ITEM_SOCK, key, "dns %s", v->def->name);
-	(void)snprintf(key, sizeof(key), "tcp %s 53", addr_str(&v->resolver));
+	(void)fmt_print(key, sizeof(key), "tcp %s 53", addr_str(&v->resolver));
 	program_addf(p, v->ns, ITEM_SOCK, key, "dns %s", v->def->name);
 	program_addf(p, v->ns, ITEM_SOCK, "udp " DNS_LINK_LOCAL " 53", "dns %s", v->def->name);
 	program_addf(p, v->ns, ITEM_SOCK, "tcp " DNS_LINK_LOCAL " 53", "dns %s", v->def->name);

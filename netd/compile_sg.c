@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/fmt.h"
 #include "lib/mutant.h"
 #include "lib/util.h"
 #include "nat/emit.h"
@@ -54,7 +55,7 @@ static const char *protocol_name(int protocol, char ret[8])
 {
 	if (protocol == IPPROTO_TCP || protocol == IPPROTO_UDP || protocol == IPPROTO_ICMP)
 		return protocol == IPPROTO_TCP ? "tcp" : protocol == IPPROTO_UDP ? "udp" : "icmp";
-	(void)snprintf(ret, 8, "%d", protocol & 255);
+	(void)fmt_print(ret, 8, "%d", protocol & 255);
 	return ret;
 }
 
@@ -69,7 +70,7 @@ static void content_set(const struct emit *f, const struct side *s, const char *
 	char hash[9];
 
 	hash_hex(hash, 8, "%s", line);
-	(void)snprintf(ret, 48, "g%u_%s%s_%s", s->g->number, s->suffix, what, hash);
+	(void)fmt_print(ret, 48, "g%u_%s%s_%s", s->g->number, s->suffix, what, hash);
 	emit_set(f, ret, type);
 	while (*line) {
 		size_t n = strcspn(line, "\n");
@@ -172,17 +173,17 @@ static void rule_match(const struct sg_rule *r, char *ret, size_t size)
 		return;
 	if (has_ports(r->protocol)) {
 		if (r->from_port == r->to_port)
-			(void)snprintf(ret, size, "%s dport %d ", protocol_name(r->protocol, proto),
+			(void)fmt_print(ret, size, "%s dport %d ", protocol_name(r->protocol, proto),
 				       r->from_port);
 		else
-			(void)snprintf(ret, size, "%s dport %d-%d ",
+			(void)fmt_print(ret, size, "%s dport %d-%d ",
 				       protocol_name(r->protocol, proto), r->from_port, r->to_port);
 	} else if (r->protocol != IPPROTO_ICMP || r->from_port < 0) {
-		(void)snprintf(ret, size, "meta l4proto %s ", protocol_name(r->protocol, proto));
+		(void)fmt_print(ret, size, "meta l4proto %s ", protocol_name(r->protocol, proto));
 	} else if (r->to_port < 0) {
-		(void)snprintf(ret, size, "icmp type %d ", r->from_port);
+		(void)fmt_print(ret, size, "icmp type %d ", r->from_port);
 	} else {
-		(void)snprintf(ret, size, "icmp type %d icmp code %d ", r->from_port, r->to_port);
+		(void)fmt_print(ret, size, "icmp type %d icmp code %d ", r->from_port, r->to_port);
 	}
 }
 
@@ -244,7 +245,7 @@ static void group_side(const struct s_vpc *v, const struct s_group *g, bool ingr
 		other_rule(&s, i, b);
 		reference_rule(v, &s, i, b);
 	}
-	(void)snprintf(name, sizeof(name), "g%u_%s", g->number, s.suffix);
+	(void)fmt_print(name, sizeof(name), "g%u_%s", g->number, s.suffix);
 	emit_chain_end(f, name, b);
 }
 
@@ -254,12 +255,12 @@ static void members(const struct s_vpc *v, const struct emit *f)
 	size_t i, k, a;
 
 	for (i = 0; i < v->n_groups; i++) {
-		(void)snprintf(name, sizeof(name), "g%u_m", v->groups[i].number);
+		(void)fmt_print(name, sizeof(name), "g%u_m", v->groups[i].number);
 		emit_set(f, name, "type ipv4_addr;");
 	}
 	for (i = 0; i < v->n_enis; i++)
 		for (k = 0; k < v->enis[i]->n_groups; k++) {
-			(void)snprintf(name, sizeof(name), "g%u_m", v->enis[i]->groups[k]->number);
+			(void)fmt_print(name, sizeof(name), "g%u_m", v->enis[i]->groups[k]->number);
 			for (a = 0; a < v->enis[i]->n_private_ips; a++)
 				emit_elem(f, name, "", "%s", addr_str(&v->enis[i]->private_ips[a]));
 		}
@@ -292,9 +293,9 @@ static void combination(const struct s_combination *c, bool ingress, const struc
 		emit_rule(b, "jump g%u_%s comment \"%s %s\"", c->groups[i]->number, suffix,
 			  c->groups[i]->o.id, c->groups[i]->o.name);
 	emit_rule(b, "goto %s", emit_drop(drop));
-	(void)snprintf(name, sizeof(name), "c%u_%s", c->number, suffix);
+	(void)fmt_print(name, sizeof(name), "c%u_%s", c->number, suffix);
 	emit_chain_end(f, name, b);
-	(void)snprintf(verdict, sizeof(verdict), "goto %s", name);
+	(void)fmt_print(verdict, sizeof(verdict), "goto %s", name);
 	emit_elem(f, ingress ? "sg_in" : "sg_out", verdict, "0x%x", c->number << 16);
 }
 
@@ -310,14 +311,14 @@ static void gate(bool ingress, const struct emit *f, struct buf *b)
 		emit_rule(b, "meta mark & 0xffff0000 vmap @sg_%s", suffix);
 		emit_rule(b, "goto %s", emit_drop(ingress ? DROP_SG_INGRESS : DROP_SG_EGRESS));
 	}
-	(void)snprintf(name, sizeof(name), "groups_%s", suffix);
+	(void)fmt_print(name, sizeof(name), "groups_%s", suffix);
 	emit_chain_end(f, name, b);
 
 	emit_chain(b, ingress ? "type filter hook forward priority 0; policy accept;" :
 				"type filter hook forward priority -20; policy accept;");
 	emit_rule(b, "%s \"eni-*\" goto groups_%s", ingress ? "oifname" : "iifname", suffix);
 	emit_chain_end(f, ingress ? "sg_ingress" : "sg_egress", b);
-	(void)snprintf(name, sizeof(name), "sg_%s", suffix);
+	(void)fmt_print(name, sizeof(name), "sg_%s", suffix);
 	emit_set(f, name, "type mark : verdict;");
 	/* a NAT gateway's interface has no groups */
 	emit_elem(f, name, "accept", "0x0");

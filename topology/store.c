@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/fmt.h"
 #include "lib/util.h"
 #include "topology/store_internal.h"
 
@@ -29,7 +30,7 @@ const char *eni_type_name(enum eni_type t)
 
 const char *store_key(char ret[160], enum object_kind kind, const char *name)
 {
-	(void)snprintf(ret, 160, "%s\t%s", object_kind_name(kind), name);
+	(void)fmt_print(ret, 160, "%s\t%s", object_kind_name(kind), name);
 	return ret;
 }
 
@@ -366,10 +367,10 @@ struct s_egress *store_egress_of_place(const struct store *s, const char *ns)
 void place_init(const struct s_egress *g, struct s_place *p, unsigned number)
 {
 	*p = (struct s_place){ .number = number };
-	(void)snprintf(p->ns, sizeof(p->ns), "%s.p%u", g->ns, number);
-	(void)snprintf(p->mac, sizeof(p->mac), "02:00:00:01:%02x:%02x", number >> 8 & 255,
+	(void)fmt_print(p->ns, sizeof(p->ns), "%s.p%u", g->ns, number);
+	(void)fmt_print(p->mac, sizeof(p->mac), "02:00:00:01:%02x:%02x", number >> 8 & 255,
 		       number & 255);
-	(void)snprintf(p->egress_mac, sizeof(p->egress_mac), "02:00:00:02:%02x:%02x",
+	(void)fmt_print(p->egress_mac, sizeof(p->egress_mac), "02:00:00:02:%02x:%02x",
 		       number >> 8 & 255, number & 255);
 }
 

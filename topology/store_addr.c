@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/fmt.h"
 #include "lib/util.h"
 #include "topology/store_internal.h"
 
@@ -46,7 +47,7 @@ static const struct s_eni *ip_holder(struct build *b, const char *scope, uint32_
 
 	if (!owner)
 		return NULL;
-	(void)snprintf(id, sizeof(id), "%.*s", (int)strcspn(owner, "/"), owner);
+	(void)fmt_print(id, sizeof(id), "%.*s", (int)strcspn(owner, "/"), owner);
 	return (const void *)store_by_id(b->s, id);
 }
 

@@ -7,13 +7,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/fmt.h"
 #include "topology/store_internal.h"
 
 void change_note(char *text, size_t size, const char *member)
 {
 	size_t n = strlen(text);
 
-	(void)snprintf(text + n, size - n, "%s%s", n ? ", " : "", member);
+	(void)fmt_print(text + n, size - n, "%s%s", n ? ", " : "", member);
 }
 
 static void fixed(struct change *c, bool differs, const char *member)

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/fmt.h"
 #include "lib/util.h"
 #include "topology/store_internal.h"
 
@@ -167,7 +168,7 @@ static int make_instance_eni(struct build *b, struct s_instance *in)
 	char key[ID_SIZE + 8];
 	int r;
 
-	(void)snprintf(key, sizeof(key), "%s/eth0", in->o.id);
+	(void)fmt_print(key, sizeof(key), "%s/eth0", in->o.id);
 	e = eni_make(b, in->vpc, ENI_INTERFACE, store_subnet_of(b->s, def->subnet),
 		     old ? old->eni : NULL, key, in->o.path);
 	if (!e)
