@@ -6,6 +6,7 @@
  * so that ten thousand acknowledgements cost one merge).  program_diff() is in
  * program_diff.c.
  */
+#include "lib/fmt.h"
 #include "lib/program.h"
 
 #include <errno.h>
@@ -42,8 +43,14 @@ struct change {
 	size_t seq; /* 1.. ; what was there before the log has 0 */
 };
 
-struct arena {
+/* the texts of a program and of its copies: written once, freed with the last */
+struct texts {
+	size_t users;
 	struct chunk *chunks;
+};
+
+struct arena {
+	struct texts *texts;
 	const char *last_ns; /* neighbours mostly share their namespace's name */
 	struct change *log;
 	size_t n_log, cap_log;
@@ -51,12 +58,34 @@ struct arena {
 
 static struct arena *arena_get(struct program *p)
 {
-	if (!p->arena) {
-		p->arena = calloc(1, sizeof(struct arena));
-		if (!p->arena)
-			p->failed = true;
+	struct arena *a = p->arena;
+
+	if (a)
+		return a;
+	a = calloc(1, sizeof(*a));
+	if (a)
+		a->texts = calloc(1, sizeof(*a->texts));
+	if (!a || !a->texts) {
+		free(a);
+		p->failed = true;
+		return NULL;
 	}
-	return p->arena;
+	a->texts->users = 1;
+	p->arena = a;
+	return a;
+}
+
+static void texts_drop(struct texts *t)
+{
+	if (--t->users)
+		return;
+	while (t->chunks) {
+		struct chunk *next = t->chunks->next;
+
+		free(t->chunks);
+		t->chunks = next;
+	}
+	free(t);
 }
 
 static char *arena_alloc(struct program *p, size_t size)
@@ -67,7 +96,7 @@ static char *arena_alloc(struct program *p, size_t size)
 
 	if (!a)
 		return NULL;
-	c = a->chunks;
+	c = a->texts->chunks;
 	if (!c || c->cap - c->used < size) {
 		cap = size > CHUNK_SIZE ? size : CHUNK_SIZE;
 		c = malloc(sizeof(*c) + cap);
@@ -75,10 +104,10 @@ static char *arena_alloc(struct program *p, size_t size)
 			p->failed = true;
 			return NULL;
 		}
-		c->next = a->chunks;
+		c->next = a->texts->chunks;
 		c->used = 0;
 		c->cap = cap;
-		a->chunks = c;
+		a->texts->chunks = c;
 	}
 	c->used += size;
 	return c->data + c->used - size;
@@ -116,12 +145,7 @@ void program_done(struct program *p)
 	struct arena *a = p->arena;
 
 	if (a) {
-		while (a->chunks) {
-			struct chunk *next = a->chunks->next;
-
-			free(a->chunks);
-			a->chunks = next;
-		}
+		texts_drop(a->texts);
 		free(a->log);
 		free(a);
 	}
@@ -187,7 +211,7 @@ void program_addf(struct program *p, const char *ns, enum item_kind kind, const 
 	int n;
 
 	va_start(ap, fmt);
-	n = vsnprintf(small, sizeof(small), fmt, ap);
+	n = fmt_vprint(small, sizeof(small), fmt, ap);
 	va_end(ap);
 	if (n < 0) {
 		p->failed = true;
@@ -203,7 +227,7 @@ void program_addf(struct program *p, const char *ns, enum item_kind kind, const 
 		return;
 	}
 	va_start(ap, fmt);
-	(void)vsnprintf(big, (size_t)n + 1, fmt, ap);
+	(void)fmt_vprint(big, (size_t)n + 1, fmt, ap);
 	va_end(ap);
 	program_add(p, ns, kind, key, big);
 	free(big);
@@ -214,14 +238,127 @@ static int item_cmp_qsort(const void *a, const void *b)
 	return item_cmp(a, b);
 }
 
+/*
+ * Sorting: keys of one set or table begin alike, so comparing whole texts again
+ * and again costs more than all the rest of a compile.  Instead eight bytes are
+ * compared at a time, as a number, and only what is equal in them is looked at
+ * further: first all of the namespace's name, then the kind, then the key.
+ */
+enum sort_stage { SORT_NS, SORT_KIND, SORT_KEY };
+
+struct sort_ref {
+	uint64_t word;
+	const struct item *it;
+};
+
+#define SORT_FEW 6
+#define SORT_DEEP 512 /* bytes; longer texts than any of ours: no deep recursion */
+
+static int ref_cmp_word(const void *a, const void *b)
+{
+	uint64_t x = ((const struct sort_ref *)a)->word, y = ((const struct sort_ref *)b)->word;
+
+	return (x > y) - (x < y);
+}
+
+static int ref_cmp_item(const void *a, const void *b)
+{
+	return item_cmp(((const struct sort_ref *)a)->it, ((const struct sort_ref *)b)->it);
+}
+
+static uint64_t word_at(const char *s)
+{
+	uint64_t w = 0;
+	int i;
+
+	for (i = 56; i >= 0 && *s; i -= 8)
+		w |= (uint64_t)(unsigned char)*s++ << i;
+	return w;
+}
+
+/* true: they are in order already */
+static bool fill_words(struct sort_ref *v, size_t n, enum sort_stage stage, size_t depth)
+{
+	bool sorted = true;
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		const struct item *it = v[i].it;
+
+		v[i].word = stage == SORT_KIND ? it->kind :
+			    word_at((stage == SORT_NS ? it->ns : it->key) + depth);
+		sorted = sorted && (!i || v[i - 1].word <= v[i].word);
+	}
+	return sorted;
+}
+
+static void sort_few(struct sort_ref *v, size_t n)
+{
+	size_t i, k;
+
+	for (i = 1; i < n; i++) {
+		struct sort_ref r = v[i];
+
+		for (k = i; k > 0 && item_cmp(v[k - 1].it, r.it) > 0; k--)
+			v[k] = v[k - 1];
+		v[k] = r;
+	}
+}
+
+/* "depth" bytes of the stage's text are equal */
+static void sort_refs(struct sort_ref *v, size_t n, enum sort_stage stage, size_t depth)
+{
+	size_t i, k;
+
+	if (n <= SORT_FEW) {
+		sort_few(v, n);
+		return;
+	}
+	if (depth >= SORT_DEEP) {
+		qsort(v, n, sizeof(*v), ref_cmp_item);
+		return;
+	}
+	if (!fill_words(v, n, stage, depth))
+		qsort(v, n, sizeof(*v), ref_cmp_word);
+	for (i = 0; i < n; i = k) {
+		bool ended = stage == SORT_KIND || !(v[i].word & 0xff);
+
+		for (k = i + 1; k < n && v[k].word == v[i].word; k++)
+			;
+		if (!ended)
+			sort_refs(v + i, k - i, stage, depth + 8);
+		else if (stage != SORT_KEY)
+			sort_refs(v + i, k - i, stage + 1, 0);
+	}
+}
+
+static bool sort_items(struct program *p)
+{
+	auto_free struct sort_ref *v = malloc(p->n * sizeof(*v) + 1);
+	struct item *items = malloc(p->n * sizeof(*items) + 1);
+	size_t i;
+
+	if (!v || !items) {
+		free(items);
+		return false;
+	}
+	for (i = 0; i < p->n; i++)
+		v[i].it = &p->items[i];
+	sort_refs(v, p->n, SORT_NS, 0);
+	for (i = 0; i < p->n; i++)
+		items[i] = *v[i].it;
+	free(p->items);
+	p->items = items;
+	p->cap = p->n;
+	return true;
+}
+
 int program_seal(struct program *p, struct err *e)
 {
 	size_t i, n = 0;
 
-	if (p->failed)
+	if (p->failed || (p->n && !sort_items(p)))
 		return err_set(e, ERR_INTERNAL, ENOMEM, "program: out of memory");
-	if (p->n)
-		qsort(p->items, p->n, sizeof(*p->items), item_cmp_qsort);
 	for (i = 0; i < p->n; i++) {
 		struct item *it = &p->items[i];
 
@@ -687,19 +824,24 @@ void program_range(const struct program *p, const char *ns, enum item_kind kind,
 
 int program_copy(const struct program *from, struct program *ret)
 {
-	struct program r;
-	size_t i;
+	struct program r = { 0 };
+	struct arena *a;
 
-	program_init(&r);
-	synced(from);
-	for (i = 0; i < from->n; i++) {
-		const struct item *it = &from->items[i];
-
-		program_add(&r, it->ns, it->kind, it->key, it->val);
-	}
-	if (r.failed || from->failed) {
-		program_done(&r);
+	if (program_sync((struct program *)(uintptr_t)from) < 0)
 		return -ENOMEM;
+	r.n = r.cap = from->n;
+	r.items = malloc(r.n * sizeof(*r.items) + 1);
+	a = r.items && from->arena ? calloc(1, sizeof(*a)) : NULL;
+	if (!r.items || (from->arena && !a)) {
+		free(r.items);
+		return -ENOMEM;
+	}
+	if (r.n)
+		memcpy(r.items, from->items, r.n * sizeof(*r.items));
+	if (a) {
+		a->texts = ((struct arena *)from->arena)->texts;
+		a->texts->users++;
+		r.arena = a;
 	}
 	*ret = r;
 	return 0;
@@ -1031,7 +1173,12 @@ void program_nft_hash(const struct program *p, const char *ns, char ret[33])
 
 		if (it->kind < ITEM_TABLE || it->kind > ITEM_ELEM)
 			continue;
-		buf_printf(&b, "%s\n%s\n%s\n", item_kind_name(it->kind), it->key, it->val);
+		buf_adds(&b, item_kind_name(it->kind));
+		buf_add(&b, "\n", 1);
+		buf_adds(&b, it->key);
+		buf_add(&b, "\n", 1);
+		buf_adds(&b, it->val);
+		buf_add(&b, "\n", 1);
 	}
 	sha256_hex(buf_str(&b), b.len, hex);
 	memcpy(ret, hex, 32);

@@ -172,11 +172,20 @@ struct pending {
 	struct step step; /* old and new still point into the programs */
 };
 
+/* items of one key that aren't the same */
+struct pair {
+	const struct item *old, *new;
+	unsigned ns_rank;
+};
+
 struct diff {
 	const struct program *from, *to;
+	struct pair *changed; /* mostly few of many: only they are looked at again */
+	size_t n_changed, cap_changed;
 	struct pending *v;
 	size_t n, cap;
 	bool failed;
+	bool sets_change; /* the definition of any */
 	unsigned ns_rank;
 	struct names gone_ns;	  /* (ns, "") that "to" doesn't have */
 	struct names new_ends;	  /* devices that will be made */
@@ -207,13 +216,19 @@ static void emit(struct diff *d, enum step_op op, struct place at, const struct 
 	p->step = (struct step){ .op = op, .phase = at.phase, .old = old, .new = new };
 }
 
-static int item_cmp(const struct item *a, const struct item *b)
-{
-	int r = strcmp(a->ns, b->ns);
+/* neighbours share their namespace's name, so it is compared when it is another one */
+struct ns_cmp {
+	const char *a, *b;
+	int result;
+};
 
-	if (!r)
-		r = (int)a->kind - (int)b->kind;
-	return r ? r : strcmp(a->key, b->key);
+static int item_cmp(struct ns_cmp *c, const struct item *a, const struct item *b)
+{
+	if (c->a != a->ns || c->b != b->ns)
+		*c = (struct ns_cmp){ a->ns, b->ns, strcmp(a->ns, b->ns) };
+	if (c->result)
+		return c->result;
+	return a->kind != b->kind ? (int)a->kind - (int)b->kind : strcmp(a->key, b->key);
 }
 
 typedef void (*pair_fn)(struct diff *d, const struct item *old, const struct item *new);
@@ -222,21 +237,53 @@ typedef void (*pair_fn)(struct diff *d, const struct item *old, const struct ite
 static void each_pair(struct diff *d, pair_fn fn)
 {
 	const struct program *a = d->from, *b = d->to;
+	struct ns_cmp ns_cmp = { 0 };
 	size_t i = 0, k = 0;
 	const char *ns = NULL;
 
 	d->ns_rank = 0;
 	while (i < a->n || k < b->n) {
-		int c = i == a->n ? 1 : k == b->n ? -1 : item_cmp(&a->items[i], &b->items[k]);
+		int c = i == a->n ? 1 : k == b->n ? -1 : item_cmp(&ns_cmp, &a->items[i], &b->items[k]);
 		const struct item *old = c <= 0 ? &a->items[i++] : NULL;
 		const struct item *new = c >= 0 ? &b->items[k++] : NULL;
 		const char *its = old ? old->ns : new->ns;
 
-		if (!ns || strcmp(ns, its)) {
+		if (!ns || (ns != its && strcmp(ns, its))) {
 			ns = its;
 			d->ns_rank++;
 		}
 		fn(d, old, new);
+	}
+}
+
+static void note_changed(struct diff *d, const struct item *old, const struct item *new)
+{
+	struct pair *p;
+
+	if (old && new && !strcmp(old->val, new->val))
+		return;
+	if (d->n_changed == d->cap_changed) {
+		size_t cap = d->cap_changed ? d->cap_changed * 2 : 256;
+
+		p = realloc(d->changed, cap * sizeof(*p));
+		if (!p) {
+			d->failed = true;
+			return;
+		}
+		d->changed = p;
+		d->cap_changed = cap;
+	}
+	d->changed[d->n_changed++] = (struct pair){ old, new, d->ns_rank };
+	d->sets_change |= old && new && old->kind == ITEM_SET;
+}
+
+static void each_changed(struct diff *d, pair_fn fn)
+{
+	size_t i;
+
+	for (i = 0; i < d->n_changed; i++) {
+		d->ns_rank = d->changed[i].ns_rank;
+		fn(d, d->changed[i].old, d->changed[i].new);
 	}
 }
 
@@ -487,15 +534,21 @@ int program_diff(const struct program *from, const struct program *to, struct st
 	/* readers merge the log of acknowledgements */
 	program_range(from, "", ITEM_NS, &ignore, &ignore);
 	program_range(to, "", ITEM_NS, &ignore, &ignore);
-	each_pair(&d, note_plain);
-	each_pair(&d, note_cut);
-	each_pair(&d, diff_pair);
+	each_pair(&d, note_changed);
+	each_changed(&d, note_plain);
+	each_changed(&d, note_cut);
+	/* what hangs on a device or a set that is made again comes again, same as it was */
+	if (d.cut.n || d.sets_change)
+		each_pair(&d, diff_pair);
+	else
+		each_changed(&d, diff_pair);
 	if (d.failed || from->failed || to->failed || d.gone_ns.failed || d.new_ends.failed ||
 	    d.cut.failed || d.remade_sets.failed || d.gone_nft.failed)
 		r = -ENOMEM;
 	else
 		r = diff_result(&d, ret, ret_n);
 	free(d.v);
+	free(d.changed);
 	free(d.gone_ns.slot);
 	free(d.new_ends.slot);
 	free(d.cut.slot);
