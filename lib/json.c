@@ -57,17 +57,31 @@ struct scan {
 	char path[PATH_MAX_TEXT];
 };
 
+static bool plain_key(const char *key)
+{
+	const char *k;
+
+	for (k = key; *k; k++)
+		if ((unsigned char)*k <= ' ' || *k == '.' || *k == '/' || *k == '"' ||
+		    *k == '[' || *k == ']' || *k == '\\' || *k == 0x7f)
+			return false;
+	return k > key;
+}
+
 char *json_path_member(char *ret, size_t size, const char *path, const char *key)
 {
+	size_t n_path = strlen(path), n_key = strlen(key), dot = n_path > 0;
 	auto_buf struct buf joined = BUF_INIT;
-	bool plain = *key != 0;
 
-	for (const char *k = key; *k; k++)
-		if (strchr("./\"[]\\", *k) || (unsigned char)*k <= ' ' || *k == 0x7f)
-			plain = false;
+	if (plain_key(key) && n_path + dot + n_key < size) {
+		memmove(ret, path, n_path);	/* may be the same place */
+		ret[n_path] = '.';
+		memcpy(ret + n_path + dot, key, n_key + 1);
+		return ret;
+	}
 	buf_adds(&joined, path);
-	if (plain) {
-		buf_printf(&joined, "%s%s", *path ? "." : "", key);
+	if (plain_key(key)) {
+		buf_printf(&joined, "%s%s", dot ? "." : "", key);
 	} else {
 		/* quoted as JSON, so that no control byte of a key reaches a terminal */
 		buf_adds(&joined, "[");
@@ -423,8 +437,6 @@ static int scan_member(struct scan *c, unsigned depth, struct keys *keys, size_t
 {
 	auto_buf struct buf name = BUF_INIT;
 	struct json_pos pos;
-	char path[PATH_MAX_TEXT];
-	char outer[PATH_MAX_TEXT];
 
 	skip_space(c);
 	if (c->p >= c->end || *c->p != '"')
@@ -432,9 +444,7 @@ static int scan_member(struct scan *c, unsigned depth, struct keys *keys, size_t
 	pos = here(c);
 	if (scan_string(c, &name) < 0)
 		return c->error;
-	memcpy(outer, c->path, base + 1);
-	json_path_member(path, sizeof(path), outer, buf_str(&name));
-	memcpy(c->path, path, strlen(path) + 1);
+	json_path_member(c->path, sizeof(c->path), c->path, buf_str(&name));
 	skip_space(c);
 	if (c->p >= c->end || *c->p != ':')
 		return fault(c, "json-syntax", "\":\" is missing behind the key");

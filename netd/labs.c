@@ -374,7 +374,8 @@ static int put_begin(struct job *j, struct err *e)
 	r = lab_compile(l, p->store, &j->want, e);
 	if (r == 0)
 		r = put_intend(p, e);
-	if (r == 0)
+	/* a responder that is new gets them by a job of its own */
+	if (r == 0 && !(l->store && !l->failed && zone_same(l->store, p->store)))
 		r = views_send(l, p->store, &j->want, e);
 	return r < 0 ? r : 1;
 }

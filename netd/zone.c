@@ -201,6 +201,73 @@ static cJSON *join_all(const struct record *r, size_t n)
 	return zone;
 }
 
+static bool same_strings(const struct strings *a, const struct strings *b)
+{
+	size_t i;
+
+	if (a->n != b->n)
+		return false;
+	for (i = 0; i < a->n; i++)
+		if (strcmp(a->v[i], b->v[i]) != 0)
+			return false;
+	return true;
+}
+
+static bool same_addr(const struct addr *a, const struct addr *b)
+{
+	return addr_is_set(a) == addr_is_set(b) && (!addr_is_set(a) || addr_equal(a, b));
+}
+
+static bool same_instance(const struct s_instance *a, const struct s_instance *b)
+{
+	if (strcmp(a->def->name, b->def->name) != 0 ||
+	    !same_strings(&a->def->dns_names, &b->def->dns_names) || !a->eni != !b->eni)
+		return false;
+	return !a->eni || (same_addr(&a->eni->public_ip, &b->eni->public_ip) &&
+			   a->eni->n_private_ips && b->eni->n_private_ips &&
+			   same_addr(a->eni->private_ips, b->eni->private_ips));
+}
+
+static bool same_vpc(const struct s_vpc *a, const struct s_vpc *b)
+{
+	size_t i;
+
+	/* records of a private zone are few and rare: a view with any is made anew */
+	if (strcmp(a->def->name, b->def->name) != 0 || strcmp(a->ns, b->ns) != 0 ||
+	    strcmp(a->o.id, b->o.id) != 0 ||
+	    a->def->enable_dns_support != b->def->enable_dns_support ||
+	    a->def->enable_dns_hostnames != b->def->enable_dns_hostnames ||
+	    a->def->n_private_zone || b->def->n_private_zone || a->n_instances != b->n_instances)
+		return false;
+	for (i = 0; i < a->n_instances; i++)
+		if (!same_instance(&a->instances[i], &b->instances[i]))
+			return false;
+	return true;
+}
+
+bool zone_same(const struct store *a, const struct store *b)
+{
+	size_t i;
+
+	if (strcmp(a->lab->region, b->lab->region) != 0 || a->n_hosts != b->n_hosts ||
+	    a->n_vpcs != b->n_vpcs)
+		return false;
+	for (i = 0; i < a->n_hosts; i++)
+		if (!same_strings(&a->hosts[i].def->dns_names, &b->hosts[i].def->dns_names) ||
+		    strcmp(a->hosts[i].ns, b->hosts[i].ns) != 0 ||
+		    !addr_equal(&a->hosts[i].def->ip, &b->hosts[i].def->ip))
+			return false;
+	for (i = 0; i < a->n_vpcs; i++)
+		if (!same_vpc(&a->vpcs[i], &b->vpcs[i]))
+			return false;
+	if (a->n_egresses != b->n_egresses)	/* each has a view */
+		return false;
+	for (i = 0; i < a->n_egresses; i++)
+		if (strcmp(a->egresses[i]->ns, b->egresses[i]->ns) != 0)
+			return false;
+	return true;
+}
+
 cJSON *zone_make(const struct store *s, const struct s_vpc *v)
 {
 	struct records z = { NULL, 0, 0, false };

@@ -16,5 +16,8 @@
 /* "v" NULL: the public view.  {NAME:{"a":[ADDRESS],"cname","ptr"}}, for
  * resolver.h; the caller owns it; NULL: out of memory */
 cJSON *zone_make(const struct store *s, const struct s_vpc *v);
+/* are the views of two stores the same, and for the same namespaces?  A "no" may be
+ * overcautious; much cheaper than making and sending them */
+bool zone_same(const struct store *a, const struct store *b);
 
 #endif

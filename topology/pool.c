@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/fmt.h"
+
 #define CHUNK_SIZE (32 * 1024)
 #define ALIGN 16
 
@@ -91,7 +93,7 @@ const char *pool_printf(struct pool *p, const char *fmt, ...)
 
 	/* mostly it fits where the next piece of text would go anyway */
 	va_start(ap, fmt);
-	n = vsnprintf(c ? c->data + c->used : NULL, room, fmt, ap);
+	n = fmt_vprint(c ? c->data + c->used : NULL, room, fmt, ap);
 	va_end(ap);
 	r = n < 0 ? NULL : take(p, (size_t)n + 1, 1);
 	if (!r) {
@@ -101,7 +103,7 @@ const char *pool_printf(struct pool *p, const char *fmt, ...)
 	if ((size_t)n < room)
 		return r;
 	va_start(ap, fmt);
-	(void)vsnprintf(r, (size_t)n + 1, fmt, ap);
+	(void)fmt_vprint(r, (size_t)n + 1, fmt, ap);
 	va_end(ap);
 	return r;
 }
@@ -116,24 +118,31 @@ int pool_error(const struct pool *p)
 struct strmap_slot {
 	const char *key; /* NULL: free */
 	void *value;
+	uint64_t hash;
 };
 
-static struct strmap_slot *slot_of(const struct strmap *m, const char *key)
+static uint64_t hash_of(const char *s)
 {
 	uint64_t h = 0xcbf29ce484222325u;
-	const char *s;
+
+	for (; *s; s++)
+		h = (h ^ (unsigned char)*s) * 0x100000001b3u;
+	return h ^ h >> 31;
+}
+
+static struct strmap_slot *slot_of(const struct strmap *m, const char *key, uint64_t hash)
+{
 	size_t i;
 
-	for (s = key; *s; s++)
-		h = (h ^ (unsigned char)*s) * 0x100000001b3u;
-	for (i = (h ^ h >> 31) & (m->cap - 1);; i = (i + 1) & (m->cap - 1))
-		if (!m->slot[i].key || !strcmp(m->slot[i].key, key))
+	for (i = hash & (m->cap - 1);; i = (i + 1) & (m->cap - 1))
+		if (!m->slot[i].key ||
+		    (m->slot[i].hash == hash && !strcmp(m->slot[i].key, key)))
 			return &m->slot[i];
 }
 
-static bool strmap_grow(struct strmap *m)
+static bool strmap_resize(struct strmap *m, size_t cap)
 {
-	struct strmap r = { .cap = m->cap ? m->cap * 2 : 64 };
+	struct strmap r = { .cap = cap };
 	size_t i;
 
 	r.slot = calloc(r.cap, sizeof(*r.slot));
@@ -141,24 +150,38 @@ static bool strmap_grow(struct strmap *m)
 		return false;
 	for (i = 0; i < m->cap; i++)
 		if (m->slot[i].key)
-			*slot_of(&r, m->slot[i].key) = m->slot[i];
+			*slot_of(&r, m->slot[i].key, m->slot[i].hash) = m->slot[i];
 	free(m->slot);
 	m->slot = r.slot;
 	m->cap = r.cap;
 	return true;
 }
 
+void strmap_reserve(struct strmap *m, size_t n)
+{
+	size_t cap = 64;
+
+	while (cap < n * 2)
+		cap *= 2;
+	if (cap > m->cap)
+		(void)strmap_resize(m, cap); /* else it grows as it is filled */
+}
+
 void strmap_put(struct strmap *m, const char *key, const void *value)
 {
 	struct strmap_slot *s;
+	uint64_t hash;
 
-	if (m->failed || ((m->n + 1) * 2 > m->cap && !strmap_grow(m))) {
+	if (m->failed ||
+	    ((m->n + 1) * 2 > m->cap && !strmap_resize(m, m->cap ? m->cap * 2 : 64))) {
 		m->failed = true;
 		return;
 	}
-	s = slot_of(m, key);
+	hash = hash_of(key);
+	s = slot_of(m, key, hash);
 	if (!s->key) {
 		s->key = key;
+		s->hash = hash;
 		m->n++;
 	}
 	s->value = (void *)(uintptr_t)value;
@@ -166,7 +189,7 @@ void strmap_put(struct strmap *m, const char *key, const void *value)
 
 void *strmap_get(const struct strmap *m, const char *key)
 {
-	return m->n ? slot_of(m, key)->value : NULL;
+	return m->n ? slot_of(m, key, hash_of(key))->value : NULL;
 }
 
 void strmap_each(const struct strmap *m, void (*fn)(const char *key, void *value, void *arg),

@@ -18,7 +18,7 @@
 const struct member *shape_member(const struct shape *s, const char *key)
 {
 	for (const struct member *m = s->members; m->name; m++)
-		if (strcmp(m->name, key) == 0)
+		if (m->name[0] == key[0] && strcmp(m->name, key) == 0)
 			return m;
 	return NULL;
 }

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/fmt.h"
 #include "lib/util.h"
 #include "topology/store_internal.h"
 
@@ -188,7 +189,7 @@ void build_object_make(struct build *b, struct object *o, const char *key, const
 	if (!old) {
 		op_add(b, OP_CREATE, o, "");
 	} else if (c->fixed[0] || c->free_[0]) {
-		(void)snprintf(text, sizeof(text), "%s changed", c->fixed[0] ? c->fixed : c->free_);
+		(void)fmt_print(text, sizeof(text), "%s changed", c->fixed[0] ? c->fixed : c->free_);
 		op_add(b, c->fixed[0] ? OP_REPLACE : OP_UPDATE, o, text);
 	}
 }
@@ -676,6 +677,11 @@ int store_build(const struct store *old, const struct saved *saved, const struct
 		return build_no_memory(&b);
 	}
 	b.pool = b.s->arena;
+	if (old) {
+		strmap_reserve(&b.s->index->by_name, old->index->by_name.n);
+		strmap_reserve(&b.s->index->by_id, old->index->by_id.n);
+		strmap_reserve(&b.s->past->map, old->past->map.n);
+	}
 	if (build_old_past(&b))
 		strmap_each(&build_old_past(&b)->map, copy_past, &b);
 	r = make_all(&b);
