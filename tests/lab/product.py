@@ -220,8 +220,22 @@ class Product:
             mounts = [m for m in open("/proc/self/mountinfo").read().splitlines()
                       if self.run.replace(" ", "\\040") in m]
             assert not mounts, "mounts left: %s (gc said %r)" % (mounts, left)
+            found = self.sanitizer_reports()
+            assert not found, "a sanitizer reported: " + found
         finally:
             shutil.rmtree(self.home, ignore_errors=True)
+
+    def sanitizer_reports(self):
+        """What address or undefined sanitizers wrote into the daemons' logs; empty elsewhere."""
+        for name in sorted(os.listdir(self.run)) if os.path.isdir(self.run) else []:
+            if not name.endswith(".log"):
+                continue
+            with open(os.path.join(self.run, name), errors="replace") as f:
+                text = f.read()
+            at = max(text.find("Sanitizer"), text.find("runtime error:"))
+            if at >= 0:
+                return name + ": " + text[max(0, at - 200):at + 3000]
+        return ""
 
     # -- drop counters
     def dropped(self, lab):
