@@ -508,7 +508,9 @@ static void move_on(struct env *e)
 		if (!e->runtime)
 			start_command(e);
 	} else if (!e->runtime) {
-		start_bootstrap(e);
+		/* what failed to start waits for its reset */
+		if (e->api.state != RAPI_FAILED)
+			start_bootstrap(e);
 	} else if (e->api.state == RAPI_WAITING) {
 		give(e);
 	}
@@ -637,9 +639,11 @@ void init_env(struct init *i)
 	if (r < 0)
 		init_fail(i, i->step, -r);
 	send_empty(&e, WIRE_READY);
+	/* the invocation that it is made for is there by now, and names errors */
+	take_messages(&e);
 	if (e.is_exec)
 		send_empty(&e, WIRE_NEXT);
-	else
+	else if (!e.runtime)
 		start_bootstrap(&e);
 	serve(&e);
 	_exit(0);
