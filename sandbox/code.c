@@ -279,4 +279,5 @@ void code_sweep(const char *state, int (*is_used)(const char *digest, void *arg)
 	}
 	if (dir)
 		closedir(dir);
+	(void)rmdir(all); /* only if nothing is left in it */
 }

@@ -138,8 +138,9 @@ static void check_restored(struct sandboxd *sd)
 
 	if (sd->ready)
 		return;
+	/* a change that is done again may wait for programs: nobody waits for that */
 	LIST_FOREACH(l, &sd->labs, link)
-		if (l->change)
+		if (l->change && l->change->kind != CHANGE_PUT)
 			return;
 	sd->ready = true;
 }
@@ -358,7 +359,7 @@ static void on_look(void *arg)
 	int r = instances_ready(l, lab, why, sizeof(why));
 
 	if (c->cancelled)
-		(void)err_set(&c->err, ERR_CANCELLED, ECANCELED, "the lab is being deleted");
+		(void)err_set(&c->err, ERR_CANCELLED, ECANCELED, "a later request comes first");
 	else if (r < 0)
 		(void)err_set(&c->err, r == -ETIMEDOUT ? ERR_TIMEOUT : ERR_INTERNAL, -r,
 			      r == -ETIMEDOUT ?
@@ -429,13 +430,31 @@ static void on_again(void *arg)
 
 /* ---- PUT: the network stands ---- */
 
+static void on_put_again(struct httpc_answer *a, void *arg)
+{
+	struct change *c = arg;
+
+	if (a->status == 200) {
+		ask_show(c);
+		return;
+	}
+	c->slab->failed = true;
+	(void)err_set(&c->err, ERR_UNAVAILABLE, 0, "netd doesn't take its document again: %s",
+		      a->status ? a->body : a->error);
+	undo(c);
+}
+
 static void on_show(struct httpc_answer *a, void *arg)
 {
 	struct change *c = arg;
 	struct slab *l = c->slab;
 	cJSON *show = a->status == 200 ? json_parse(a->body, a->size, NULL) : NULL;
 
-	if (!show && c->kind == CHANGE_ADOPT && !c->cancelled) {
+	if (!show && c->kind == CHANGE_ADOPT && !c->cancelled && a->status == 404) {
+		/* netd's state was lost, or removed by gc: it gets the document again */
+		if (ask(c, "PUT", "", l->document, l->size, l->base, on_put_again) == 0)
+			return;
+	} else if (!show && c->kind == CHANGE_ADOPT && !c->cancelled) {
 		/* netd isn't up yet, or still builds the lab again */
 		c->tick = loop_timer(l->sd->loop, NETD_AGAIN_MS, on_again, c);
 		if (c->tick)
@@ -856,6 +875,9 @@ void front_put(struct sandboxd *sd, struct http_req *r, const char *name)
 	}
 	c->lab = lab;
 	c->warnings = warnings;
+	/* what a restart does again is what nobody waits for any more */
+	if (l->change && l->change->redo)
+		l->change->cancelled = true;
 	change_enqueue(c);
 }
 
