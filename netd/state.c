@@ -18,6 +18,24 @@ static const char *const migrations[] = {
 	"CREATE TABLE labs (name TEXT PRIMARY KEY, created INTEGER NOT NULL,"
 	" document BLOB, base TEXT, store TEXT,"
 	" new_document BLOB, new_base TEXT, new_store TEXT);",
+	/* SQLite writes whole rows: what is long gets rows of its own, written once */
+	"CREATE TABLE documents (id INTEGER PRIMARY KEY, document BLOB NOT NULL, base TEXT);"
+	"CREATE TABLE stores (id INTEGER PRIMARY KEY, text TEXT NOT NULL);"
+	"INSERT INTO documents SELECT 2 * rowid, document, base FROM labs"
+	" WHERE document IS NOT NULL;"
+	"INSERT INTO documents SELECT 2 * rowid + 1, new_document, new_base FROM labs"
+	" WHERE new_document IS NOT NULL;"
+	"INSERT INTO stores SELECT 2 * rowid, store FROM labs WHERE store IS NOT NULL;"
+	"INSERT INTO stores SELECT 2 * rowid + 1, new_store FROM labs"
+	" WHERE new_store IS NOT NULL;"
+	"ALTER TABLE labs RENAME TO old;"
+	"CREATE TABLE labs (name TEXT PRIMARY KEY, created INTEGER NOT NULL,"
+	" document INTEGER, store INTEGER, new_document INTEGER, new_store INTEGER);"
+	"INSERT INTO labs SELECT name, created,"
+	" iif(document IS NULL, NULL, 2 * rowid), iif(store IS NULL, NULL, 2 * rowid),"
+	" iif(new_document IS NULL, NULL, 2 * rowid + 1),"
+	" iif(new_store IS NULL, NULL, 2 * rowid + 1) FROM old;"
+	"DROP TABLE old;",
 };
 
 int state_open(const char *dir, struct db **ret, struct err *e)
@@ -82,43 +100,100 @@ int state_seed(struct db *d, const char *wish, char **ret, struct err *e)
 	return 0;
 }
 
+/* ends a transaction: all of it, or with "r" the failure in "e" and nothing */
+static int finish(struct db *d, int r, struct err *e)
+{
+	struct err ignored = { .code = ERR_NONE };
+
+	if (r == 0)
+		r = db_exec(d, "COMMIT", e);
+	if (r < 0)
+		(void)db_exec(d, "ROLLBACK", &ignored);	/* the first failure is told */
+	return r;
+}
+
+/* ends one that took something away: long texts that no lab has any more go, too */
+static int finish_swept(struct db *d, int r, struct err *e)
+{
+	if (r == 0)
+		r = db_run(d, e, "DELETE FROM documents WHERE NOT EXISTS (SELECT 1 FROM labs"
+			   " WHERE documents.id IN (labs.document, labs.new_document))", "");
+	if (r == 0)
+		r = db_run(d, e, "DELETE FROM stores WHERE NOT EXISTS (SELECT 1 FROM labs"
+			   " WHERE stores.id IN (labs.store, labs.new_store))", "");
+	return finish(d, r, e);
+}
+
+/* a store that stays as it is, as in most edits, isn't written again */
+static int intend(struct db *d, const char *lab, int64_t created_ms,
+		  const struct state_half *h, struct err *e)
+{
+	int r = db_run(d, e, "INSERT INTO documents (document, base) VALUES (?, ?)", "bs",
+		       (const void *)h->document, h->size, h->base);
+
+	if (r == 0)
+		r = db_run(d, e,
+			   "INSERT INTO labs (name, created, new_document)"
+			   " VALUES (?, ?, last_insert_rowid()) ON CONFLICT (name) DO UPDATE"
+			   " SET new_document = excluded.new_document, new_store ="
+			   " (SELECT id FROM stores WHERE id = store AND text = ?)",
+			   "sis", lab, created_ms, h->store);
+	if (r == 0)
+		r = db_run(d, e, "INSERT INTO stores (text) SELECT ? FROM labs"
+			   " WHERE name = ? AND new_store IS NULL", "ss", h->store, lab);
+	if (r == 0)
+		r = db_run(d, e, "UPDATE labs SET new_store = last_insert_rowid()"
+			   " WHERE name = ? AND new_store IS NULL", "s", lab);
+	return r;
+}
+
 int state_intend(struct db *d, const char *lab, int64_t created_ms,
 		 const struct state_half *h, struct err *e)
 {
-	return db_run(d, e,
-		      "INSERT INTO labs (name, created, new_document, new_base, new_store)"
-		      " VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (name) DO UPDATE SET"
-		      " new_document = ?3, new_base = ?4, new_store = ?5",
-		      "sibss", lab, created_ms, (const void *)h->document, h->size, h->base,
-		      h->store);
+	int r = db_exec(d, "BEGIN IMMEDIATE", e);
+
+	return r < 0 ? r : finish(d, intend(d, lab, created_ms, h, e), e);
 }
 
 int state_done(struct db *d, const char *lab, struct err *e)
 {
-	return db_run(d, e,
-		      "UPDATE labs SET document = new_document, base = new_base, store = new_store,"
-		      " new_document = NULL, new_base = NULL, new_store = NULL"
-		      " WHERE name = ? AND new_document IS NOT NULL", "s", lab);
+	int r = db_exec(d, "BEGIN IMMEDIATE", e);
+
+	if (r < 0)
+		return r;
+	r = db_run(d, e, "UPDATE labs SET document = new_document, store = new_store,"
+		   " new_document = NULL, new_store = NULL"
+		   " WHERE name = ? AND new_document IS NOT NULL", "s", lab);
+	return finish_swept(d, r, e);
 }
 
 int state_undone(struct db *d, const char *lab, struct err *e)
 {
-	int r = db_run(d, e, "UPDATE labs SET new_document = NULL, new_base = NULL,"
-		       " new_store = NULL WHERE name = ? AND document IS NOT NULL", "s", lab);
+	int r = db_exec(d, "BEGIN IMMEDIATE", e);
 
 	if (r < 0)
 		return r;
-	return db_run(d, e, "DELETE FROM labs WHERE name = ? AND document IS NULL", "s", lab);
+	r = db_run(d, e, "UPDATE labs SET new_document = NULL, new_store = NULL"
+		   " WHERE name = ? AND document IS NOT NULL", "s", lab);
+	if (r == 0)
+		r = db_run(d, e, "DELETE FROM labs WHERE name = ? AND document IS NULL", "s", lab);
+	return finish_swept(d, r, e);
 }
 
 int state_delete(struct db *d, const char *lab, struct err *e)
 {
-	return db_run(d, e, "DELETE FROM labs WHERE name = ?", "s", lab);
+	int r = db_exec(d, "BEGIN IMMEDIATE", e);
+
+	if (r < 0)
+		return r;
+	return finish_swept(d, db_run(d, e, "DELETE FROM labs WHERE name = ?", "s", lab), e);
 }
 
 int state_clear(struct db *d, struct err *e)
 {
-	return db_exec(d, "DELETE FROM labs", e);
+	int r = db_exec(d, "BEGIN IMMEDIATE", e);
+
+	return r < 0 ? r : finish_swept(d, db_exec(d, "DELETE FROM labs", e), e);
 }
 
 struct each {
@@ -131,6 +206,8 @@ static void half_read(const struct db_row *r, int col, struct state_half *ret)
 	ret->document = db_col_blob(r, col, &ret->size);
 	ret->base = db_col_text(r, col + 1);
 	ret->store = db_col_text(r, col + 2);
+	if (!ret->store)
+		ret->document = NULL;	/* a blob that is null reads as an empty one */
 }
 
 static int row_read(const struct db_row *r, void *arg)
@@ -148,6 +225,9 @@ int state_each(struct db *d, state_row_fn fn, void *arg, struct err *e)
 	struct each each = { fn, arg };
 
 	return db_each(d, e, row_read, &each,
-		       "SELECT name, created, document, base, store,"
-		       " new_document, new_base, new_store FROM labs ORDER BY name", "");
+		       "SELECT name, created, d.document, d.base, s.text, n.document, n.base, t.text"
+		       " FROM labs LEFT JOIN documents d ON d.id = labs.document"
+		       " LEFT JOIN stores s ON s.id = store"
+		       " LEFT JOIN documents n ON n.id = new_document"
+		       " LEFT JOIN stores t ON t.id = new_store ORDER BY name", "");
 }
