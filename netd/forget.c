@@ -35,20 +35,29 @@ static void forget_in_vpc(struct netlab *l, const struct s_vpc *v, const struct 
 			forget_in(l, v->nats[i].ns, a);
 }
 
-static bool is_same(const struct s_eni *a, const struct s_eni *b)
+static bool has_private(const struct s_eni *e, const struct addr *a)
 {
-	return a && b && strcmp(a->o.id, b->o.id) == 0;
+	size_t i;
+
+	for (i = 0; i < e->n_private_ips; i++)
+		if (addr_equal(&e->private_ips[i], a))
+			return true;
+	return false;
 }
 
 static void forget_eni(struct netlab *l, const struct s_eni *e, const struct s_vpc *v,
 		       const struct store *now)
 {
+	const struct object *o = store_by_id(now, e->o.id);
+	const struct s_eni *same = o ? (const void *)o : NULL;	/* its first member */
 	size_t i;
 
 	for (i = 0; i < e->n_private_ips; i++)
-		if (!is_same(e, store_eni_by_private(v, &e->private_ips[i])))
+		if (!same || !has_private(same, &e->private_ips[i]))
 			forget_in_vpc(l, v, &e->private_ips[i]);
-	if (addr_is_set(&e->public_ip) && !is_same(e, store_eni_by_public(now, &e->public_ip)))
+	if (addr_is_set(&e->public_ip) &&
+	    (!same || !addr_is_set(&same->public_ip) ||
+	     !addr_equal(&same->public_ip, &e->public_ip)))
 		forget_in(l, v->ns, &e->public_ip);
 }
 

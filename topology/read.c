@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/fmt.h"
 #include "lib/mutant.h"
 
 #define CHUNK_SIZE ((size_t)32 * 1024)
@@ -89,12 +90,12 @@ static char *arena_vprintf(struct reader *r, struct arena *a, const char *fmt, v
 	int n;
 
 	va_copy(again, ap);
-	n = vsnprintf(NULL, 0, fmt, again);
+	n = fmt_vprint(NULL, 0, fmt, again);
 	va_end(again);
 	if (n < 0)
 		longjmp(r->no_memory, 1);
 	s = arena_alloc(r, a, (size_t)n + 1, 1);
-	(void)vsnprintf(s, (size_t)n + 1, fmt, ap);	/* measured above */
+	(void)fmt_vprint(s, (size_t)n + 1, fmt, ap);	/* measured above */
 	return s;
 }
 
