@@ -176,6 +176,7 @@ static uint32_t uid_base(const char *run)
 
 static int folders_make(struct sandboxd *sd, struct err *e)
 {
+	auto_free char *nodes = NULL;
 	int r;
 
 	sd->root = rundir_file(sd->dir.run, "root");
@@ -183,7 +184,15 @@ static int folders_make(struct sandboxd *sd, struct err *e)
 	if (!sd->root || !sd->netd)
 		return err_set(e, ERR_INTERNAL, ENOMEM, "out of memory");
 	r = mkdir_p(sd->root, 0755);
-	return r < 0 ? err_set(e, ERR_STATE, -r, "%s: %s", sd->root, strerror(-r)) : 0;
+	if (r < 0)
+		return err_set(e, ERR_STATE, -r, "%s: %s", sd->root, strerror(-r));
+	/* nodes have a /tmp for everybody there: everybody inside, nobody of the host's */
+	nodes = rundir_file(sd->dir.run, "nodes");
+	r = nodes ? mkdir_p(nodes, 0700) : -ENOMEM;
+	if (!r && chmod(nodes, 0700) < 0)
+		r = -errno;
+	return r < 0 ? err_set(e, ERR_STATE, -r, "%s: %s", nodes ? nodes : "nodes", strerror(-r)) :
+		       0;
 }
 
 static void on_rotate(void *arg)
