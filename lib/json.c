@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "lib/buf.h"
+#include "lib/fmt.h"
 #include "lib/util.h"
 
 #define PATH_MAX_TEXT 1024
@@ -96,8 +97,8 @@ char *json_path_index(char *ret, size_t size, const char *path, size_t index)
 {
 	char joined[PATH_MAX_TEXT];
 
-	snprintf(joined, sizeof(joined), "%s[%zu]", path, index);
-	snprintf(ret, size, "%s", joined);
+	fmt_print(joined, sizeof(joined), "%s[%zu]", path, index);
+	fmt_print(ret, size, "%s", joined);
 	return ret;
 }
 
@@ -227,13 +228,28 @@ static int scan_escape(struct scan *c, struct buf *out)
 	return 0;
 }
 
+/* how many bytes from here on stand for themselves */
+static size_t plain_run(const struct scan *c)
+{
+	const unsigned char *p = c->p;
+
+	while (p < c->end && *p >= 0x20 && *p < 0x80 && *p != '"' && *p != '\\')
+		p++;
+	return (size_t)(p - c->p);
+}
+
 /* a string, decoded into "out" */
 static int scan_string(struct scan *c, struct buf *out)
 {
 	c->p++;
 	while (c->p < c->end && *c->p != '"') {
-		size_t n;
+		size_t n = plain_run(c);
 
+		if (n) {
+			buf_add(out, c->p, n);
+			c->p += n;
+			continue;
+		}
 		if (*c->p == '\\') {
 			c->p++;
 			if (scan_escape(c, out) < 0)
@@ -341,7 +357,7 @@ static int scan_array(struct scan *c, unsigned depth)
 	for (size_t i = 0;; i++) {
 		char at[32];
 
-		snprintf(at, sizeof(at), "[%zu]", i);
+		fmt_print(at, sizeof(at), "[%zu]", i);
 		if (base + strlen(at) < sizeof(c->path))
 			strcpy(c->path + base, at);
 		skip_space(c);

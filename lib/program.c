@@ -254,13 +254,6 @@ struct sort_ref {
 #define SORT_FEW 6
 #define SORT_DEEP 512 /* bytes; longer texts than any of ours: no deep recursion */
 
-static int ref_cmp_word(const void *a, const void *b)
-{
-	uint64_t x = ((const struct sort_ref *)a)->word, y = ((const struct sort_ref *)b)->word;
-
-	return (x > y) - (x < y);
-}
-
 static int ref_cmp_item(const void *a, const void *b)
 {
 	return item_cmp(((const struct sort_ref *)a)->it, ((const struct sort_ref *)b)->it);
@@ -305,8 +298,44 @@ static void sort_few(struct sort_ref *v, size_t n)
 	}
 }
 
-/* "depth" bytes of the stage's text are equal */
-static void sort_refs(struct sort_ref *v, size_t n, enum sort_stage stage, size_t depth)
+/* one counting pass, by the byte of "v"'s words at "shift" into "to" */
+static void sort_byte(const struct sort_ref *v, size_t n, unsigned shift, struct sort_ref *to)
+{
+	size_t start[257] = { 0 }, i;
+
+	for (i = 0; i < n; i++)
+		start[(v[i].word >> shift & 0xff) + 1]++;
+	for (i = 1; i < 257; i++)
+		start[i] += start[i - 1];
+	for (i = 0; i < n; i++)
+		to[start[v[i].word >> shift & 0xff]++] = v[i];
+}
+
+/* by word, the last byte first, and only by bytes that differ */
+static void sort_words(struct sort_ref *v, size_t n, struct sort_ref *spare)
+{
+	struct sort_ref *from = v, *to = spare, *swap;
+	uint64_t differ = 0;
+	unsigned shift;
+	size_t i;
+
+	for (i = 1; i < n; i++)
+		differ |= v[i].word ^ v[0].word;
+	for (shift = 0; shift < 64; shift += 8) {
+		if (!(differ >> shift & 0xff))
+			continue;
+		sort_byte(from, n, shift, to);
+		swap = from;
+		from = to;
+		to = swap;
+	}
+	if (from != v)
+		memcpy(v, from, n * sizeof(*v));
+}
+
+/* "depth" bytes of the stage's text are equal; "spare" has room for "n" */
+static void sort_refs(struct sort_ref *v, size_t n, struct sort_ref *spare, enum sort_stage stage,
+		      size_t depth)
 {
 	size_t i, k;
 
@@ -319,22 +348,22 @@ static void sort_refs(struct sort_ref *v, size_t n, enum sort_stage stage, size_
 		return;
 	}
 	if (!fill_words(v, n, stage, depth))
-		qsort(v, n, sizeof(*v), ref_cmp_word);
+		sort_words(v, n, spare);
 	for (i = 0; i < n; i = k) {
 		bool ended = stage == SORT_KIND || !(v[i].word & 0xff);
 
 		for (k = i + 1; k < n && v[k].word == v[i].word; k++)
 			;
 		if (!ended)
-			sort_refs(v + i, k - i, stage, depth + 8);
+			sort_refs(v + i, k - i, spare, stage, depth + 8);
 		else if (stage != SORT_KEY)
-			sort_refs(v + i, k - i, stage + 1, 0);
+			sort_refs(v + i, k - i, spare, stage + 1, 0);
 	}
 }
 
 static bool sort_items(struct program *p)
 {
-	auto_free struct sort_ref *v = malloc(p->n * sizeof(*v) + 1);
+	auto_free struct sort_ref *v = malloc(2 * p->n * sizeof(*v) + 1);
 	struct item *items = malloc(p->n * sizeof(*items) + 1);
 	size_t i;
 
@@ -344,7 +373,7 @@ static bool sort_items(struct program *p)
 	}
 	for (i = 0; i < p->n; i++)
 		v[i].it = &p->items[i];
-	sort_refs(v, p->n, SORT_NS, 0);
+	sort_refs(v, p->n, v + p->n, SORT_NS, 0);
 	for (i = 0; i < p->n; i++)
 		items[i] = *v[i].it;
 	free(p->items);

@@ -29,6 +29,7 @@ struct alloc {
 	size_t n, cap;
 	uint32_t *by_owner, *by_value, *by_scope; /* index + 1; 0: free */
 	size_t cap_table, cap_scope_table;	  /* powers of two */
+	uint32_t last_scope; /* index + 1 of the one looked up last: mostly it is the next, too */
 };
 
 struct alloc *alloc_new(void)
@@ -60,6 +61,11 @@ static uint64_t hash_str(uint64_t h, const char *s)
 	while (*s)
 		h = (h ^ (unsigned char)*s++) * 0x100000001b3u;
 	return h ^ h >> 31;
+}
+
+static bool is_last_scope(const struct alloc *a, const char *name)
+{
+	return a->last_scope && !strcmp(a->scopes[a->last_scope - 1].name, name);
 }
 
 static uint32_t *scope_slot(const struct alloc *a, const char *name)
@@ -167,6 +173,8 @@ static int scope_get(struct alloc *a, const char *name)
 {
 	uint32_t *slot;
 
+	if (is_last_scope(a, name))
+		return (int)a->last_scope - 1;
 	if (!grow_scopes(a))
 		return -ENOMEM;
 	slot = scope_slot(a, name);
@@ -178,12 +186,22 @@ static int scope_get(struct alloc *a, const char *name)
 			return -ENOMEM;
 		*slot = (uint32_t)++a->n_scopes;
 	}
+	a->last_scope = *slot;
 	return (int)*slot - 1;
 }
 
 static int scope_find(const struct alloc *a, const char *name)
 {
-	return a && a->n_scopes ? (int)*scope_slot(a, name) - 1 : -1;
+	uint32_t slot;
+
+	if (!a || !a->n_scopes)
+		return -1;
+	if (is_last_scope(a, name))
+		return (int)a->last_scope - 1;
+	slot = *scope_slot(a, name);
+	if (slot)	/* a cache: nobody can tell */
+		((struct alloc *)(uintptr_t)a)->last_scope = slot;
+	return (int)slot - 1;
 }
 
 static int give(struct alloc *a, int scope, const char *owner, uint32_t value)

@@ -8,7 +8,6 @@
 #include "topology/unsupported.h"
 
 #include <fnmatch.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "lib/util.h"
@@ -213,11 +212,9 @@ static void follow(struct reader *r, const struct place *p, const char *path, si
 	size_t len = strcspn(path, "/");
 	const char *rest = path[len] ? path + len + 1 : NULL;
 	bool each = len == 1 && path[0] == '*';
-	char key[64];
 
-	(void)snprintf(key, sizeof(key), "%.*s", (int)len, path);	/* our own words */
 	PLACE_EACH(child, p) {
-		if (!each && (!child.key || strcmp(child.key, key) != 0))
+		if (!each && (!child.key || strncmp(child.key, path, len) != 0 || child.key[len]))
 			continue;
 		if (rest)
 			follow(r, &child, rest, row);
