@@ -118,7 +118,8 @@ struct nl *nl_free(struct nl *s)
 {
 	if (!s)
 		return NULL;
-	nl_disown_ns(s->ns);
+	if (!nl_is_watched(s->ns))
+		nl_disown_ns(s->ns);
 	if (s->fd >= 0)
 		close(s->fd);
 	free(s->names);

@@ -68,6 +68,7 @@ int nl_link_counters(struct nl *s, const char *name, struct nl_counters *ret);
  * anything was not caused by our own request sockets (of any nl in this
  * process) or ENOBUFS, 0 if all was ours, -errno */
 int nl_monitor_open(int ns_fd);
+void nl_monitor_close(int fd);
 int nl_monitor_read(int fd);
 
 #endif

@@ -139,5 +139,6 @@ int nl_observe_link(struct nl *s, const char *name, struct buf *ret);
 /* ---- links that we made, so that the kernel's echo isn't taken for a foreigner's ---- */
 void nl_own_link(ino_t ns, unsigned index, unsigned mtu, const uint8_t mac[6]);
 void nl_disown_ns(ino_t ns);
+bool nl_is_watched(ino_t ns); /* a monitor may still hear of them */
 
 #endif

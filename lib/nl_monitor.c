@@ -33,6 +33,10 @@ struct own_link {
 
 static struct own_link *links;
 static size_t n_links, cap_links;
+/* namespaces with a monitor: it may hear of our links after the socket that made
+ * them is closed */
+static ino_t *watched;
+static size_t n_watched;
 
 static struct own_link *own_find(ino_t ns, unsigned index)
 {
@@ -79,6 +83,43 @@ void nl_disown_ns(ino_t ns)
 	}
 }
 
+bool nl_is_watched(ino_t ns)
+{
+	size_t i;
+
+	for (i = 0; i < n_watched; i++)
+		if (watched[i] == ns)
+			return true;
+	return false;
+}
+
+static void watch(int ns_fd)
+{
+	struct stat st;
+	ino_t *v;
+
+	if (fstat(ns_fd, &st) || nl_is_watched(st.st_ino))
+		return;
+	v = reallocarray(watched, n_watched + 1, sizeof(*v));
+	if (!v)
+		return; /* costs no more than a look too many */
+	watched = v;
+	watched[n_watched++] = st.st_ino;
+}
+
+static void unwatch(ino_t ns)
+{
+	size_t i;
+
+	for (i = 0; i < n_watched; i++)
+		if (watched[i] == ns)
+			watched[i--] = watched[--n_watched];
+	if (!n_watched) {
+		free(watched);
+		watched = NULL;
+	}
+}
+
 int nl_monitor_open(int ns_fd)
 {
 	struct sockaddr_nl sa = { .nl_family = AF_NETLINK,
@@ -95,6 +136,7 @@ int nl_monitor_open(int ns_fd)
 		r = -errno;
 		return r;
 	}
+	watch(ns_fd);
 	return steal_fd(&fd);
 }
 
@@ -105,6 +147,15 @@ static ino_t socket_ns(int fd)
 	struct stat st;
 
 	return ns >= 0 && !fstat(ns, &st) ? st.st_ino : 0;
+}
+
+void nl_monitor_close(int fd)
+{
+	ino_t ns = socket_ns(fd);
+
+	unwatch(ns);
+	nl_disown_ns(ns);
+	close(fd);
 }
 
 static bool as_we_made_it(int fd, struct nlmsghdr *h)

@@ -56,7 +56,7 @@ static void space_close(struct space *p)
 	p->nl_ev = loop_event_free(p->nl_ev);
 	p->nft_ev = loop_event_free(p->nft_ev);
 	if (p->nl_monitor >= 0)
-		close(p->nl_monitor);
+		nl_monitor_close(p->nl_monitor);
 	if (p->nft_monitor >= 0)
 		close(p->nft_monitor);
 	if (p->fd >= 0)
