@@ -16,9 +16,22 @@
 
 /* ---- addresses ---- */
 
+/* "WHAT ID" of texts that live as long as the store; neighbours mostly share it */
+static const char *scope_of(struct build *b, const char *what, const char *id)
+{
+	if (b->scope_what != what || b->scope_id != id) {
+		b->scope = pool_printf(b->pool, "%s %s", what, id);
+		b->scope_what = what;
+		b->scope_id = id;
+	}
+	return b->scope;
+}
+
 static const char *ip_scope(struct build *b, const struct s_eni *e)
 {
-	return pool_printf(b->pool, "ip %s", e->subnet->o.id);
+	static const char what[] = "ip";
+
+	return scope_of(b, what, e->subnet->o.id);
 }
 
 static const char *ip_owner(struct build *b, const struct s_eni *e, size_t i)
@@ -275,7 +288,8 @@ int build_addresses(struct build *b)
 
 static int give_index(struct build *b, const char *ns, const char *link, unsigned *ret)
 {
-	const char *scope = pool_printf(b->pool, "ifindex %s", ns);
+	static const char what[] = "ifindex";
+	const char *scope = scope_of(b, what, ns);
 	uint32_t v;
 	int r = alloc_keep(b->s->alloc, build_old_alloc(b), scope, link);
 

@@ -72,6 +72,7 @@ struct build {
 	struct ops *ops;
 	struct err *e;
 	struct strmap combinations; /* "VPC-ID SG-ID,..." -> struct s_combination */
+	const char *scope, *scope_what, *scope_id; /* the name of a scope made last */
 	bool failed;		    /* out of memory, seen at the end */
 };
 
