@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 
-from product import having, in_netns, wait_until, without
+from product import ROOT, having, in_netns, wait_until, without
 
 
 def lab():
@@ -34,36 +34,36 @@ def nsenter(path, *argv):
     return subprocess.run(["nsenter", "--net=" + path, *argv], capture_output=True, text=True, check=True).stdout
 
 
+def namespace_state(path):
+    """An independent dump of one namespace, without counters, handles and dynamic sets."""
+    one = {}
+    for what in (["link"], ["addr"], ["route", "show", "table", "all"], ["rule"],
+                 ["neigh", "show", "nud", "permanent"]):
+        rows = json.loads(nsenter(path, "ip", "-j", "-4", *what) or "[]")
+        for row in rows:
+            for key in ("stats", "stats64", "operstate", "flags", "link_index"):
+                row.pop(key, None)
+            row.get("addr_info", []).sort(key=lambda a: a["local"])
+        one[what[0]] = sorted(json.dumps(r, sort_keys=True) for r in rows)
+    kept = []
+    for entry in json.loads(nsenter(path, "nft", "-j", "list", "ruleset"))["nftables"]:
+        (kind, body), = entry.items()
+        if kind == "metainfo" or body.get("name") in ("stamp",):
+            continue
+        body.pop("handle", None)
+        if kind in ("set", "map") and "dynamic" in body.get("flags", []):
+            body.pop("elem", None)
+        kept.append(json.dumps({kind: body}, sort_keys=True))
+    one["nft"] = sorted(kept)
+    return one
+
+
 def kernel_state(product, name):
-    """An independent dump of every namespace of a lab, without counters, handles and dynamic sets."""
+    """namespace_state() of every namespace of a lab."""
     top = "/proc/%d/root%s/ns/%s" % (product.pid("netd"), product.run, name)
-    got = {}
     if not os.path.isdir(top):
-        return got
-    for ns in sorted(os.listdir(top)):
-        path = os.path.join(top, ns)
-        one = {}
-        for what in (["link"], ["addr"], ["route", "show", "table", "all"], ["rule"], ["neigh", "show", "nud", "permanent"]):
-            rows = json.loads(nsenter(path, "ip", "-j", "-4", *what) or "[]")
-            for row in rows:
-                for key in ("stats", "stats64", "operstate", "flags", "link_index"):
-                    row.pop(key, None)
-                row.get("addr_info", []).sort(key=lambda a: a["local"])
-            one[what[0]] = sorted(json.dumps(r, sort_keys=True) for r in rows)
-        rules = json.loads(nsenter(path, "nft", "-j", "list", "ruleset"))["nftables"]
-        kept = []
-        for entry in rules:
-            (kind, body), = entry.items()
-            if kind == "metainfo" or body.get("name") in ("stamp",):
-                continue
-            body.pop("handle", None)
-            if kind in ("set", "map") and "dynamic" in body.get("flags", []):
-                body.pop("elem", None)
-            text = json.dumps({kind: body}, sort_keys=True)
-            kept.append(text)
-        one["nft"] = sorted(kept)
-        got[ns] = one
-    return got
+        return {}
+    return {ns: namespace_state(os.path.join(top, ns)) for ns in sorted(os.listdir(top))}
 
 
 @pytest.mark.asan
@@ -215,3 +215,36 @@ def test_addresses_are_kept_for_life(product):
     assert product_ip(product, "b") == b
     product.up(lab())
     assert product_ip(product, "b") == b
+
+
+ROLES = {
+    "router.": ["ip", "route", "flush", "table", "101"],
+    "nat.": ["ip", "route", "del", "default"],
+    "egress.": ["nft", "flush", "ruleset"],
+    "service": ["nft", "add", "rule", "ip", "egress", "transit", "accept"],
+    "internet": ["ip", "route", "del", "203.0.113.10"],
+}
+
+
+@pytest.mark.parametrize("role", sorted(ROLES))
+def test_drift_in_every_kind_of_namespace(product, role):
+    """Routers, NAT gateways, egress and internet namespaces are put right; traffic flows as before."""
+    with open(os.path.join(ROOT, "topology", "examples", "three-modes.json")) as f:
+        doc = having(json.load(f), "drift-" + role.strip("."), "lab")
+    product.up(doc)
+    name = doc["lab"]
+    top = "/proc/%d/root%s/ns/%s" % (product.pid("netd"), product.run, name)
+    wait_until(lambda: product.probe(name, "inside", "api", "tcp/443")["result"] == "open", "the lab works")
+    ns = next(n for n in sorted(os.listdir(top)) if n.startswith(role) and ".p" not in n)
+
+    def state():
+        return namespace_state(os.path.join(top, ns))
+    before = state()
+    seq = last_seq(product)
+    nsenter(os.path.join(top, ns), *ROLES[role])
+    wait_until(lambda: {"drift", "repaired"} <= {e["event"] for e in events(product, seq)}, "the events are there", 2)
+    wait_until(lambda: state() == before, ns + " is as before", 2)
+    for source, seen in (("inside", "203.0.113.10"), ("plain", "192.0.2.10")):
+        got = product.probe(name, source, "api", "tcp/443")
+        assert (got["result"], got["seen_as"]) == ("open", seen)
+    assert product.probe(name, "sealed", "api", "tcp/443")["result"] == "timeout"
