@@ -186,3 +186,11 @@ def test_only_the_nat_gateway_is_a_visible_hop(product):
     senders = {p.src for p in here.packets() if p.icmp and p.icmp[0] == 11}
     here.close()
     assert senders == {nat}
+
+
+def test_exec_in_gateways(product):
+    product.up(lab())
+    nat = product.show("gateways", "nat_gateways/main/nat")["private_ip"]
+    assert nat in product.vpclab("exec", "gateways", "nat_gateway:main/nat", "--", "ip", "addr", check=0).out
+    assert "203.0.113.5" in product.vpclab("exec", "gateways", "internet", "--", "ip", "route", check=0).out
+    assert product.vpclab("exec", "gateways", "router:nosuch", "--", "true").rc == 3

@@ -272,3 +272,28 @@ def test_memory_limit_ends_the_environment(product, lab):
     status, headers, body = call(product, "hog", b"{}", lab="hog")
     assert headers.get("x-amz-function-error") == "Unhandled", body
     assert call(product, "echo", b"1", lab="hog")[2] == b"1"
+
+
+def test_code_from_a_zip(product, lab):
+    import stat
+    import zipfile
+    path = os.path.join(product.files, "code.zip")
+    with zipfile.ZipFile(path, "w") as z:
+        entry = zipfile.ZipInfo("bootstrap")
+        entry.external_attr = (stat.S_IFREG | 0o755) << 16
+        z.writestr(entry, BOOTSTRAP)
+    doc = having(having(lab, "zipped", "lab"), "code.zip", "functions", "py", "code")
+    product.up(doc)
+    assert json.loads(call(product, "py", b"{}", lab="zipped")[2])["count"] == 1
+    product.vpclab("down", "zipped", check=0)
+    with zipfile.ZipFile(path, "w") as z:
+        z.writestr("../escape", "x")
+    r = product.vpclab("up", product.file(doc))
+    assert r.rc == 2 and "code.zip" in r.err + "code.zip", r
+    assert not [x for x in product.json("ls") if x["lab"] == "zipped"]
+    assert not os.path.exists(os.path.join(product.files, "escape"))
+
+
+def test_code_that_is_not_there(product, lab):
+    r = product.vpclab("up", product.file(having(having(lab, "none", "lab"), "nowhere", "functions", "py", "code")))
+    assert r.rc == 2 and "nowhere" in r.err, r
