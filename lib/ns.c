@@ -253,6 +253,8 @@ static int home_make(const char *run, int host)
 	return r;
 }
 
+static int home_unpin(const char *run);
+
 static int home_find_or_make(const char *run, int host, struct err *e)
 {
 	int fd = home_open(run), r;
@@ -261,13 +263,20 @@ static int home_find_or_make(const char *run, int host, struct err *e)
 		return fd;
 	if (fd != -ENOENT)
 		return err_set(e, ERR_HOST, -fd, "%.150s/home/mnt: %s", run, strerror(-fd));
+	/* entering a mount namespace leads to its own root: out of a chroot, for good */
+	if (!is_mount_root("/"))
+		return err_set(e, ERR_HOST, EPERM,
+			       "this is a chroot, which a private mount namespace would leave "
+			       "(a container with a root of its own will do)");
 	r = home_anchor(run);
 	if (r)
 		return err_set(e, ERR_HOST, -r, "%.150s/home: bind mount: %s", run, strerror(-r));
 	r = home_make(run, host);
-	if (r)
+	if (r) {
+		(void)home_unpin(run);	/* what failed is told; what was made for it goes */
 		return err_set(e, ERR_HOST, -r, "private mount namespace of %.150s: %s", run,
 			       strerror(-r));
+	}
 	fd = home_open(run);
 	if (fd < 0)
 		return err_set(e, ERR_HOST, -fd, "%.150s/home/mnt: %s", run, strerror(-fd));
