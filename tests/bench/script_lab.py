@@ -2,10 +2,10 @@
 """
 A running lab of three-modes as a script that people would write: ip -batch, nft -f, echo into /proc/sys (run_bench).
 
-Script(p, lab) reads what "up" made, namespace by namespace; run() makes it again under names of its own, checks that it
-behaves alike, takes it down, and returns the milliseconds that making it took, exec to exit of one sh. The script stops at
-the first command that fails, and so does the bench. What it is spared: the set "notes" of dropped packets, which nft(8)
-can print but not read back, the links' aliases, the processes in the namespaces, and our records of it all.
+Script(p, lab) reads what "up" made, namespace by namespace; run() makes it again under names of its own, checks that
+it behaves alike, takes it down, and returns the milliseconds that making it took, exec to exit of one sh. The script
+stops at the first command that fails, and so does the bench. What it is spared: the set "notes" of dropped packets,
+which nft(8) can print but not read back, the links' aliases, the processes in the namespaces, and our records of it all.
 """
 import ctypes
 import json
@@ -184,12 +184,12 @@ def shape_of(p, lab):
 
 
 def pairs(ends):
-    """[((namespace, link), (namespace, link))]: ends of a veth name each other's index, and carry one alias or mac tail."""
+    """[((namespace, link), (namespace, link))]: the two ends of each veth pair."""
     found, seen = [], set()
     for a, x in ends:
         for b, y in ends:
-            # indexes repeat from namespace to namespace; the second end's address is the first's but for the prefix,
-            # or its alias is the place's name
+            # they name each other's index, but indexes repeat from namespace to namespace: so the addresses are
+            # the same but for the first octet, too, or one's alias is the name of the place that the other is in
             near = x["address"][3:] == y["address"][3:] or a in y.get("ifalias", "") or b in x.get("ifalias", "")
             if a < b and near and x["link_index"] == y["ifindex"] and y["link_index"] == x["ifindex"] and \
                     not {(a, x["ifindex"]), (b, y["ifindex"])} & seen:
@@ -266,7 +266,7 @@ class Script:
             return "/run/netns/" + tag + next(n for n in self.names if n == name or n.startswith(name + "."))
         order = sorted(ALIKE, key=lambda f: (ALIKE[f][0] is not None) + ALIKE[f][1])
         clients, captures = [], [Capture(ns("api")), Capture(ns("db"))]
-        servers = [in_netns(ns("api"), lambda: socket.create_server(API)), in_netns(ns("db"), lambda: socket.create_server(DB))]
+        servers = [in_netns(ns(name), lambda a=a: socket.create_server(a)) for name, a in (("api", API), ("db", DB))]
         try:
             for f in order:
                 for target in (API, DB):

@@ -61,6 +61,7 @@ def test_expectations_can_fail(product, expect, why):
     assert got["failed"] >= 1, why
 
 
+@pytest.mark.asan
 def test_formats_agree(product):
     doc = having(LAB, LAB["expect"] + [{"name": "wrong <&>", "from": "a", "to": "b", "port": "tcp/80",
                                         "result": "refused"}], "expect")
@@ -89,6 +90,7 @@ def test_exit_statuses(product, args, status):
         assert r.out == "" and r.err.startswith("vpclab: "), r
 
 
+@pytest.mark.asan
 def test_statuses_on_a_lab(product):
     product.up(LAB)
     for args, status in ((["show", "cli", "nonsense"], 2), (["show", "cli", "instances/zz"], 3),
@@ -101,6 +103,7 @@ def test_statuses_on_a_lab(product):
     assert r.out == "" and json.loads(r.err)["error"]["exit"] == 3
 
 
+@pytest.mark.asan
 def test_exec(product):
     product.up(LAB)
     r = product.vpclab("exec", "cli", "a", "--", "sh", "-c", "cat; hostname; echo err >&2; exit 7", stdin="in\n")
@@ -115,6 +118,7 @@ def test_exec(product):
     assert product.vpclab("exec", "cli", "zz", "--", "true").rc == 3
 
 
+@pytest.mark.asan
 def test_instance_programs(product):
     doc = having(LAB, {
         "subnet": "one", "security_groups": ["g"], "environment": {"WHO": "me"}, "files": {"/tmp/page": "hello"},

@@ -74,6 +74,7 @@ def test_sealed_with_no_egress_rule_still_resolves(product, node, server):
     assert product.probe("dns", node, "api.example.com", "tcp/443")["result"] == "timeout"
 
 
+@pytest.mark.asan
 @pytest.mark.ids("DNS-4", "DNS-5")
 def test_names_and_split_horizon(product):
     product.up(lab())

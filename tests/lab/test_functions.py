@@ -90,6 +90,7 @@ def test_public_subnet_is_no_way_out(product):
     assert product.probe("functions", "misplaced", "api", "tcp/443")["seen_as"] == "203.0.113.10"
 
 
+@pytest.mark.asan
 @pytest.mark.ids("LN-1", "M-2", "M-3")
 def test_default_mode(product):
     product.up(lab())
@@ -111,6 +112,7 @@ def test_nobody_opens_a_connection_to_a_function(product, source, target, port):
     assert (got["result"], got["dropped"]["code"]) == ("timeout", "NO_POSSIBLE_DESTINATION")
 
 
+@pytest.mark.asan
 @pytest.mark.ids("LN-6")
 def test_only_tcp_and_udp(product):
     product.up(lab())

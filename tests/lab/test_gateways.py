@@ -112,6 +112,7 @@ def test_private_destinations_are_rejected(product, address, code):
     assert (got["result"], got["dropped"]["code"]) == ("timeout", code)
 
 
+@pytest.mark.asan
 @pytest.mark.ids("IGW-10", "SG-10")
 def test_hairpin_by_public_addresses(product):
     """Two hosts of one VPC by public address: each sees the other's, so group references fail."""

@@ -105,6 +105,7 @@ def test_same_group_grants_nothing_without_self(product):
     prove_deny(product, open_, closed, "b", "d", "tcp/80", "ENI_SG_RULES_MISMATCH")
 
 
+@pytest.mark.asan
 @pytest.mark.ids("SG-3")
 def test_default_group(product):
     """Members of default reach each other, across subnets too; others don't reach them."""
@@ -127,6 +128,7 @@ def test_groups_of_an_interface_are_merged(product):
     assert (got["result"], got["dropped"]["code"]) == ("timeout", "ENI_SG_RULES_MISMATCH")
 
 
+@pytest.mark.asan
 @pytest.mark.ids("SG-8")
 def test_icmp_by_type(product):
     icmp = having(lab(), [{"protocol": "icmp", "from_port": 8, "to_port": 0, "cidr_blocks": ["10.0.0.0/16"]}],

@@ -193,6 +193,7 @@ def test_a_crash_resets_the_environment(product, lab, event, error):
     product.vpclab("down", "crash", check=0)
 
 
+@pytest.mark.asan
 @pytest.mark.ids("RAPI-3", "RAPI-4", "INV-4")
 def test_runtime_api_errors(product, lab):
     product.up(having(lab, "rapi", "lab"))
@@ -274,6 +275,7 @@ def test_memory_limit_ends_the_environment(product, lab):
     assert call(product, "echo", b"1", lab="hog")[2] == b"1"
 
 
+@pytest.mark.asan
 def test_code_from_a_zip(product, lab):
     import stat
     import zipfile

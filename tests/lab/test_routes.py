@@ -59,6 +59,7 @@ def test_blackhole_takes_part_in_longest_prefix(product):
     assert states["198.51.100.0/28"] == "blackhole" and states["0.0.0.0/0"] == "active"
 
 
+@pytest.mark.asan
 @pytest.mark.ids("RT-3")
 def test_longest_prefix_wins(product):
     narrow = table(lab(), {"0.0.0.0/0": "blackhole", "198.51.100.10/32": "internet_gateway"})
@@ -80,6 +81,7 @@ def test_main_table_serves_subnets_without_one(product):
     assert (got["result"], got["dropped"]["code"]) == ("timeout", "NO_ROUTE_TO_DESTINATION")
 
 
+@pytest.mark.asan
 @pytest.mark.ids("RT-12")
 def test_an_address_that_nobody_has(product):
     product.up(lab())
