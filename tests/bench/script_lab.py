@@ -5,7 +5,7 @@ A running lab of three-modes as a script that people would write: ip -batch, nft
 Script(p, lab) reads what "up" made, namespace by namespace; run() makes it again under names of its own, checks that
 it behaves alike, takes it down, and returns the milliseconds that making it took, exec to exit of one sh. The script
 stops at the first command that fails, and so does the bench. What it is spared: the set "notes" of dropped packets,
-which nft(8) can print but not read back, the links' aliases, the processes in the namespaces, and our records of it all.
+which nft(8) can print but not read back, the aliases of links, the processes in the namespaces, our records of it all.
 """
 import ctypes
 import json
