@@ -65,8 +65,5 @@ int door_receive(const struct cli *c, int fd, cJSON **ret, int *fds, size_t *n_f
 
 int door_fail(const struct cli *c, const char *what, const cJSON *error)
 {
-	int wanted = (int)json_num(error, "exit", 0);
-	int status = out_fail_api(c, what, 500, error);
-
-	return wanted > 0 && wanted < 256 ? wanted : status;
+	return out_fail_api(c, what, 500, error);
 }

@@ -66,7 +66,8 @@ static void print_log(const struct httpc_answer *a)
 static int tell_refusal(const struct cli *c, const char *function, const struct httpc_answer *a)
 {
 	auto_json cJSON *body = a->body ? json_parse(a->body, a->size, NULL) : NULL;
-	char code[96] = "ServiceException", why[500];
+	auto_json cJSON *refusal = cJSON_CreateObject();
+	char code[96] = "ServiceException", what[200], why[500];
 	const char *message = json_str(body, "message", json_str(body, "Message", NULL));
 	char *colon;
 
@@ -75,9 +76,14 @@ static int tell_refusal(const struct cli *c, const char *function, const struct 
 	colon = strchr(code, ':');
 	if (colon)
 		*colon = '\0';
-	(void)snprintf(why, sizeof(why), "invoke %s: %s (%s)", out_safe(function),
-		       message ? message : "refused", code);
-	return out_fail(c, a->status == 404 ? ERR_NO_FUNCTION : ERR_UNAVAILABLE, "%s", why);
+	(void)snprintf(what, sizeof(what), "invoke %s", out_safe(function));
+	(void)snprintf(why, sizeof(why), "%s (%s)", message ? message : "refused", code);
+	cJSON_AddStringToObject(refusal, "code", code);
+	cJSON_AddStringToObject(refusal, "message", why);
+	/* whoever invokes gets 2 for a wrong call of vpclab only */
+	cJSON_AddNumberToObject(refusal, "exit",
+				err_code_exit(a->status == 404 ? ERR_NO_FUNCTION : ERR_UNAVAILABLE));
+	return out_fail_api(c, what, a->status, refusal);
 }
 
 static bool is_worth_another(const struct httpc_answer *a)

@@ -256,7 +256,8 @@ int out_fail_api(const struct cli *c, const char *what, int status, const cJSON 
 	const char *code = json_str(answer, "code", json_str(answer, "Type", "ServiceUnavailable"));
 	const char *message = json_str(answer, "message", json_str(answer, "Message", NULL));
 	char msg[1024];
-	int exit = api_exit(code, status);
+	double wanted = json_num(answer, "exit", 0);
+	int exit = wanted >= 1 && wanted <= 255 ? (int)wanted : api_exit(code, status);
 
 	if (message)
 		(void)snprintf(msg, sizeof(msg), "%s: %s", what, message);

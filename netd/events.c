@@ -14,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
-#include <time.h>
 
 #include "lib/buf.h"
 #include "lib/util.h"
@@ -105,26 +104,12 @@ static void wake(struct events *v, const struct entry *n)
 	}
 }
 
-static void time_now(char *ret, size_t size)
-{
-	int64_t ms = wall_ms();
-	time_t s = ms / 1000;
-	struct tm tm;
-	size_t n;
-
-	gmtime_r(&s, &tm);
-	n = strftime(ret, size, "%Y-%m-%dT%H:%M:%S", &tm);
-	snprintf(ret + n, size - n, ".%03dZ", (int)(ms % 1000));
-}
-
 static char *line_make(uint64_t seq, const char *const member[][2], size_t n)
 {
 	struct buf b = BUF_INIT;
-	char now[40];
 	size_t i;
 
-	time_now(now, sizeof(now));
-	buf_printf(&b, "{\"seq\":%" PRIu64 ",\"time\":\"%s\"", seq, now);
+	buf_printf(&b, "{\"seq\":%" PRIu64 ",\"time\":%" PRId64, seq, wall_ms());
 	for (i = 0; i < n; i++) {
 		buf_printf(&b, ",\"%s\":", member[i][0]);
 		buf_json(&b, member[i][1]);
@@ -138,7 +123,7 @@ void events_add(struct events *v, const char *lab, const char *event, const char
 {
 	const char *const member[][2] = {
 		{ "lab", lab }, { "event", event }, { "kind", kind }, { "name", name },
-		{ "id", id }, { "detail", detail },
+		{ "id", id }, { "detail", detail && *detail ? detail : NULL },
 	};
 	uint64_t seq = ++v->last;
 	struct entry *n = &v->ring[seq % v->max];

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -210,6 +211,17 @@ static void door_check(struct door *d)
 		door_free(d);
 }
 
+static void on_pair(int fd, unsigned what, void *arg);
+
+/* the init's last words: its end may be seen before them */
+static void hear_out(struct door *d)
+{
+	struct pollfd p = { .fd = d->pair, .events = POLLIN };
+
+	while (d->pair >= 0 && poll(&p, 1, 0) > 0)
+		on_pair(d->pair, LOOP_READ, d);
+}
+
 static void on_child(pid_t pid, int status, void *arg)
 {
 	struct door *d = arg;
@@ -217,9 +229,12 @@ static void on_child(pid_t pid, int status, void *arg)
 
 	(void)pid;
 	d->child = NULL;
+	hear_out(d);
 	if (d->timed_out)
 		tell_status(d, 0);
-	(void)err_set(&e, ERR_INTERNAL, 0, "the init of the command ended (status %d)", status);
+	(void)err_set(&e, ERR_INTERNAL, 0, "the init of the command ended (%s %d)",
+		      WIFSIGNALED(status) ? "signal" : "status",
+		      WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
 	tell_error(d, &e, STATUS_CANT_RUN);
 	if (d->host_view && d->cgroup)
 		(void)cgroup_kill(d->cgroup);

@@ -15,9 +15,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "lib/jail.h"
@@ -153,7 +156,34 @@ static int join_namespaces(struct init *i)
 	return 0;
 }
 
-static int enter(struct init *i)
+/* exec's terminal comes from the host's devpts, which a node's view lacks.  Taken out
+ * while it is in reach, it becomes the view's /dev/console, as in other containers:
+ * that is where ttyname(3) looks.  -1: none, and isatty(3) does without */
+static int take_terminal(const struct init *i)
+{
+	struct stat have, named;
+	char path[32];
+
+	if (!i->tty || fstat(0, &have) < 0 || !S_ISCHR(have.st_mode))
+		return -1;
+	(void)snprintf(path, sizeof(path), "/dev/pts/%u", minor(have.st_rdev));
+	if (stat(path, &named) < 0 || named.st_dev != have.st_dev || named.st_ino != have.st_ino)
+		return -1;
+	return (int)syscall(SYS_open_tree, AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+}
+
+/* in a mount namespace of this command's own: others of the node don't get to see it */
+static int put_terminal(const struct init *i, int terminal)
+{
+	if (i->join && unshare(CLONE_NEWNS) < 0)
+		return -errno;
+	if (syscall(SYS_move_mount, terminal, "", AT_FDCWD, "/dev/console",
+		    MOVE_MOUNT_F_EMPTY_PATH) < 0 && errno != ENOENT)
+		return -errno;
+	return 0;
+}
+
+static int enter_node(struct init *i)
 {
 	int r;
 
@@ -169,6 +199,21 @@ static int enter(struct init *i)
 	i->step = "set the host name";
 	r = each_line(i, "hostname", set_name);
 	return r ? r : init_view(i);
+}
+
+static int enter(struct init *i)
+{
+	int terminal = take_terminal(i);
+	int r = enter_node(i);
+
+	if (terminal < 0)
+		return r;
+	if (!r) {
+		i->step = "give the node the terminal";
+		r = put_terminal(i, terminal);
+	}
+	close(terminal);
+	return r;
 }
 
 int init_drop(struct init *i)

@@ -179,6 +179,9 @@ static int make_devs(const char *path)
 		(void)snprintf(at, sizeof(at), "%s/%s", path, links[i][0]);
 		r = make_link(at, links[i][1]);
 	}
+	(void)snprintf(at, sizeof(at), "%s/console", path);
+	if (!r)
+		r = make_file(at, "");	/* where exec's terminal goes */
 	(void)snprintf(at, sizeof(at), "%s/pts", path);
 	if (!r)
 		r = mount_fs("devpts", at, MS_NOSUID | MS_NOEXEC,

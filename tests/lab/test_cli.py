@@ -217,3 +217,48 @@ def test_unsupported_is_refused_by_name(product):
     r = product.vpclab("up", product.file(doc))
     assert r.rc == 4 and "peering" in r.err, r
     assert product.json("ls") == []
+
+
+@pytest.mark.parametrize("node", ["a", "prog", "f", "internet"])
+def test_exec_gives_a_terminal_with_a_name(product, node):
+    doc = having(LAB, {"subnet": "one", "command": ["sleep", "1000"]}, "vpcs", "main", "instances", "prog")
+    product.up(doc)
+    master, slave = os.openpty()
+    try:
+        with open(os.path.join(product.home, "typed"), "w+b") as typed:
+            p = subprocess.run([os.path.join(product.build, "vpclab"), "--run-dir", product.run, "exec", "cli", node,
+                                "-t", "--", "sh", "-c", "tty && test -t 0 -a -t 1 -a -t 2 && echo x > /dev/tty"],
+                               stdin=slave, stdout=typed, stderr=typed, timeout=30)
+            typed.seek(0)
+            got = typed.read().decode()
+        assert p.returncode == 0 and got.startswith("/dev/") and got.endswith("x\r\n"), got
+    finally:
+        os.close(master)
+        os.close(slave)
+    # and nobody else of the node has it
+    if node != "internet":
+        product.vpclab("exec", "cli", node, "--", "sh", "-c", "test ! -c /dev/console", check=0)
+
+
+@pytest.mark.asan
+def test_errors_in_json_say_the_exit_status_and_the_code(product):
+    product.up(LAB)
+    for n in range(10):
+        r = product.vpclab("-o", "json", "exec", "cli", "b", "--", "/nonexistent", check=127)
+        assert json.loads(r.err)["error"]["exit"] == 127, r
+    r = product.vpclab("-o", "json", "invoke", "cli", "f", "--payload", "{bad", check=5)
+    error = json.loads(r.err)["error"]
+    assert (error["code"], error["exit"]) == ("InvalidRequestContentException", 5), r
+
+
+@pytest.mark.asan
+def test_events_have_milliseconds_and_null(product):
+    product.up(LAB)
+    argv = [os.path.join(product.build, "vpclab"), "--run-dir", product.run, "events", "cli"]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE) as p:
+        try:
+            first = json.loads(p.stdout.readline())
+        finally:
+            p.kill()
+    assert list(first) == ["seq", "time", "lab", "event", "kind", "name", "id", "detail"]
+    assert isinstance(first["time"], int) and first["time"] > 1.6e12 and first["detail"] is None, first
