@@ -496,12 +496,47 @@ static void forget_intent(struct change *c)
 		log_err("lab=%s %s", c->slab->name, e.msg);
 }
 
+/*
+ * What netd shows of the lab is the same to us when only rules changed: nodes,
+ * interfaces and places are where they were.  It is a document as large as the
+ * lab, with counters read from the kernel, so it is not asked for without need.
+ */
+static bool only_rules(const struct change *c)
+{
+	static const char *const kinds[] = { "security_group", "route_table", "network_acl" };
+	const cJSON *changes = json_get(c->answer, "changes"), *o;
+	const struct lab *old = c->slab->lab;
+	const cJSON *was, *is;
+	size_t i;
+
+	if (c->redo || !c->slab->show || !old || !cJSON_GetArraySize(changes))
+		return false;
+	was = json_get(old->doc.root, "functions");
+	is = json_get(c->lab->doc.root, "functions");
+	if ((was || is) && !(was && is && json_equal(was, is)))
+		return false;
+	cJSON_ArrayForEach(o, changes) {
+		const char *kind = json_str(o, "kind", "");
+
+		for (i = 0; i < ARRAY_SIZE(kinds) && strcmp(kind, kinds[i]); i++)
+			;
+		if (i == ARRAY_SIZE(kinds) || strcmp(json_str(o, "action", ""), "update"))
+			return false;
+	}
+	return true;
+}
+
 static void on_put(struct httpc_answer *a, void *arg)
 {
 	struct change *c = arg;
 
 	if (a->status == 200)
 		c->answer = json_parse(a->body, a->size, NULL);
+	if (c->answer && only_rules(c)) {
+		instances_apply(c->slab, c->lab);
+		begin_looking(c);
+		return;
+	}
 	if (c->answer) {
 		ask_show(c);
 		return;
