@@ -199,6 +199,22 @@ static int deny_sockets(scmp_filter_ctx ctx)
 	return r;
 }
 
+/* families that no network namespace holds: they'd lead past the lab to the hypervisor
+ * and to the host's radios */
+static int deny_host_sockets(scmp_filter_ctx ctx)
+{
+	static const int families[] = { AF_VSOCK, AF_BLUETOOTH, AF_NFC, AF_ISDN, AF_IUCV,
+					AF_QIPCRTR };
+	size_t i;
+	int r = 0;
+
+	for (i = 0; i < ARRAY_SIZE(families) && !r; i++)
+		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EAFNOSUPPORT), SCMP_SYS(socket), 1,
+				     SCMP_A0(SCMP_CMP_MASKED_EQ, 0xffffffffU,
+					     (unsigned)families[i]));
+	return r;
+}
+
 int jail_filter(enum jail_filter f)
 {
 	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
@@ -218,6 +234,8 @@ int jail_filter(enum jail_filter f)
 		r = deny(ctx, function_calls, ARRAY_SIZE(function_calls));
 	if (!r && f == JAIL_FUNCTION)
 		r = deny_sockets(ctx);
+	if (!r && f == JAIL_PROGRAM)
+		r = deny_host_sockets(ctx);
 	if (!r)
 		r = seccomp_load(ctx);
 	seccomp_release(ctx);

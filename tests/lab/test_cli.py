@@ -262,3 +262,21 @@ def test_events_have_milliseconds_and_null(product):
             p.kill()
     assert list(first) == ["seq", "time", "lab", "event", "kind", "name", "id", "detail"]
     assert isinstance(first["time"], int) and first["time"] > 1.6e12 and first["detail"] is None, first
+
+
+@pytest.mark.parametrize("node", ["b", "prog", "internet", "router:main"])
+def test_no_socket_leads_past_the_lab(product, node):
+    product.up(having(LAB, {"subnet": "one", "command": ["sleep", "1000"]}, "vpcs", "main", "instances", "prog"))
+    code = """
+import errno, socket
+for family in (40, 31, 42):     # vsock, bluetooth, qipcrtr: no network namespace holds them
+    for kind in (1, 2, 5):
+        try:
+            socket.socket(family, kind).close()
+        except OSError as e:
+            assert e.errno == errno.EAFNOSUPPORT, (family, e)
+        else:
+            raise SystemExit("family %d is open" % family)
+socket.socket(17, 3, 0).close()     # what the node's own network has is its own
+"""
+    product.vpclab("exec", "cli", node, "--", "/usr/bin/python3", "-c", code, check=0)
