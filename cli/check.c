@@ -72,8 +72,13 @@ static int check(struct cli *c, const struct args *a)
 	size_t i;
 	int r = 0;
 
-	for (i = 0; i < a->n_words && !r; i++)
+	for (i = 0; i < a->n_words && !r; i++) {
 		r = check_one(c, a->words[i], a, &t);
+		if (r && !c->json) { /* told; the other files' errors are wanted, too */
+			t.status = r;
+			r = 0;
+		}
+	}
 	if (r || !c->json) {
 		cJSON_Delete(t.errors);
 		cJSON_Delete(t.warnings);

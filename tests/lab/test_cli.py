@@ -280,3 +280,11 @@ for family in (40, 31, 42):     # vsock, bluetooth, qipcrtr: no network namespac
 socket.socket(17, 3, 0).close()     # what the node's own network has is its own
 """
     product.vpclab("exec", "cli", node, "--", "/usr/bin/python3", "-c", code, check=0)
+
+
+def test_check_goes_on_behind_a_file_that_cant_be_read(product):
+    good, bad = product.file(LAB), product.file({"version": 1, "lab": "UPPER"})
+    r = product.vpclab("check", "/nonexistent.json", good, bad, check=2)
+    assert good + ": valid" in r.out and "/nonexistent.json: No such file" in r.err and bad + ":" in r.err, r
+    r = product.vpclab("-o", "json", "check", "/nonexistent.json", good, check=2)
+    assert r.out == "" and json.loads(r.err)["error"]["exit"] == 2, r
