@@ -82,7 +82,8 @@ static int tell_refusal(const struct cli *c, const char *function, const struct 
 	cJSON_AddStringToObject(refusal, "message", why);
 	/* whoever invokes gets 2 for a wrong call of vpclab only */
 	cJSON_AddNumberToObject(refusal, "exit",
-				err_code_exit(a->status == 404 ? ERR_NO_FUNCTION : ERR_UNAVAILABLE));
+				err_code_exit(a->status == 404 ? ERR_NO_FUNCTION :
+								 ERR_UNAVAILABLE));
 	return out_fail_api(c, what, a->status, refusal);
 }
 

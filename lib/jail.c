@@ -203,8 +203,9 @@ static int deny_sockets(scmp_filter_ctx ctx)
  * and to the host's radios */
 static int deny_host_sockets(scmp_filter_ctx ctx)
 {
-	static const int families[] = { AF_VSOCK, AF_BLUETOOTH, AF_NFC, AF_ISDN, AF_IUCV,
-					AF_QIPCRTR };
+	static const int families[] = {
+		AF_VSOCK, AF_BLUETOOTH, AF_NFC, AF_ISDN, AF_IUCV, AF_QIPCRTR
+	};
 	size_t i;
 	int r = 0;
 

@@ -21,8 +21,8 @@
 
 struct entry {
 	uint64_t seq;
-	char *lab;	/* owns; NULL: none */
-	char *line;	/* owns; NULL: it found no memory */
+	char *lab;  /* owns; NULL: none */
+	char *line; /* owns; NULL: it found no memory */
 };
 
 struct poll {
@@ -30,13 +30,13 @@ struct poll {
 	struct events *of;
 	struct http_req *req;
 	uint64_t after;
-	char *lab;	/* owns; NULL: all */
+	char *lab; /* owns; NULL: all */
 	struct loop_event *timer;
 };
 
 struct events {
 	struct loop *loop;
-	struct entry *ring;	/* owns "max"; seq % max */
+	struct entry *ring; /* owns "max"; seq % max */
 	size_t max;
 	uint64_t last;
 	LIST_HEAD(, poll) polls;
@@ -122,8 +122,9 @@ void events_add(struct events *v, const char *lab, const char *event, const char
 		const char *name, const char *id, const char *detail)
 {
 	const char *const member[][2] = {
-		{ "lab", lab }, { "event", event }, { "kind", kind }, { "name", name },
-		{ "id", id }, { "detail", detail && *detail ? detail : NULL },
+		{ "lab", lab },	  { "event", event },
+		{ "kind", kind }, { "name", name },
+		{ "id", id },	  { "detail", detail && *detail ? detail : NULL },
 	};
 	uint64_t seq = ++v->last;
 	struct entry *n = &v->ring[seq % v->max];
@@ -155,7 +156,7 @@ int events_poll(struct events *v, struct http_req *r, uint64_t after, const char
 	auto_buf struct buf b = BUF_INIT;
 	struct poll *p;
 
-	if (after > v->last)	/* numbers of an earlier daemon: all here is news */
+	if (after > v->last) /* numbers of an earlier daemon: all here is news */
 		after = 0;
 	lines_after(v, after, lab, &b);
 	if (b.len > 0 || wait_ms <= 0) {

@@ -419,6 +419,7 @@ static int spawn(struct door *d, int plan, int far, int ns_fd, const int *ns_fds
 			    ns_fds ? ns_fds[1] : -1,
 			    ns_fds ? ns_fds[2] : -1,
 			    ns_fds ? ns_fds[3] : -1 };
+	const struct cgroup_limits limits = { .pids = LIMIT_NODE_PIDS };
 	int join[CGROUP_JOIN_MAX], pidfd, r;
 	char path[160];
 	struct proc_spec spec = {
@@ -435,7 +436,7 @@ static int spawn(struct door *d, int plan, int far, int ns_fd, const int *ns_fds
 	};
 
 	(void)snprintf(path, sizeof(path), "exec/%s.%s", d->slab->name, d->id);
-	r = cgroup_make(d->sd->cgroups, path, NULL, &d->cgroup, e);
+	r = cgroup_make(d->sd->cgroups, path, &limits, &d->cgroup, e);
 	if (r < 0)
 		return r;
 	r = cgroup_join_fds(d->cgroup, join, &spec.n_cgroup_fds);

@@ -178,7 +178,8 @@ static int put_terminal(const struct init *i, int terminal)
 	if (i->join && unshare(CLONE_NEWNS) < 0)
 		return -errno;
 	if (syscall(SYS_move_mount, terminal, "", AT_FDCWD, "/dev/console",
-		    MOVE_MOUNT_F_EMPTY_PATH) < 0 && errno != ENOENT)
+		    MOVE_MOUNT_F_EMPTY_PATH) < 0 &&
+	    errno != ENOENT)
 		return -errno;
 	return 0;
 }

@@ -181,7 +181,7 @@ static int make_devs(const char *path)
 	}
 	(void)snprintf(at, sizeof(at), "%s/console", path);
 	if (!r)
-		r = make_file(at, "");	/* where exec's terminal goes */
+		r = make_file(at, ""); /* where exec's terminal goes */
 	(void)snprintf(at, sizeof(at), "%s/pts", path);
 	if (!r)
 		r = mount_fs("devpts", at, MS_NOSUID | MS_NOEXEC,

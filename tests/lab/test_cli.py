@@ -288,3 +288,21 @@ def test_check_goes_on_behind_a_file_that_cant_be_read(product):
     assert good + ": valid" in r.out and "/nonexistent.json: No such file" in r.err and bad + ":" in r.err, r
     r = product.vpclab("-o", "json", "check", "/nonexistent.json", good, check=2)
     assert r.out == "" and json.loads(r.err)["error"]["exit"] == 2, r
+
+
+def test_a_command_that_forks_without_end_is_bounded(product):
+    product.up(LAB)
+    code = """
+import os, signal
+n = 0
+try:
+    while n < 9000:
+        if os.fork() == 0:
+            signal.pause()
+        n += 1
+except OSError:
+    pass
+print(n)
+"""
+    r = product.vpclab("exec", "cli", "b", "--", "/usr/bin/python3", "-c", code)
+    assert r.rc == 0 and 8000 < int(r.out) < 8192, r
