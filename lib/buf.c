@@ -87,8 +87,11 @@ size_t utf8_len(const void *s, size_t size)
 
 	if (!size)
 		return 0;
-	n = *p < 0x80 ? 1 : (*p & 0xe0) == 0xc0 ? 2 : (*p & 0xf0) == 0xe0 ? 3 :
-	    (*p & 0xf8) == 0xf0 ? 4 : 0;
+	n = *p < 0x80		? 1 :
+	    (*p & 0xe0) == 0xc0 ? 2 :
+	    (*p & 0xf0) == 0xe0 ? 3 :
+	    (*p & 0xf8) == 0xf0 ? 4 :
+				  0;
 	if (n <= 1 || size < n)
 		return n == 1;
 	v = *p & (0x7f >> n);
@@ -126,7 +129,7 @@ void buf_json(struct buf *b, const char *s)
 		} else if (c < 0x20 || c == 0x7f) {
 			buf_printf(b, "\\u%04x", c);
 		} else if (n == 2 && c == 0xc2 && (unsigned char)s[1] < 0xa0) {
-			buf_printf(b, "\\u%04x", (unsigned char)s[1]);	/* C1: terminals obey */
+			buf_printf(b, "\\u%04x", (unsigned char)s[1]); /* C1: terminals obey */
 		} else {
 			buf_add(b, s, n);
 		}

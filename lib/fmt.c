@@ -12,14 +12,14 @@
 #include <sys/types.h>
 
 struct out {
-	char *at, *end;	/* end: where the NUL goes at the latest */
+	char *at, *end; /* end: where the NUL goes at the latest */
 	size_t len;
 };
 
 struct spec {
 	char pad, conv;
 	size_t width;
-	int precision;	/* -1: none */
+	int precision; /* -1: none */
 	enum { SIZE_INT, SIZE_LONG, SIZE_LONG_LONG, SIZE_Z } size;
 };
 
@@ -72,7 +72,7 @@ static const char *spec_read(const char *f, struct spec *sp, bool *ret_star)
 {
 	*sp = (struct spec){ .pad = ' ', .precision = -1, .conv = *f };
 	*ret_star = false;
-	if (*f == 's' || *f == 'u')	/* most are */
+	if (*f == 's' || *f == 'u') /* most are */
 		return f + 1;
 	if (*f == '0')
 		sp->pad = *f++;

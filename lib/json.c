@@ -37,7 +37,7 @@ struct key {
 };
 
 struct keys {
-	struct key **slot;		/* owns; NULL: empty; "n_slots" is a power of two */
+	struct key **slot; /* owns; NULL: empty; "n_slots" is a power of two */
 	size_t n_slots, n;
 };
 
@@ -49,7 +49,7 @@ struct scan {
 	const unsigned char *counted;
 	unsigned column;
 	unsigned max_depth;
-	struct json_pos *pos;		/* owns; in pre-order */
+	struct json_pos *pos; /* owns; in pre-order */
 	size_t n_pos, cap_pos;
 	json_issue_fn issue;
 	void *arg;
@@ -63,8 +63,8 @@ static bool plain_key(const char *key)
 	const char *k;
 
 	for (k = key; *k; k++)
-		if ((unsigned char)*k <= ' ' || *k == '.' || *k == '/' || *k == '"' ||
-		    *k == '[' || *k == ']' || *k == '\\' || *k == 0x7f)
+		if ((unsigned char)*k <= ' ' || *k == '.' || *k == '/' || *k == '"' || *k == '[' ||
+		    *k == ']' || *k == '\\' || *k == 0x7f)
 			return false;
 	return k > key;
 }
@@ -75,7 +75,7 @@ char *json_path_member(char *ret, size_t size, const char *path, const char *key
 	auto_buf struct buf joined = BUF_INIT;
 
 	if (plain_key(key) && n_path + dot + n_key < size) {
-		memmove(ret, path, n_path);	/* may be the same place */
+		memmove(ret, path, n_path); /* may be the same place */
 		ret[n_path] = '.';
 		memcpy(ret + n_path + dot, key, n_key + 1);
 		return ret;
@@ -157,8 +157,9 @@ static int hex4(const unsigned char *p, const unsigned char *end)
 	if (end - p < 4)
 		return -1;
 	for (int i = 0; i < 4; i++) {
-		int d = p[i] >= '0' && p[i] <= '9' ? p[i] - '0' :
-			(p[i] | 32) >= 'a' && (p[i] | 32) <= 'f' ? (p[i] | 32) - 'a' + 10 : -1;
+		int d = p[i] >= '0' && p[i] <= '9'		 ? p[i] - '0' :
+			(p[i] | 32) >= 'a' && (p[i] | 32) <= 'f' ? (p[i] | 32) - 'a' + 10 :
+								   -1;
 
 		if (d < 0)
 			return -1;
@@ -218,7 +219,8 @@ static int scan_escape(struct scan *c, struct buf *out)
 	c->p += 5;
 	if (v >= 0xd800 && v < 0xe000) {
 		low = v < 0xdc00 && c->end - c->p >= 6 && c->p[0] == '\\' && c->p[1] == 'u' ?
-		      hex4(c->p + 2, c->end) : -1;
+			      hex4(c->p + 2, c->end) :
+			      -1;
 		if (low < 0xdc00 || low > 0xdfff)
 			return fault(c, "json-syntax", "half of a surrogate pair");
 		v = 0x10000 + ((v - 0xd800) << 10) + (low - 0xdc00);
@@ -257,9 +259,9 @@ static int scan_string(struct scan *c, struct buf *out)
 			continue;
 		}
 		if (*c->p < 0x20)
-			return fault(c, "json-syntax", *c->p ?
-				     "a control character in a string has to be escaped" :
-				     "a NUL byte in a string");
+			return fault(c, "json-syntax",
+				     *c->p ? "a control character in a string has to be escaped" :
+					     "a NUL byte in a string");
 		n = utf8_len(c->p, (size_t)(c->end - c->p));
 		if (!n)
 			return fault(c, "json-utf8", "not UTF-8");
@@ -319,7 +321,8 @@ static int scan_number(struct scan *c)
 	}
 	memcpy(text, from, len);
 	text[len] = 0;
-	if (!isfinite(strtod(text, NULL)) || (whole && fabs(strtod(text, NULL)) > 9007199254740991.0)) {
+	if (!isfinite(strtod(text, NULL)) ||
+	    (whole && fabs(strtod(text, NULL)) > 9007199254740991.0)) {
 		c->p = from;
 		return fault(c, "json-number", "the number is out of range");
 	}
@@ -340,8 +343,11 @@ static int scan_word(struct scan *c)
 			return 0;
 		}
 	}
-	return fault(c, "json-syntax", c->p == c->end ? "the text ends here; a value is missing" :
-		     "not a value (allowed: object, array, string, number, true, false, null)");
+	return fault(
+		c, "json-syntax",
+		c->p == c->end ?
+			"the text ends here; a value is missing" :
+			"not a value (allowed: object, array, string, number, true, false, null)");
 }
 
 static int scan_array(struct scan *c, unsigned depth)
@@ -379,7 +385,7 @@ static int scan_array(struct scan *c, unsigned depth)
 
 static size_t hash_of(const struct buf *name)
 {
-	uint64_t h = 0xcbf29ce484222325;	/* FNV-1a */
+	uint64_t h = 0xcbf29ce484222325; /* FNV-1a */
 
 	for (size_t i = 0; i < name->len; i++)
 		h = (h ^ (unsigned char)name->s[i]) * 0x100000001b3;
@@ -429,7 +435,8 @@ static int note_key(struct scan *c, struct keys *keys, const struct buf *name, s
 		return c->error = -ENOMEM;
 	for (at = hash & (keys->n_slots - 1); keys->slot[at]; at = (at + 1) & (keys->n_slots - 1)) {
 		k = keys->slot[at];
-		if (k->hash != hash || k->len != name->len || memcmp(k->text, buf_str(name), name->len))
+		if (k->hash != hash || k->len != name->len ||
+		    memcmp(k->text, buf_str(name), name->len))
 			continue;
 		c->duplicates = true;
 		buf_json(&msg, buf_str(name));
@@ -528,8 +535,17 @@ static int scan_value(struct scan *c, unsigned depth)
 		return scan_array(c, depth);
 	case '"':
 		return scan_string(c, &text);
-	case '-': case '0': case '1': case '2': case '3': case '4':
-	case '5': case '6': case '7': case '8': case '9':
+	case '-':
+	case '0':
+	case '1':
+	case '2':
+	case '3':
+	case '4':
+	case '5':
+	case '6':
+	case '7':
+	case '8':
+	case '9':
 		return scan_number(c);
 	default:
 		return scan_word(c);
@@ -571,12 +587,20 @@ static int by_item(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-int json_doc_parse(const char *text, size_t size, unsigned max_depth,
-		   json_issue_fn issue, void *arg, struct json_doc *ret)
+int json_doc_parse(const char *text, size_t size, unsigned max_depth, json_issue_fn issue,
+		   void *arg, struct json_doc *ret)
 {
 	const unsigned char *s = (const unsigned char *)text;
-	struct scan c = { .s = s, .p = s, .end = s + size, .line_start = s, .line = 1,
-			  .counted = s, .column = 1, .max_depth = max_depth, .issue = issue, .arg = arg };
+	struct scan c = { .s = s,
+			  .p = s,
+			  .end = s + size,
+			  .line_start = s,
+			  .line = 1,
+			  .counted = s,
+			  .column = 1,
+			  .max_depth = max_depth,
+			  .issue = issue,
+			  .arg = arg };
 	struct json_doc doc = { 0 };
 	int r;
 
@@ -621,15 +645,15 @@ struct json_pos json_doc_pos(const struct json_doc *doc, const cJSON *item)
 	return found ? found->pos : (struct json_pos){ 1, 1 };
 }
 
-static void keep_first(struct json_pos pos, const char *path, const char *code,
-		       const char *msg, void *arg)
+static void keep_first(struct json_pos pos, const char *path, const char *code, const char *msg,
+		       void *arg)
 {
 	char *why = arg;
 
 	(void)code;
 	if (why && !*why)
-		snprintf(why, 200, "line %u column %u: %s%s%.100s", pos.line, pos.column,
-			 path, *path ? ": " : "", msg);
+		snprintf(why, 200, "line %u column %u: %s%s%.100s", pos.line, pos.column, path,
+			 *path ? ": " : "", msg);
 }
 
 cJSON *json_parse(const char *text, size_t size, char *ret_why)

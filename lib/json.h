@@ -16,18 +16,18 @@
 #include <stddef.h>
 
 struct json_pos {
-	unsigned line, column;	/* from 1; columns are code points */
+	unsigned line, column; /* from 1; columns are code points */
 };
 
 /* called for every syntax error or duplicate key; "path" like vpcs.main or
  * a[0].b or routes["0.0.0.0/0"]; "code" is a short slug ("json-syntax",
  * "duplicate-key", "json-depth", ...) */
-typedef void (*json_issue_fn)(struct json_pos pos, const char *path,
-			      const char *code, const char *msg, void *arg);
+typedef void (*json_issue_fn)(struct json_pos pos, const char *path, const char *code,
+			      const char *msg, void *arg);
 
 struct json_doc {
-	cJSON *root;			/* owns */
-	struct json_at *at;		/* positions, sorted by item */
+	cJSON *root;	    /* owns */
+	struct json_at *at; /* positions, sorted by item */
 	size_t n_at;
 };
 
@@ -38,8 +38,8 @@ struct json_doc {
  * Returns 0, -EBADMSG when any issue was reported ("ret" is then still filled
  * if only duplicates were found, else zeroed), -ENOMEM.  json_doc_done() frees.
  */
-int json_doc_parse(const char *text, size_t size, unsigned max_depth,
-		   json_issue_fn issue, void *arg, struct json_doc *ret);
+int json_doc_parse(const char *text, size_t size, unsigned max_depth, json_issue_fn issue,
+		   void *arg, struct json_doc *ret);
 void json_doc_done(struct json_doc *doc);
 struct json_pos json_doc_pos(const struct json_doc *doc, const cJSON *item);
 
@@ -55,8 +55,8 @@ char *json_path_index(char *ret, size_t size, const char *path, size_t index);
 const char *json_str(const cJSON *o, const char *key, const char *def);
 double json_num(const cJSON *o, const char *key, double def);
 bool json_bool(const cJSON *o, const char *key, bool def);
-const cJSON *json_get(const cJSON *o, const char *key);	/* NULL if absent */
-char *json_print(const cJSON *v);	/* compact; owns (free) */
+const cJSON *json_get(const cJSON *o, const char *key); /* NULL if absent */
+char *json_print(const cJSON *v);			/* compact; owns (free) */
 bool json_equal(const cJSON *a, const cJSON *b);	/* member order is nothing */
 /* RFC 7396; returns the merged value (owns), leaves both arguments alone */
 cJSON *json_merge_patch(const cJSON *target, const cJSON *patch);

@@ -273,7 +273,7 @@ static int home_find_or_make(const char *run, int host, struct err *e)
 		return err_set(e, ERR_HOST, -r, "%.150s/home: bind mount: %s", run, strerror(-r));
 	r = home_make(run, host);
 	if (r) {
-		(void)home_unpin(run);	/* what failed is told; what was made for it goes */
+		(void)home_unpin(run); /* what failed is told; what was made for it goes */
 		return err_set(e, ERR_HOST, -r, "private mount namespace of %.150s: %s", run,
 			       strerror(-r));
 	}

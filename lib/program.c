@@ -6,7 +6,6 @@
  * so that ten thousand acknowledgements cost one merge).  program_diff() is in
  * program_diff.c.
  */
-#include "lib/fmt.h"
 #include "lib/program.h"
 
 #include <errno.h>
@@ -16,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/fmt.h"
 #include "lib/util.h"
 
 #define CHUNK_SIZE (64 * 1024)
@@ -278,8 +278,9 @@ static bool fill_words(struct sort_ref *v, size_t n, enum sort_stage stage, size
 	for (i = 0; i < n; i++) {
 		const struct item *it = v[i].it;
 
-		v[i].word = stage == SORT_KIND ? it->kind :
-			    word_at((stage == SORT_NS ? it->ns : it->key) + depth);
+		v[i].word = stage == SORT_KIND ?
+				    it->kind :
+				    word_at((stage == SORT_NS ? it->ns : it->key) + depth);
 		sorted = sorted && (!i || v[i - 1].word <= v[i].word);
 	}
 	return sorted;

@@ -243,7 +243,9 @@ static void each_pair(struct diff *d, pair_fn fn)
 
 	d->ns_rank = 0;
 	while (i < a->n || k < b->n) {
-		int c = i == a->n ? 1 : k == b->n ? -1 : item_cmp(&ns_cmp, &a->items[i], &b->items[k]);
+		int c = i == a->n ? 1 :
+			k == b->n ? -1 :
+				    item_cmp(&ns_cmp, &a->items[i], &b->items[k]);
 		const struct item *old = c <= 0 ? &a->items[i++] : NULL;
 		const struct item *new = c >= 0 ? &b->items[k++] : NULL;
 		const char *its = old ? old->ns : new->ns;

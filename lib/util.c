@@ -201,9 +201,9 @@ int mkdir_p(const char *path, int mode)
 #define RM_DEPTH 32
 
 struct removal {
-	int top;		/* borrowed; the folder that is removed */
-	unsigned n_moved;	/* since the present round began */
-	unsigned serial;	/* names of moved folders */
+	int top;	  /* borrowed; the folder that is removed */
+	unsigned n_moved; /* since the present round began */
+	unsigned serial;  /* names of moved folders */
 };
 
 static int rm_in(struct removal *m, int dir, unsigned depth);
@@ -212,7 +212,8 @@ static int rm_in(struct removal *m, int dir, unsigned depth);
 static int open_below(int dir, const char *name)
 {
 	struct open_how how = { .flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
-				.resolve = RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH };
+				.resolve =
+					RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH };
 	long fd = syscall(SYS_openat2, dir, name, &how, sizeof(how));
 
 	return fd < 0 ? -errno : (int)fd;

@@ -53,8 +53,8 @@ struct mono {
 	int64_t ns;
 };
 struct mono mono_now(void);
-double mono_ms_since(struct mono start);	/* milliseconds, fractional */
-int64_t wall_ms(void);				/* wall clock, for stamps only */
+double mono_ms_since(struct mono start); /* milliseconds, fractional */
+int64_t wall_ms(void);			 /* wall clock, for stamps only */
 
 /* parses a decimal integer that fills "s" wholly; 0, -EINVAL or -ERANGE */
 int parse_u64(const char *s, uint64_t min, uint64_t max, uint64_t *ret);
@@ -63,8 +63,7 @@ int parse_u64(const char *s, uint64_t min, uint64_t max, uint64_t *ret);
 void sha256(const void *data, size_t size, uint8_t ret[32]);
 void sha256_hex(const void *data, size_t size, char ret[65]);
 /* "n" (<= 64) first hex characters of the digest of the printed text, and NUL */
-void hash_hex(char *ret, size_t n, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
+void hash_hex(char *ret, size_t n, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 /* reads a whole file (or pipe; <= "max" bytes); result is NUL-terminated,
  * caller frees; -EFBIG past "max", -EAGAIN when it changed while it was read */

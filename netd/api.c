@@ -18,7 +18,7 @@
 #include "netd/responder.h"
 #include "netd/show.h"
 
-#define NAME_SIZE 64		/* a lab's, an attachment's; longer ones aren't any */
+#define NAME_SIZE 64 /* a lab's, an attachment's; longer ones aren't any */
 #define WAIT_MAX_MS 60000
 
 /* ---- answers ---- */
@@ -126,11 +126,15 @@ static void get_status(struct netd *d, struct http_req *r, const char *a, const 
 		const char *name;
 		double value;
 	} limits[] = {
-		{ "labs", NETD_LABS_MAX }, { "waiting_changes", NETD_WAITING_MAX },
+		{ "labs", NETD_LABS_MAX },
+		{ "waiting_changes", NETD_WAITING_MAX },
 		{ "attachments_per_egress", NETD_ATTACHMENTS_MAX },
-		{ "events", NETD_EVENTS_MAX }, { "event_polls", NETD_POLLS_MAX },
-		{ "drops_flows", NETD_FLOWS_MAX }, { "lab_bytes", LAB_SIZE_MAX },
-		{ "subnets_per_vpc", LAB_SUBNETS_MAX }, { "connections", HTTP_CONN_MAX },
+		{ "events", NETD_EVENTS_MAX },
+		{ "event_polls", NETD_POLLS_MAX },
+		{ "drops_flows", NETD_FLOWS_MAX },
+		{ "lab_bytes", LAB_SIZE_MAX },
+		{ "subnets_per_vpc", LAB_SUBNETS_MAX },
+		{ "connections", HTTP_CONN_MAX },
 		{ "responder_connections", RESPONDER_CONNS_MAX },
 	};
 	cJSON *o = cJSON_CreateObject(), *p, *q;
@@ -312,8 +316,7 @@ static void post_event(struct netd *d, struct http_req *r, const char *a, const 
 		return;
 	}
 	events_add(d->events, json_str(o, "lab", NULL), event, json_str(o, "kind", NULL),
-		   json_str(o, "name", NULL), json_str(o, "id", NULL),
-		   json_str(o, "detail", NULL));
+		   json_str(o, "name", NULL), json_str(o, "id", NULL), json_str(o, "detail", NULL));
 	reply_json(r, cJSON_CreateObject());
 }
 

@@ -9,6 +9,6 @@
 #include "lib/http.h"
 #include "netd/netd.h"
 
-void api_handle(struct http_req *r, void *arg);	/* http_fn; "arg" is the netd */
+void api_handle(struct http_req *r, void *arg); /* http_fn; "arg" is the netd */
 
 #endif

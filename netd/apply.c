@@ -27,14 +27,14 @@
 #include "lib/util.h"
 #include "netd/netd.h"
 
-#define LINK_US 300		/* a veth pair */
-#define OTHER_US 12		/* an address, a route, ... */
-#define NEW_NS_MAX 8		/* in a row, 0.45 ms each */
+#define LINK_US 300  /* a veth pair */
+#define OTHER_US 12  /* an address, a route, ... */
+#define NEW_NS_MAX 8 /* in a row, 0.45 ms each */
 #define OLD_NS_MAX 64
 
 struct apply {
 	struct apply_target t;
-	struct step *steps;	/* owns */
+	struct step *steps; /* owns */
 	size_t n, at;
 };
 
@@ -52,8 +52,8 @@ static void acknowledge(struct apply *a, const struct step *s)
 		return;
 	}
 	if (s->op == STEP_REPLACE && s->new->kind == ITEM_SET)
-		program_unset(p, s->new->ns, ITEM_SET, s->new->key);	/* with its elements */
-	(void)program_set(p, s->new);	/* out of memory sticks: apply_slice() looks */
+		program_unset(p, s->new->ns, ITEM_SET, s->new->key); /* with its elements */
+	(void)program_set(p, s->new); /* out of memory sticks: apply_slice() looks */
 }
 
 static const struct item *item_of(const struct step *s)
@@ -82,9 +82,9 @@ static size_t do_namespaces(struct apply *a, size_t n, struct err *e)
 
 	for (i = 0; i < n; i++) {
 		const struct step *s = &a->steps[a->at + i];
-		int r = s->op == STEP_ADD ?
-			spaces_create(a->t.spaces, s->new->ns, s->new->val, e) :
-			spaces_settings(a->t.spaces, s->new->ns, s->old->val, s->new->val, e);
+		int r = s->op == STEP_ADD ? spaces_create(a->t.spaces, s->new->ns, s->new->val, e) :
+					    spaces_settings(a->t.spaces, s->new->ns, s->old->val,
+							    s->new->val, e);
 
 		if (r < 0)
 			break;
@@ -105,7 +105,7 @@ static size_t do_nft(struct apply *a, size_t n, struct err *e)
 		return 0;
 	program_nft_hash(a->t.want, ns, hash);
 	r = nft_commit(nft, a->steps + a->at, n, a->t.want, ns, hash, e);
-	if (r == -ESTALE)	/* someone else was quicker: theirs goes */
+	if (r == -ESTALE) /* someone else was quicker: theirs goes */
 		r = nft_replace(nft, a->t.want, ns, hash, e);
 	if (r < 0) {
 		err_wrap(e, "%s", ns);
@@ -121,7 +121,7 @@ static int far_fd(const char *ns, void *arg)
 	struct apply *a = arg;
 	struct err ignored = { .code = ERR_NONE };
 
-	return spaces_fd(a->t.spaces, ns, &ignored);	/* the caller says what it was for */
+	return spaces_fd(a->t.spaces, ns, &ignored); /* the caller says what it was for */
 }
 
 static struct nl *far_nl(const char *ns, void *arg)
@@ -157,8 +157,8 @@ static size_t do_links_away(struct apply *a, struct nl *nl, size_t n, struct err
 	r = nl_delete_links(nl, names, n);
 	free(names);
 	if (r < 0) {
-		err_set(e, ERR_KERNEL, -r, "%s: deleting %zu links: %s",
-			a->steps[a->at].old->ns, n, strerror(-r));
+		err_set(e, ERR_KERNEL, -r, "%s: deleting %zu links: %s", a->steps[a->at].old->ns, n,
+			strerror(-r));
 		return 0;
 	}
 	for (i = 0; i < n; i++)

@@ -31,7 +31,7 @@ struct apply;
 
 int apply_new(const struct apply_target *t, struct apply **ret, struct err *e);
 struct apply *apply_free(struct apply *a);
-const struct step *apply_steps(const struct apply *a, size_t *ret_n);	/* borrowed */
+const struct step *apply_steps(const struct apply *a, size_t *ret_n); /* borrowed */
 /*
  * apply_slice() - works for about NETD_SLICE_US.  1: there is more; 0: all is
  * done; negative: the step named in "e" failed, "actual" holds what was done.

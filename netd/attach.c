@@ -22,7 +22,7 @@
 #include "netd/compile.h"
 #include "netd/jobs.h"
 
-#define GROUP_MS 20		/* what is given back meanwhile goes together */
+#define GROUP_MS 20 /* what is given back meanwhile goes together */
 #define AGAIN_MS 1000
 
 /* ---- the list ---- */
@@ -131,8 +131,8 @@ static int want_begin(struct job *j, struct err *e)
 	return 0;
 }
 
-static int want_place(struct job *j, const struct s_egress *g, const struct s_place *pl,
-		      bool there, struct err *e)
+static int want_place(struct job *j, const struct s_egress *g, const struct s_place *pl, bool there,
+		      struct err *e)
 {
 	struct program p;
 	size_t i;
@@ -142,7 +142,7 @@ static int want_place(struct job *j, const struct s_egress *g, const struct s_pl
 		return r;
 	for (i = 0; i < p.n; i++)
 		if (there)
-			(void)program_set(&j->want, &p.items[i]);	/* failure sticks */
+			(void)program_set(&j->want, &p.items[i]); /* failure sticks */
 		else if (p.items[i].kind == ITEM_NS)
 			program_unset_ns(&j->want, p.items[i].ns);
 		else
@@ -154,13 +154,13 @@ static int want_place(struct job *j, const struct s_egress *g, const struct s_pl
 /* ---- filling ---- */
 
 struct made {
-	const char *egress;	/* borrows from the store, which no other job changes meanwhile */
+	const char *egress; /* borrows from the store, which no other job changes meanwhile */
 	unsigned number;
 };
 
 struct fill {
 	struct job job;
-	struct made *made;	/* owns */
+	struct made *made; /* owns */
 	size_t n, cap;
 };
 
@@ -223,13 +223,15 @@ static void fill_end(struct job *j, const struct err *e)
 		log_warn("lab=%s no places kept ready: %s", j->lab->name, e->msg);
 	while (e && f->n-- > 0)
 		(void)store_place_remove(j->lab->store, f->made[f->n].egress,
-					 f->made[f->n].number);	/* there: it was added here */
+					 f->made[f->n].number); /* there: it was added here */
 	free(f->made);
 	free(f);
 }
 
 static const struct job_ops fill_ops = {
-	.begin = fill_begin, .end = fill_end, .background = true,
+	.begin = fill_begin,
+	.end = fill_end,
+	.background = true,
 };
 
 static void fill_submit(struct netlab *l)
@@ -243,7 +245,7 @@ static void fill_submit(struct netlab *l)
 		return;
 	f = calloc(1, sizeof(*f));
 	if (!f)
-		return;		/* a claim makes what it needs */
+		return; /* a claim makes what it needs */
 	l->fill_waits = true;
 	job_submit(l, &f->job, &fill_ops);
 }
@@ -252,8 +254,8 @@ static void fill_submit(struct netlab *l)
 
 struct claim {
 	struct job job;
-	char *function, *subnet, *token;	/* own */
-	struct s_egress *egress;		/* borrow from the store while the job runs */
+	char *function, *subnet, *token; /* own */
+	struct s_egress *egress;	 /* borrow from the store while the job runs */
 	struct s_place *place;
 	bool made;
 	labs_fn fn;
@@ -294,8 +296,8 @@ static int claim_begin(struct job *j, struct err *e)
 		return 0;
 	r = store_place_add(s, c->egress->ns, c->token, &c->place);
 	if (r < 0)
-		return err_set(e, r == -ENOSPC ? ERR_LIMIT : ERR_INTERNAL, -r,
-			       "a place on %s: %s", c->egress->ns, strerror(-r));
+		return err_set(e, r == -ENOSPC ? ERR_LIMIT : ERR_INTERNAL, -r, "a place on %s: %s",
+			       c->egress->ns, strerror(-r));
 	c->made = true;
 	r = want_begin(j, e);
 	if (r == 0)
@@ -357,8 +359,8 @@ static void claim_end(struct job *j, const struct err *e)
 
 static const struct job_ops claim_ops = { .begin = claim_begin, .end = claim_end };
 
-void attach_claim(struct netlab *l, const char *function, const char *subnet,
-		  const char *token, labs_fn fn, void *arg)
+void attach_claim(struct netlab *l, const char *function, const char *subnet, const char *token,
+		  labs_fn fn, void *arg)
 {
 	struct err e = { .code = ERR_NONE };
 	struct claim *c = calloc(1, sizeof(*c));
@@ -434,7 +436,9 @@ static void drop_end(struct job *j, const struct err *e)
 }
 
 static const struct job_ops drop_ops = {
-	.begin = drop_begin, .end = drop_end, .background = true,
+	.begin = drop_begin,
+	.end = drop_end,
+	.background = true,
 };
 
 static void doom_due(void *arg)

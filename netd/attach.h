@@ -15,13 +15,13 @@
 
 #include "netd/labs.h"
 
-#define ATTACH_READY 2		/* places kept ready, an egress namespace */
+#define ATTACH_READY 2 /* places kept ready, an egress namespace */
 
 /* "subnet" NULL: the function's first.  The answer is HACKING.md's */
-void attach_claim(struct netlab *l, const char *function, const char *subnet,
-		  const char *token, labs_fn fn, void *arg);
+void attach_claim(struct netlab *l, const char *function, const char *subnet, const char *token,
+		  labs_fn fn, void *arg);
 void attach_release(struct netlab *l, const char *attachment, labs_fn fn, void *arg);
-cJSON *attach_list(const struct netlab *l);	/* NULL: out of memory */
+cJSON *attach_list(const struct netlab *l); /* NULL: out of memory */
 
 /* start-up: if "ns", found in the kernel, is a place of "s", it is one again */
 int attach_found(struct netlab *l, struct store *s, const char *ns, struct err *e);

@@ -25,7 +25,7 @@
 struct claims {
 	int fd;
 	bool known;
-	cJSON *old;		/* owns: {LAB: {PLACE: {...}}} as read at the start */
+	cJSON *old; /* owns: {LAB: {PLACE: {...}}} as read at the start */
 };
 
 static cJSON *old_lab(cJSON *old, const char *lab)
@@ -66,7 +66,7 @@ static int read_lines(struct claims *c, const char *path)
 	if (r == -ENOENT)
 		return 0;
 	if (r < 0)
-		return r == -ENOMEM ? r : 0;	/* not known, then */
+		return r == -ENOMEM ? r : 0; /* not known, then */
 	while (r == 0 && at < size) {
 		size_t len = strcspn(text + at, "\n");
 
@@ -115,8 +115,8 @@ int claims_open(const char *run, struct claims **ret, struct err *e)
 	}
 	if (r < 0) {
 		claims_close(c);
-		return err_set(e, r == -ENOMEM ? ERR_INTERNAL : ERR_STATE, -r, "%s/" FILE_NAME
-			       ": %s", run, strerror(-r));
+		return err_set(e, r == -ENOMEM ? ERR_INTERNAL : ERR_STATE, -r,
+			       "%s/" FILE_NAME ": %s", run, strerror(-r));
 	}
 	*ret = c;
 	return 0;
@@ -138,7 +138,7 @@ void claims_remove(const char *run)
 	auto_free char *path = rundir_file(run, FILE_NAME);
 
 	if (path)
-		(void)unlink(path);	/* one that isn't there is what we want */
+		(void)unlink(path); /* one that isn't there is what we want */
 }
 
 const cJSON *claims_find(const struct claims *c, const char *lab, const char *place)

@@ -69,7 +69,7 @@ static void sockets(const char *ns, const char *node, const struct programs *pr,
 		const struct port *port = &pr->serve[i];
 
 		(void)fmt_print(key, sizeof(key), "%s 0.0.0.0 %u",
-			       port->proto == IPPROTO_UDP ? "udp" : "tcp", port->port);
+				port->proto == IPPROTO_UDP ? "udp" : "tcp", port->port);
 		program_addf(p, ns, ITEM_SOCK, key, "%s %s", port->http ? "http" : "serve", node);
 	}
 }
@@ -100,7 +100,7 @@ static void instance(const struct s_instance *in, struct program *p)
 		     forwards ? EMIT_FORWARDS : EMIT_NO_IPV6);
 	for (i = 0; i < e->n_private_ips; i++) {
 		(void)fmt_print(key, sizeof(key), "%s %s/%u", e->device,
-			       addr_str(&e->private_ips[i]), e->subnet->def->cidr_block.len);
+				addr_str(&e->private_ips[i]), e->subnet->def->cidr_block.len);
 		program_add(p, in->ns, ITEM_ADDR, key, "");
 	}
 	program_addf(p, in->ns, ITEM_ROUTE, "254 0.0.0.0/0", "via %s dev %s onlink",

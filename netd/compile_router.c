@@ -63,7 +63,7 @@ static void route_val(const struct s_vpc *v, const struct route *r, char *ret, s
 		e = v->instances[r->instance - v->def->instances].eni;
 	if (e)
 		(void)fmt_print(ret, size, "via %s dev %s onlink", addr_str(&e->private_ips[0]),
-			       e->router_interface);
+				e->router_interface);
 }
 
 static void table_items(const struct s_vpc *v, const struct s_table *t, struct program *p)
@@ -76,7 +76,8 @@ static void table_items(const struct s_vpc *v, const struct s_table *t, struct p
 		     100 + t->number);
 	/* "local" is a throw: longest prefix decides between it and the others, and
 	 * what it wins goes on to table 50 */
-	(void)fmt_print(key, sizeof(key), "%u %s", 100 + t->number, prefix_str(&v->def->cidr_block));
+	(void)fmt_print(key, sizeof(key), "%u %s", 100 + t->number,
+			prefix_str(&v->def->cidr_block));
 	program_add(p, v->ns, ITEM_ROUTE, key, "throw");
 	for (i = 0; i < t->def->n_routes; i++) {
 		const struct route *r = &t->def->routes[i];
@@ -85,7 +86,7 @@ static void table_items(const struct s_vpc *v, const struct s_table *t, struct p
 		if (MUTANT("blackhole") && !store_route_active(v, r))
 			continue;
 		(void)fmt_print(key, sizeof(key), "%u %s", 100 + t->number,
-			       prefix_str(&r->destination));
+				prefix_str(&r->destination));
 		program_add(p, v->ns, ITEM_ROUTE, key, val);
 	}
 }

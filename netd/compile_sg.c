@@ -173,11 +173,12 @@ static void rule_match(const struct sg_rule *r, char *ret, size_t size)
 		return;
 	if (has_ports(r->protocol)) {
 		if (r->from_port == r->to_port)
-			(void)fmt_print(ret, size, "%s dport %d ", protocol_name(r->protocol, proto),
-				       r->from_port);
+			(void)fmt_print(ret, size, "%s dport %d ",
+					protocol_name(r->protocol, proto), r->from_port);
 		else
 			(void)fmt_print(ret, size, "%s dport %d-%d ",
-				       protocol_name(r->protocol, proto), r->from_port, r->to_port);
+					protocol_name(r->protocol, proto), r->from_port,
+					r->to_port);
 	} else if (r->protocol != IPPROTO_ICMP || r->from_port < 0) {
 		(void)fmt_print(ret, size, "meta l4proto %s ", protocol_name(r->protocol, proto));
 	} else if (r->to_port < 0) {

@@ -12,7 +12,7 @@
 #include "lib/nft.h"
 #include "topology/reach.h"
 
-#define KEY_SIZE 20		/* number of the reason (4), interface (16) */
+#define KEY_SIZE 20 /* number of the reason (4), interface (16) */
 
 static void add(const void *key, size_t size, uint64_t packets, struct counts *c)
 {
@@ -24,7 +24,7 @@ static void add(const void *key, size_t size, uint64_t packets, struct counts *c
 	memcpy(&number, key, sizeof(number));
 	why = reach_drop(number);
 	if (!why)
-		return;		/* of another version of ours; its rules are about to go */
+		return; /* of another version of ours; its rules are about to go */
 	if (c->n == c->cap) {
 		size_t cap = c->cap ? 2 * c->cap : 64;
 		struct count *v = reallocarray(c->v, cap, sizeof(*v));
@@ -103,8 +103,7 @@ cJSON *counts_json(const struct counts *c, const char *link)
 
 		if ((link && strcmp(at->link, link) != 0) || json_get(o, at->code))
 			continue;
-		if (!cJSON_AddNumberToObject(o, at->code,
-					     (double)counts_sum(c, link, at->code))) {
+		if (!cJSON_AddNumberToObject(o, at->code, (double)counts_sum(c, link, at->code))) {
 			cJSON_Delete(o);
 			return NULL;
 		}

@@ -9,15 +9,15 @@
 #include "netd/labs.h"
 
 struct count {
-	const char *code;	/* "ENI_SG_RULES_MISMATCH"; static */
+	const char *code; /* "ENI_SG_RULES_MISMATCH"; static */
 	char link[16];
 	uint64_t packets;
 };
 
 struct counts {
-	struct count *v;	/* owns */
+	struct count *v; /* owns */
 	size_t n, cap;
-	bool failed;		/* out of memory */
+	bool failed; /* out of memory */
 };
 
 /* of namespace "ns", in table "ip vpc", "ip natgw" or "ip egress"; 0 or -errno */

@@ -24,21 +24,21 @@
 #include "netd/jobs.h"
 #include "topology/reach.h"
 
-#define KEY_SIZE 36		/* reason, interface, two addresses, protocol, ports */
-#define VARIANTS_MAX 16		/* of one flow */
+#define KEY_SIZE 36	/* reason, interface, two addresses, protocol, ports */
+#define VARIANTS_MAX 16 /* of one flow */
 
 struct note {
 	struct nft_flow flow;
 	uint32_t number;
 	char link[16];
-	const char *ns;		/* borrows from the store */
+	const char *ns; /* borrows from the store */
 };
 
 struct notes {
-	struct note *v;		/* owns */
+	struct note *v; /* owns */
 	size_t n, cap;
 	bool failed;
-	const char *ns;		/* that is being read */
+	const char *ns; /* that is being read */
 };
 
 /* ---- notes ---- */
@@ -120,9 +120,9 @@ static int notes_of(struct netlab *l, const char *ns, const char *table, struct 
 	s->ns = ns;
 	r = nft_each_elem(nft, table, "notes", note_read, s);
 	if (r == -ENOENT)
-		return 0;	/* nothing is dropped there */
-	return r < 0 ? err_set(e, ERR_KERNEL, -r, "%s: reading the notes: %s", ns,
-			       strerror(-r)) : 0;
+		return 0; /* nothing is dropped there */
+	return r < 0 ? err_set(e, ERR_KERNEL, -r, "%s: reading the notes: %s", ns, strerror(-r)) :
+		       0;
 }
 
 static int notes_all(struct netlab *l, struct notes *s, struct err *e)
@@ -160,7 +160,7 @@ static const struct note *note_find(const struct notes *s, const struct nft_flow
 
 struct variant {
 	struct nft_flow flow;
-	const struct s_vpc *vpc;	/* where it is then; NULL: outside any */
+	const struct s_vpc *vpc; /* where it is then; NULL: outside any */
 };
 
 struct variants {
@@ -215,7 +215,7 @@ static void through_gateways(const struct store *st, const struct variant *v, st
 
 static void expand(struct netlab *l, const struct variant *at, struct variants *s)
 {
-	const struct variant v = *at;	/* "s" grows */
+	const struct variant v = *at; /* "s" grows */
 	size_t i;
 
 	for (i = 0; v.vpc && i < v.vpc->n_nats; i++)
@@ -432,17 +432,18 @@ static int flow_read(const cJSON *o, struct nft_flow *ret, const char **ret_ns)
 	    addr_parse(json_str(o, "daddr", ""), &d) < 0 || d.family != AF_INET ||
 	    port_read(o, "sport", &ret->sport) < 0 || port_read(o, "dport", &ret->dport) < 0)
 		return -EINVAL;
-	ret->proto = strcmp(proto, "tcp") == 0 ? IPPROTO_TCP :
-		     strcmp(proto, "udp") == 0 ? IPPROTO_UDP :
-		     strcmp(proto, "icmp") == 0 ? IPPROTO_ICMP : 0;
+	ret->proto = strcmp(proto, "tcp") == 0	? IPPROTO_TCP :
+		     strcmp(proto, "udp") == 0	? IPPROTO_UDP :
+		     strcmp(proto, "icmp") == 0 ? IPPROTO_ICMP :
+						  0;
 	ret->saddr = addr_to_v4(&s);
 	ret->daddr = addr_to_v4(&d);
 	*ret_ns = strrchr(ns, '/') ? strrchr(ns, '/') + 1 : ns;
 	return ret->proto ? 0 : -EINVAL;
 }
 
-static int answer_all(struct netlab *l, const cJSON *flows, const struct notes *notes,
-		      cJSON *list, struct err *e)
+static int answer_all(struct netlab *l, const cJSON *flows, const struct notes *notes, cJSON *list,
+		      struct err *e)
 {
 	const cJSON *at;
 	int i = 0;
@@ -453,7 +454,8 @@ static int answer_all(struct netlab *l, const cJSON *flows, const struct notes *
 		cJSON *o;
 
 		if (flow_read(at, &f, &ns) < 0) {
-			err_set(e, ERR_INVALID_PARAMETER, EINVAL, "namespace, protocol (tcp, udp,"
+			err_set(e, ERR_INVALID_PARAMETER, EINVAL,
+				"namespace, protocol (tcp, udp,"
 				" icmp), saddr, daddr and ports are required");
 			err_path(e, "flows[%d]", i);
 			return -EINVAL;

@@ -13,7 +13,7 @@
 
 struct events;
 
-struct events *events_new(struct loop *l, size_t max);	/* NULL: out of memory */
+struct events *events_new(struct loop *l, size_t max); /* NULL: out of memory */
 /* polls that still wait are answered */
 struct events *events_free(struct events *v);
 

@@ -49,15 +49,14 @@ static void forget_eni(struct netlab *l, const struct s_eni *e, const struct s_v
 		       const struct store *now)
 {
 	const struct object *o = store_by_id(now, e->o.id);
-	const struct s_eni *same = o ? (const void *)o : NULL;	/* its first member */
+	const struct s_eni *same = o ? (const void *)o : NULL; /* its first member */
 	size_t i;
 
 	for (i = 0; i < e->n_private_ips; i++)
 		if (!same || !has_private(same, &e->private_ips[i]))
 			forget_in_vpc(l, v, &e->private_ips[i]);
-	if (addr_is_set(&e->public_ip) &&
-	    (!same || !addr_is_set(&same->public_ip) ||
-	     !addr_equal(&same->public_ip, &e->public_ip)))
+	if (addr_is_set(&e->public_ip) && (!same || !addr_is_set(&same->public_ip) ||
+					   !addr_equal(&same->public_ip, &e->public_ip)))
 		forget_in(l, v->ns, &e->public_ip);
 }
 

@@ -26,8 +26,8 @@
 static void remove_files(const char *run)
 {
 	static const char *const files[] = {
-		"netd.sock", "netd.claims", "responder.sock", "responder.pid", "responder.lock",
-		"responder.log",
+		"netd.sock",	 "netd.claims",	   "responder.sock",
+		"responder.pid", "responder.lock", "responder.log",
 	};
 	size_t i;
 
@@ -35,7 +35,7 @@ static void remove_files(const char *run)
 		auto_free char *path = rundir_file(run, files[i]);
 
 		if (path)
-			(void)unlink(path);	/* one that isn't there is what we want */
+			(void)unlink(path); /* one that isn't there is what we want */
 	}
 }
 

@@ -15,14 +15,14 @@
 #include "lib/util.h"
 #include "netd/observe.h"
 
-#define LEFT_MS 1000		/* what a dropped namespace leaves behind goes by then */
+#define LEFT_MS 1000 /* what a dropped namespace leaves behind goes by then */
 
 static void job_next(struct netlab *l);
 
 /* ---- faults of test builds ---- */
 
 static struct {
-	unsigned long at;	/* of the requests counted; 0: none */
+	unsigned long at; /* of the requests counted; 0: none */
 	unsigned long paused_at, uncounted;
 	unsigned depth;
 } faults;
@@ -98,13 +98,13 @@ static void left_delete(struct netlab *l, const char *ns_borrowed)
 	names = calloc(n, sizeof(*names));
 	if (!ns || !names) {
 		free(names);
-		return;		/* they go by themselves in the end */
+		return; /* they go by themselves in the end */
 	}
 	n = 0;
 	LIST_FOREACH(f, &l->left, link)
 		if (strcmp(f->ns, ns) == 0 && !program_find(&l->want, ns, ITEM_LINK, f->name))
 			names[n++] = f->name;
-	job_faults_pause();	/* a failure here is no failure of the change that runs */
+	job_faults_pause(); /* a failure here is no failure of the change that runs */
 	nl = program_find(&l->want, ns, ITEM_NS, "") ? spaces_nl(l->spaces, ns, &e) : NULL;
 	r = nl && n > 0 ? nl_delete_links(nl, names, n) : 0;
 	spaces_trim(l->spaces);
@@ -125,7 +125,7 @@ static void left_due(void *arg)
 	struct netlab *l = arg;
 
 	l->left_timer = loop_event_free(l->left_timer);
-	if (l->job) {		/* its sockets are in use */
+	if (l->job) { /* its sockets are in use */
 		l->left_timer = loop_timer(l->netd->loop, LEFT_MS, left_due, l);
 		return;
 	}
@@ -148,7 +148,7 @@ static void left_note(const char *ns, const char *link, void *arg)
 			free(f->name);
 		}
 		free(f);
-		return;		/* it goes by itself in the end */
+		return; /* it goes by itself in the end */
 	}
 	LIST_INSERT_HEAD(&l->left, f, link);
 	if (!l->left_timer)
@@ -184,18 +184,23 @@ static void job_finish(struct netlab *l, const struct err *e)
 		program_init(&j->want);
 	}
 	program_done(&j->want);
-	l->ending = true;	/* what "end" submits waits for the caller's job_next() */
+	l->ending = true; /* what "end" submits waits for the caller's job_next() */
 	j->ops->end(j, e);
 	l->ending = false;
-	spaces_trim(l->spaces);	/* now: "end" has those watched that shall stay open */
+	spaces_trim(l->spaces); /* now: "end" has those watched that shall stay open */
 	observe_rearm(l);
 }
 
 static int apply_to(struct netlab *l, const struct program *want, struct err *e)
 {
 	const struct apply_target t = {
-		.lab = l->name, .spaces = l->spaces, .responder = l->netd->responder,
-		.actual = &l->actual, .want = want, .left = left_note, .arg = l,
+		.lab = l->name,
+		.spaces = l->spaces,
+		.responder = l->netd->responder,
+		.actual = &l->actual,
+		.want = want,
+		.left = left_note,
+		.arg = l,
 	};
 
 	size_t n;
@@ -239,7 +244,7 @@ static void actual_compact(struct netlab *l, const struct program *want)
 	struct program copy;
 
 	if (program_copy(want, &copy) < 0)
-		return;		/* "actual" is right as it is */
+		return; /* "actual" is right as it is */
 	program_done(&l->actual);
 	l->actual = copy;
 }
@@ -292,7 +297,7 @@ static void job_tick(void *arg)
 		l->tick = loop_timer(l->netd->loop, 0, job_tick, l);
 		if (l->tick)
 			return;
-		while (job_slice(l))	/* without memory for a timer: to the end at once */
+		while (job_slice(l)) /* without memory for a timer: to the end at once */
 			;
 	}
 	job_next(l);

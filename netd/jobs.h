@@ -25,8 +25,8 @@ struct job_ops {
 	/* over: "e" NULL when it succeeded; frees the job.  The lab's program is
 	 * "want" by now, or what it was */
 	void (*end)(struct job *j, const struct err *e);
-	bool background;	/* no client waits: not counted by the tests' faults */
-	bool no_undo;		/* a failure leaves what was done */
+	bool background; /* no client waits: not counted by the tests' faults */
+	bool no_undo;	 /* a failure leaves what was done */
 };
 
 /* embedded first in what each kind of job needs */
@@ -37,7 +37,7 @@ struct job {
 	struct program want;
 	struct apply *apply;
 	bool undoing;
-	struct err why;		/* what is being undone */
+	struct err why; /* what is being undone */
 };
 
 /* runs it now or when its turn comes; fails it with ERR_LIMIT if too many wait.

@@ -132,8 +132,7 @@ cJSON *labs_list(const struct netd *d)
 		cJSON_AddStringToObject(o, "lab", l->name);
 		cJSON_AddStringToObject(o, "state", lab_state(l));
 		cJSON_AddNumberToObject(o, "vpcs", s ? (double)s->n_vpcs : 0);
-		cJSON_AddNumberToObject(o, "nodes",
-					s ? (double)(n_nodes(s) + s->n_functions) : 0);
+		cJSON_AddNumberToObject(o, "nodes", s ? (double)(n_nodes(s) + s->n_functions) : 0);
 		cJSON_AddNumberToObject(o, "functions", s ? (double)s->n_functions : 0);
 		cJSON_AddNumberToObject(o, "created", (double)l->created_ms);
 	}
@@ -151,8 +150,7 @@ size_t labs_sockets(const struct netd *d)
 	return n;
 }
 
-int lab_compile(const struct netlab *l, const struct store *s, struct program *ret,
-		struct err *e)
+int lab_compile(const struct netlab *l, const struct store *s, struct program *ret, struct err *e)
 {
 	int r = compile(s, ret, e);
 
@@ -162,8 +160,7 @@ int lab_compile(const struct netlab *l, const struct store *s, struct program *r
 /* ---- names that the resolvers know ---- */
 
 /* a view belongs to the VPC in whose router it answers; elsewhere it is public */
-static int view_send(struct netlab *l, const struct store *s, const struct item *it,
-		     struct err *e)
+static int view_send(struct netlab *l, const struct store *s, const struct item *it, struct err *e)
 {
 	auto_json cJSON *zone = NULL;
 	const struct s_vpc *v = NULL;
@@ -190,7 +187,7 @@ static int views_send(struct netlab *l, const struct store *s, const struct prog
 		int r;
 
 		if (it->kind != ITEM_SOCK || strncmp(it->val, "dns ", 4) != 0 ||
-		    strcmp(sent, it->ns) == 0)	/* sorted by namespace */
+		    strcmp(sent, it->ns) == 0) /* sorted by namespace */
 			continue;
 		sent = it->ns;
 		r = view_send(l, s, it, e);
@@ -260,8 +257,8 @@ static cJSON *change_json(const char *lab, bool changed, const struct ops *ops, 
 }
 
 /* parses; on failure "e", and "ret_issues" has {"errors","warnings"}; else its warnings */
-static struct lab *parse(const char *document, size_t size, const char *name,
-			 cJSON **ret_issues, struct err *e)
+static struct lab *parse(const char *document, size_t size, const char *name, cJSON **ret_issues,
+			 struct err *e)
 {
 	struct issues issues = { 0 };
 	struct lab *lab = lab_parse(document, size, name, name, &issues);
@@ -284,8 +281,8 @@ static struct lab *parse(const char *document, size_t size, const char *name,
 	return lab;
 }
 
-int labs_plan(struct netd *d, const char *name, const char *document, size_t size,
-	      cJSON **ret, struct err *e)
+int labs_plan(struct netd *d, const char *name, const char *document, size_t size, cJSON **ret,
+	      struct err *e)
 {
 	const struct netlab *l = lab_get(d, name);
 	struct mono start = mono_now();
@@ -316,14 +313,14 @@ int labs_plan(struct netd *d, const char *name, const char *document, size_t siz
 
 struct put {
 	struct job job;
-	char *document;		/* owns */
+	char *document; /* owns */
 	size_t size;
-	char *base;		/* owns */
+	char *base; /* owns */
 	struct mono start;
-	struct store *store;	/* owns: the new one */
+	struct store *store; /* owns: the new one */
 	struct ops ops;
-	cJSON *issues;		/* owns: the parser's warnings, or all if it refuses */
-	bool intended;		/* the state has it */
+	cJSON *issues; /* owns: the parser's warnings, or all if it refuses */
+	bool intended; /* the state has it */
 	labs_fn fn;
 	void *arg;
 };
@@ -398,8 +395,10 @@ static void put_free(struct put *p)
 static void put_tell_events(const struct put *p, bool fresh)
 {
 	static const char *const event[] = {
-		[OP_CREATE] = "created", [OP_UPDATE] = "updated",
-		[OP_REPLACE] = "replaced", [OP_DELETE] = "deleted",
+		[OP_CREATE] = "created",
+		[OP_UPDATE] = "updated",
+		[OP_REPLACE] = "replaced",
+		[OP_DELETE] = "deleted",
 	};
 	struct netlab *l = p->job.lab;
 	size_t i;
@@ -407,8 +406,8 @@ static void put_tell_events(const struct put *p, bool fresh)
 	for (i = 0; i < p->ops.n; i++) {
 		const struct op *op = &p->ops.v[i];
 
-		events_add(l->netd->events, l->name, event[op->action],
-			   object_kind_name(op->kind), op->name, op->id, op->because);
+		events_add(l->netd->events, l->name, event[op->action], object_kind_name(op->kind),
+			   op->name, op->id, op->because);
 	}
 	events_add(l->netd->events, l->name, fresh ? "created" : "updated", "lab", l->name,
 		   l->store->id, NULL);
@@ -448,7 +447,7 @@ static void put_give_up(struct put *p, const struct err *why)
 	if (state_undone(l->netd->db, l->name, &e) < 0)
 		log_err("lab=%s a change given up stays in the state: %s", l->name, e.msg);
 	if (why->code == ERR_CANCELLED)
-		return;		/* what is there is dropped by who cancelled it */
+		return; /* what is there is dropped by who cancelled it */
 	if (l->store && views_send(l, l->store, &l->want, &e) < 0)
 		log_warn("lab=%s names of a change given up stay: %s", l->name, e.msg);
 	if (!l->store && (responder_link_drop_lab(l->netd->responder, l->name, &e) < 0 ||
@@ -482,11 +481,13 @@ static void put_end(struct job *j, const struct err *e)
 }
 
 static const struct job_ops put_ops = {
-	.begin = put_begin, .commit = put_commit, .end = put_end,
+	.begin = put_begin,
+	.commit = put_commit,
+	.end = put_end,
 };
 
-void labs_put(struct netd *d, const char *name, const char *document, size_t size,
-	      const char *base, labs_fn fn, void *arg)
+void labs_put(struct netd *d, const char *name, const char *document, size_t size, const char *base,
+	      labs_fn fn, void *arg)
 {
 	struct err e = { .code = ERR_NONE };
 	struct put *p = calloc(1, sizeof(*p));
@@ -521,7 +522,8 @@ void labs_put(struct netd *d, const char *name, const char *document, size_t siz
 
 /* ---- DELETE ---- */
 
-struct delete {
+struct delete
+{
 	struct job job;
 	labs_fn fn;
 	void *arg;
@@ -569,7 +571,7 @@ static void delete_end(struct job *j, const struct err *e)
 	struct err rest = { .code = ERR_NONE };
 	cJSON *answer = NULL;
 
-	if (!e || e->code == ERR_KERNEL)	/* whatever failed: in any state it goes */
+	if (!e || e->code == ERR_KERNEL) /* whatever failed: in any state it goes */
 		e = delete_rest(l, &rest) < 0 ? &rest : NULL;
 	if (!e) {
 		attach_clear(l);
@@ -582,7 +584,7 @@ static void delete_end(struct job *j, const struct err *e)
 		l->failed = false;
 		program_done(&l->actual);
 		program_init(&l->actual);
-		(void)program_seal(&l->actual, &rest);	/* an empty one needs no memory */
+		(void)program_seal(&l->actual, &rest); /* an empty one needs no memory */
 		program_done(&l->want);
 		program_init(&l->want);
 		(void)program_seal(&l->want, &rest);
@@ -595,7 +597,9 @@ static void delete_end(struct job *j, const struct err *e)
 }
 
 static const struct job_ops delete_ops = {
-	.begin = delete_begin, .end = delete_end, .no_undo = true,
+	.begin = delete_begin,
+	.end = delete_end,
+	.no_undo = true,
 };
 
 void labs_delete(struct netd *d, const char *name, labs_fn fn, void *arg)
@@ -618,7 +622,7 @@ void labs_delete(struct netd *d, const char *name, labs_fn fn, void *arg)
 	x->fn = fn;
 	x->arg = arg;
 	err_set(&e, ERR_CANCELLED, ECANCELED, "the lab is being deleted");
-	l->failed |= l->job && !l->store;	/* half made: there is something to drop */
+	l->failed |= l->job && !l->store; /* half made: there is something to drop */
 	job_cancel_all(l, &e);
 	job_submit(l, &x->job, &delete_ops);
 }
@@ -627,7 +631,7 @@ void labs_delete(struct netd *d, const char *name, labs_fn fn, void *arg)
 
 struct row {
 	SLIST_ENTRY(row) link;
-	char *lab, *document[2], *base[2], *store[2];	/* own; intended, current */
+	char *lab, *document[2], *base[2], *store[2]; /* own; intended, current */
 	size_t size[2];
 	int64_t created_ms;
 };
@@ -677,7 +681,7 @@ static int row_take(const char *lab, int64_t created_ms, const struct state_half
 
 struct adopt {
 	struct job job;
-	struct store *store;	/* owns */
+	struct store *store; /* owns */
 	struct err e;
 	int result;
 };
@@ -724,7 +728,10 @@ static void adopt_end(struct job *j, const struct err *e)
 }
 
 static const struct job_ops adopt_ops = {
-	.begin = adopt_begin, .end = adopt_end, .background = true, .no_undo = true,
+	.begin = adopt_begin,
+	.end = adopt_end,
+	.background = true,
+	.no_undo = true,
 };
 
 static int adopt_half(struct netlab *l, struct row *w, int i, struct err *e)
@@ -881,7 +888,8 @@ static int resend_begin(struct job *j, struct err *e)
 			program_unset(&l->actual, l->want.items[i].ns, ITEM_SOCK,
 				      l->want.items[i].key);
 	return program_copy(&l->want, &j->want) < 0 ?
-	       err_set(e, ERR_INTERNAL, ENOMEM, "out of memory") : 1;
+		       err_set(e, ERR_INTERNAL, ENOMEM, "out of memory") :
+		       1;
 }
 
 static void resend_end(struct job *j, const struct err *e)
@@ -892,7 +900,10 @@ static void resend_end(struct job *j, const struct err *e)
 }
 
 static const struct job_ops resend_ops = {
-	.begin = resend_begin, .end = resend_end, .background = true, .no_undo = true,
+	.begin = resend_begin,
+	.end = resend_end,
+	.background = true,
+	.no_undo = true,
 };
 
 void labs_responder_new(void *arg)

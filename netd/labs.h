@@ -30,28 +30,28 @@ struct job;
 /* a namespace in which somebody else changed something */
 struct dirty {
 	LIST_ENTRY(dirty) link;
-	char *ns;		/* owns */
+	char *ns; /* owns */
 	bool nft, other;
 };
 
 /* a link that its far end's namespace takes along when the kernel gets to it */
 struct left {
 	LIST_ENTRY(left) link;
-	char *ns, *name;	/* own */
+	char *ns, *name; /* own */
 };
 
 /* a claimed place */
 struct attachment {
 	LIST_ENTRY(attachment) link;
-	char *ns;		/* of the place; its name outside; owns */
-	char *function, *subnet, *token;	/* own; NULL: not known (any more) */
-	bool doomed;		/* given back; goes with the next group */
+	char *ns;			 /* of the place; its name outside; owns */
+	char *function, *subnet, *token; /* own; NULL: not known (any more) */
+	bool doomed;			 /* given back; goes with the next group */
 };
 
 /* counts of dynamic sets that a replaced ruleset had */
 struct carried {
 	LIST_ENTRY(carried) link;
-	char *ns, *set;		/* own */
+	char *ns, *set; /* own */
 	uint8_t key[64];
 	size_t size;
 	uint64_t packets, bytes;
@@ -60,22 +60,22 @@ struct carried {
 struct netlab {
 	LIST_ENTRY(netlab) link;
 	struct netd *netd;
-	char *name;		/* owns */
+	char *name; /* owns */
 	int64_t created_ms;
-	char *document;		/* owns; NULL while the first PUT is under way */
+	char *document; /* owns; NULL while the first PUT is under way */
 	size_t size;
-	char *base;		/* owns; NULL if none */
-	struct store *store;	/* owns; in force; NULL: there is no such lab (yet) */
-	struct program want;	/* compiled from it */
-	struct program actual;	/* acknowledged by the kernel */
+	char *base;	       /* owns; NULL if none */
+	struct store *store;   /* owns; in force; NULL: there is no such lab (yet) */
+	struct program want;   /* compiled from it */
+	struct program actual; /* acknowledged by the kernel */
 	struct spaces *spaces;
-	bool failed;		/* the kernel isn't as it ought to be; repaired again and again */
+	bool failed; /* the kernel isn't as it ought to be; repaired again and again */
 
 	/* jobs.c */
-	struct job *job;	/* that runs; NULL: none */
+	struct job *job; /* that runs; NULL: none */
 	TAILQ_HEAD(, job) waiting;
 	size_t n_waiting;
-	bool ending;		/* a job's end is being told */
+	bool ending; /* a job's end is being told */
 	struct loop_event *tick;
 	LIST_HEAD(, left) left;
 	struct loop_event *left_timer;
@@ -105,23 +105,22 @@ void labs_responder_new(void *arg);
 void labs_close(struct netd *d);
 
 /* "document" and "base" (NULL: none) are copied; "fn" is called once, maybe at once */
-void labs_put(struct netd *d, const char *lab, const char *document, size_t size,
-	      const char *base, labs_fn fn, void *arg);
+void labs_put(struct netd *d, const char *lab, const char *document, size_t size, const char *base,
+	      labs_fn fn, void *arg);
 void labs_delete(struct netd *d, const char *lab, labs_fn fn, void *arg);
 /* what a PUT would do; nothing is done */
-int labs_plan(struct netd *d, const char *lab, const char *document, size_t size,
-	      cJSON **ret, struct err *e);
-cJSON *labs_list(const struct netd *d);		/* GET /v1/labs; NULL: no memory */
-size_t labs_sockets(const struct netd *d);	/* that the responder answers on */
+int labs_plan(struct netd *d, const char *lab, const char *document, size_t size, cJSON **ret,
+	      struct err *e);
+cJSON *labs_list(const struct netd *d);	   /* GET /v1/labs; NULL: no memory */
+size_t labs_sockets(const struct netd *d); /* that the responder answers on */
 /* one that exists; NULL and ERR_NO_LAB */
 struct netlab *labs_find(const struct netd *d, const char *lab, struct err *e);
-const char *lab_state(const struct netlab *l);	/* "up", "changing", "failed" */
+const char *lab_state(const struct netlab *l); /* "up", "changing", "failed" */
 
 /* ---- for the modules that make jobs ---- */
 
 /* what ought to be by "s"; program_init()s "ret" */
-int lab_compile(const struct netlab *l, const struct store *s, struct program *ret,
-		struct err *e);
+int lab_compile(const struct netlab *l, const struct store *s, struct program *ret, struct err *e);
 /* frees a lab that is none any more */
 void lab_settle(struct netlab *l);
 

@@ -31,7 +31,7 @@
 #include "netd/netd.h"
 #include "netd/state.h"
 
-#define FILES_MAX (1024 * 1024)		/* descriptors; a namespace needs up to five */
+#define FILES_MAX (1024 * 1024) /* descriptors; a namespace needs up to five */
 
 struct options {
 	const char *run, *state, *group, *seed;
@@ -54,8 +54,16 @@ static const char usage[] =
 	"  -v               more in the log; twice: each step\n"
 	"  --version, --help\n";
 
-enum { OPT_RUN = 256, OPT_STATE, OPT_GROUP, OPT_SEED, OPT_GC, OPT_FOREGROUND, OPT_VERSION,
-	OPT_HELP };
+enum {
+	OPT_RUN = 256,
+	OPT_STATE,
+	OPT_GROUP,
+	OPT_SEED,
+	OPT_GC,
+	OPT_FOREGROUND,
+	OPT_VERSION,
+	OPT_HELP
+};
 
 /* -1: go on; else the exit status */
 static int options_parse(int argc, char **argv, struct options *o)
@@ -198,7 +206,7 @@ static void netd_stop(struct netd *d, bool adopted)
 
 	d->http = http_server_free(d->http);
 	if (path)
-		(void)unlink(path);	/* there only if we came that far */
+		(void)unlink(path); /* there only if we came that far */
 	labs_close(d);
 	if (empty && d->responder)
 		responder_link_stop(d->responder);
@@ -254,7 +262,7 @@ int main(int argc, char **argv)
 	if (rc >= 0)
 		return rc;
 	log_init("netd", o.level);
-	(void)signal(SIGPIPE, SIG_IGN);		/* can't fail for this signal */
+	(void)signal(SIGPIPE, SIG_IGN); /* can't fail for this signal */
 	umask(0077);
 	run = rundir_default(o.run);
 	state = run ? rundir_default_state(run, o.state) : NULL;

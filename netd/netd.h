@@ -17,12 +17,12 @@
 
 /* limits of what a client can grow; printed by GET /v1/status */
 #define NETD_LABS_MAX 1000
-#define NETD_WAITING_MAX 64		/* requests that wait for their turn, a lab */
-#define NETD_ATTACHMENTS_MAX 16000	/* of an egress namespace: STORE_PLACES_MAX */
-#define NETD_EVENTS_MAX 10000		/* kept in the ring */
-#define NETD_POLLS_MAX 256		/* long polls at a time */
-#define NETD_FLOWS_MAX 1000		/* of one question for drops */
-#define NETD_SLICE_US 5000		/* kernel work before the loop has its turn */
+#define NETD_WAITING_MAX 64	   /* requests that wait for their turn, a lab */
+#define NETD_ATTACHMENTS_MAX 16000 /* of an egress namespace: STORE_PLACES_MAX */
+#define NETD_EVENTS_MAX 10000	   /* kept in the ring */
+#define NETD_POLLS_MAX 256	   /* long polls at a time */
+#define NETD_FLOWS_MAX 1000	   /* of one question for drops */
+#define NETD_SLICE_US 5000	   /* kernel work before the loop has its turn */
 
 struct claims;
 struct events;
@@ -32,7 +32,7 @@ struct netd {
 	struct loop *loop;
 	struct rundir dir;
 	struct db *db;
-	char *seed;			/* of ids; owns */
+	char *seed; /* of ids; owns */
 	struct http_server *http;
 	struct responder_link *responder;
 	struct events *events;

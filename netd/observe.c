@@ -27,9 +27,9 @@
 #include "netd/events.h"
 #include "netd/jobs.h"
 
-#define SETTLE_MS 20		/* one hand's change is often several messages */
-#define AGAIN_MS 1000		/* after a repair that failed */
-#define DRIFT_NAMED 6		/* things that a drift's event names */
+#define SETTLE_MS 20  /* one hand's change is often several messages */
+#define AGAIN_MS 1000 /* after a repair that failed */
+#define DRIFT_NAMED 6 /* things that a drift's event names */
 
 /* ---- counters across a replaced ruleset ---- */
 
@@ -37,7 +37,7 @@ static const char *const counted_sets[] = { "drops" };
 
 struct carry {
 	struct netlab *l;
-	const char *ns, *set;	/* set: "ip vpc drops" */
+	const char *ns, *set; /* set: "ip vpc drops" */
 };
 
 static struct carried *carried_find(const struct netlab *l, const char *ns, const char *set,
@@ -46,8 +46,8 @@ static struct carried *carried_find(const struct netlab *l, const char *ns, cons
 	struct carried *c;
 
 	LIST_FOREACH(c, &l->carried, link)
-		if (c->size == size && memcmp(c->key, key, size) == 0 &&
-		    strcmp(c->ns, ns) == 0 && strcmp(c->set, set) == 0)
+		if (c->size == size && memcmp(c->key, key, size) == 0 && strcmp(c->ns, ns) == 0 &&
+		    strcmp(c->set, set) == 0)
 			return c;
 	return NULL;
 }
@@ -124,7 +124,7 @@ static void set_copy(struct program *p, const struct program *from, const char *
 	program_range(from, ns, ITEM_N_KINDS, &i, &end);
 	for (; i < end; i++)
 		if (pick(from->items[i].kind))
-			(void)program_set(p, &from->items[i]);	/* failure sticks */
+			(void)program_set(p, &from->items[i]); /* failure sticks */
 }
 
 static bool same(const struct program *p, const struct item *it)
@@ -162,8 +162,8 @@ static bool far_is_there(const struct netlab *l, const struct item *it)
 	       program_find(&l->actual, far, ITEM_NS, "");
 }
 
-static void correct_links(struct netlab *l, const struct program *want,
-			  const struct program *seen, const char *ns)
+static void correct_links(struct netlab *l, const struct program *want, const struct program *seen,
+			  const char *ns)
 {
 	struct program *p = &l->actual;
 	size_t i, end;
@@ -188,8 +188,8 @@ static void correct_links(struct netlab *l, const struct program *want,
 		const struct item *at = &seen->items[i];
 
 		if (!program_find(want, ns, ITEM_LINK, at->key) &&
-		    !program_find(p, ns, ITEM_LINK, at->key) &&
-		    !job_link_is_left(l, ns, at->key) && !is_far_end(want, ns, at->key))
+		    !program_find(p, ns, ITEM_LINK, at->key) && !job_link_is_left(l, ns, at->key) &&
+		    !is_far_end(want, ns, at->key))
 			(void)program_set(p, at);
 	}
 }
@@ -243,8 +243,7 @@ static int observe_plain(struct netlab *l, const struct program *want, const cha
 }
 
 /* 1: a foreign commit was replaced; 0: the tables are ours as they are */
-static int observe_nft(struct netlab *l, const struct program *want, const char *ns,
-		       struct err *e)
+static int observe_nft(struct netlab *l, const struct program *want, const char *ns, struct err *e)
 {
 	struct nft *nft = spaces_nft(l->spaces, ns, e);
 	char hash[33];
@@ -285,7 +284,7 @@ static int pin_found(const char *name, void *arg)
 	struct program *p = &s->l->actual;
 
 	if (program_find(s->want, name, ITEM_NS, ""))
-		set_copy(p, s->want, name, is_any);	/* where nobody looks: for granted */
+		set_copy(p, s->want, name, is_any); /* where nobody looks: for granted */
 	else
 		(void)program_set(p, &(struct item){ ITEM_NS, name, "", "" });
 	return p->failed ? -ENOMEM : 0;
@@ -381,8 +380,8 @@ static struct dirty *dirty_get(struct netlab *l, const char *ns)
 
 struct repair {
 	struct job job;
-	bool replaced;		/* some tables were */
-	bool told;		/* a drift event was written */
+	bool replaced; /* some tables were */
+	bool told;     /* a drift event was written */
 };
 
 static void drift_told(struct repair *r, const char *ns, const char *detail)
@@ -404,7 +403,8 @@ static void drift_describe(const struct step *steps, size_t n, struct buf *b)
 
 		buf_printf(b, "%s%s %s %s", i ? "; " : "",
 			   steps[i].op == STEP_ADD ? "missing:" :
-			   steps[i].op == STEP_DEL ? "foreign:" : "changed:",
+			   steps[i].op == STEP_DEL ? "foreign:" :
+						     "changed:",
 			   item_kind_name(it->kind), it->key);
 	}
 	if (n > i)
@@ -457,13 +457,14 @@ static int repair_look(struct repair *r, struct err *e)
 			got = d->nft ? observe_nft(l, &l->want, d->ns, e) : 0;
 			if (got > 0) {
 				r->replaced = true;
-				drift_told(r, d->ns, "nftables: a foreign commit; our tables were "
+				drift_told(r, d->ns,
+					   "nftables: a foreign commit; our tables were "
 					   "written again, limits count from nothing");
 			}
 			if (got >= 0)
 				got = observe_plain(l, &l->want, d->ns, e);
 			if (got < 0)
-				return got;	/* stays dirty */
+				return got; /* stays dirty */
 		}
 		dirty_free(d);
 	}
@@ -519,7 +520,10 @@ static void repair_end(struct job *j, const struct err *e)
 }
 
 static const struct job_ops repair_ops = {
-	.begin = repair_begin, .end = repair_end, .background = true, .no_undo = true,
+	.begin = repair_begin,
+	.end = repair_end,
+	.background = true,
+	.no_undo = true,
 };
 
 static void repair_submit(void *arg)
@@ -532,7 +536,7 @@ static void repair_submit(void *arg)
 		return;
 	r = calloc(1, sizeof(*r));
 	if (!r)
-		return;		/* the next notice tries again */
+		return; /* the next notice tries again */
 	l->repair_waits = true;
 	job_submit(l, &r->job, &repair_ops);
 }

@@ -21,18 +21,18 @@
 #include "lib/json.h"
 #include "lib/util.h"
 
-#define CNAMES_MAX 8		/* links followed; the rest of a loop isn't answered */
-#define OPT_SIZE 11		/* bytes of the EDNS record we send */
+#define CNAMES_MAX 8 /* links followed; the rest of a loop isn't answered */
+#define OPT_SIZE 11  /* bytes of the EDNS record we send */
 
 struct entry {
-	char *name;		/* owns; lower case; NULL: free slot */
-	uint32_t *a;		/* owns; network order */
+	char *name;  /* owns; lower case; NULL: free slot */
+	uint32_t *a; /* owns; network order */
 	size_t n_a;
-	char *cname, *ptr;	/* own; NULL if none */
+	char *cname, *ptr; /* own; NULL if none */
 };
 
 struct zone {
-	struct entry *slots;	/* open addressing, at most half full */
+	struct entry *slots; /* open addressing, at most half full */
 	size_t n_slots, n;
 };
 
@@ -205,12 +205,12 @@ struct zone *zone_free(struct zone *z)
 /* ---- a query ---- */
 
 struct query {
-	char name[NS_MAXDNAME];		/* lower case */
+	char name[NS_MAXDNAME]; /* lower case */
 	int type, class;
-	size_t question_size;		/* bytes after the header */
+	size_t question_size; /* bytes after the header */
 	bool edns;
 	unsigned edns_version;
-	size_t limit;			/* bytes of an answer by datagram */
+	size_t limit; /* bytes of an answer by datagram */
 };
 
 /* the question's raw size; 0 if its name is cut or compressed (there is nothing
@@ -239,7 +239,7 @@ static bool query_opt(ns_msg *msg, struct query *q)
 			return false;
 		if (ns_rr_type(rr) != ns_t_opt)
 			continue;
-		if (q->edns)		/* RFC 6891: at most one */
+		if (q->edns) /* RFC 6891: at most one */
 			return false;
 		q->edns = true;
 		q->edns_version = ns_rr_ttl(rr) >> 16 & 0xff;
@@ -270,9 +270,9 @@ static int query_parse(const uint8_t *query, size_t size, struct query *q)
 	q->type = ns_rr_type(rr);
 	q->class = ns_rr_class(rr);
 	if (!name_fold(ns_rr_name(rr), q->name))
-		q->name[0] = '\0';	/* the root: no name of ours */
+		q->name[0] = '\0'; /* the root: no name of ours */
 	if (!ns_msg_getflag(msg, ns_f_rd) || q->class != ns_c_in)
-		return ns_r_refused;	/* DNS-9 */
+		return ns_r_refused; /* DNS-9 */
 	return ns_r_noerror;
 }
 
@@ -281,16 +281,15 @@ static int query_parse(const uint8_t *query, size_t size, struct query *q)
 struct answer {
 	uint8_t *buf;
 	size_t at, room;
-	const uint8_t *names[32];	/* dn_comp()'s table */
-	unsigned n;			/* records */
-	bool cut;			/* something didn't fit */
+	const uint8_t *names[32]; /* dn_comp()'s table */
+	unsigned n;		  /* records */
+	bool cut;		  /* something didn't fit */
 };
 
 /* owner, type, class, time to live, and room for the length of what follows */
 static uint8_t *answer_head(struct answer *a, const char *owner, unsigned type)
 {
-	int len = dn_comp(owner, a->buf + a->at, (int)(a->room - a->at),
-			  (unsigned char **)a->names,
+	int len = dn_comp(owner, a->buf + a->at, (int)(a->room - a->at), (unsigned char **)a->names,
 			  (unsigned char **)a->names + ARRAY_SIZE(a->names));
 	uint8_t *p;
 
@@ -387,7 +386,7 @@ static void put_header(uint8_t *h, const uint8_t *query, int rcode, bool cut)
 	h[0] = query[0];
 	h[1] = query[1];
 	h[2] = (uint8_t)(0x80u | opcode | (cut ? 0x02u : 0) | (rd ? 0x01u : 0));
-	h[3] = (uint8_t)(0x80u | ((unsigned)rcode & 0x0fu));	/* recursion is to be had */
+	h[3] = (uint8_t)(0x80u | ((unsigned)rcode & 0x0fu)); /* recursion is to be had */
 	memset(h + 4, 0, NS_HFIXEDSZ - 4);
 }
 
@@ -412,13 +411,13 @@ size_t resolver_answer(const struct zone *z, const uint8_t *query, size_t size, 
 	memcpy(ret + a.at, query + a.at, q.question_size);
 	a.at += q.question_size;
 	a.names[0] = ret;
-	a.names[1] = ret + NS_HFIXEDSZ;	/* the question: what follows points there */
+	a.names[1] = ret + NS_HFIXEDSZ; /* the question: what follows points there */
 	bad_version = q.edns && q.edns_version != 0;
 	if (rcode == ns_r_noerror && !bad_version)
 		rcode = z ? answer_records(&a, z, &q) : ns_r_servfail;
 	if (a.cut && stream)
 		rcode = ns_r_servfail;
-	if (a.cut || rcode == ns_r_servfail) {	/* whole or not at all: the client asks again */
+	if (a.cut || rcode == ns_r_servfail) { /* whole or not at all: the client asks again */
 		a.at = NS_HFIXEDSZ + q.question_size;
 		a.n = 0;
 	}

@@ -17,12 +17,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RESOLVER_UDP_SIZE 512		/* bytes; what a client without EDNS takes */
-#define RESOLVER_EDNS_SIZE 1232		/* bytes; never more by datagram, so nothing fragments */
-#define RESOLVER_MESSAGE_MAX 65535	/* bytes; by stream */
-#define RESOLVER_QUERY_MAX 4096		/* bytes; no honest query is longer */
-#define RESOLVER_NAMES_MAX 200000	/* of a zone, with the names above them */
-#define RESOLVER_TTL 60			/* s */
+#define RESOLVER_UDP_SIZE 512	   /* bytes; what a client without EDNS takes */
+#define RESOLVER_EDNS_SIZE 1232	   /* bytes; never more by datagram, so nothing fragments */
+#define RESOLVER_MESSAGE_MAX 65535 /* bytes; by stream */
+#define RESOLVER_QUERY_MAX 4096	   /* bytes; no honest query is longer */
+#define RESOLVER_NAMES_MAX 200000  /* of a zone, with the names above them */
+#define RESOLVER_TTL 60		   /* s */
 
 struct zone;
 

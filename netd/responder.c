@@ -39,8 +39,8 @@ struct responder {
 	size_t n_clients;
 	LIST_HEAD(, answerer) answerers;
 	LIST_HEAD(, view) views;
-	void *by_key;		/* tsearch() tree over the answerers */
-	char *message;		/* owns RESPONDER_MESSAGE_MAX */
+	void *by_key;  /* tsearch() tree over the answerers */
+	char *message; /* owns RESPONDER_MESSAGE_MAX */
 };
 
 /* descriptors of the message in hand; what is taken becomes -1 */
@@ -155,7 +155,8 @@ static const char *answerer_make(struct responder *r, const char *lab, const cJS
 	a->fd = -1;
 	a->stream = strcmp(proto, "tcp") == 0;
 	a->kind = strcmp(kind, "http") == 0 ? ANSWER_HTTP :
-		  strcmp(kind, "dns") == 0 ? ANSWER_DNS : ANSWER_SERVE;
+		  strcmp(kind, "dns") == 0  ? ANSWER_DNS :
+					      ANSWER_SERVE;
 	a->lab = strdup(lab);
 	a->key = strdup(key);
 	if (a->kind == ANSWER_DNS)
@@ -215,8 +216,8 @@ static const char *op_del(struct responder *r, const cJSON *m, struct fds *f)
 	if (!lab)
 		return "del needs lab";
 	cJSON_ArrayForEach(at, json_get(m, "keys")) {
-		struct answerer *a = cJSON_IsString(at) ?
-				     answerer_find(r, lab, at->valuestring) : NULL;
+		struct answerer *a =
+			cJSON_IsString(at) ? answerer_find(r, lab, at->valuestring) : NULL;
 
 		if (a)
 			answerer_drop(r, a);
@@ -328,7 +329,10 @@ static bool client_message(struct client *c, size_t size, struct fds *f)
 		const char *op;
 		const char *(*fn)(struct responder *r, const cJSON *m, struct fds *f);
 	} ops[] = {
-		{ "add", op_add }, { "del", op_del }, { "dels", op_dels }, { "view", op_view },
+		{ "add", op_add },
+		{ "del", op_del },
+		{ "dels", op_dels },
+		{ "view", op_view },
 	};
 	auto_json cJSON *m = json_parse(c->of->message, size, NULL);
 	const char *op = json_str(m, "op", "");

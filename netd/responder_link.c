@@ -36,18 +36,18 @@
 #include "lib/util.h"
 #include "netd/responder.h"
 
-#define ANSWER_MS 5000		/* past it, it is taken for dead */
+#define ANSWER_MS 5000 /* past it, it is taken for dead */
 #define BACKLOG 1024
-#define RESTART_MS 200		/* between attempts to start one */
+#define RESTART_MS 200 /* between attempts to start one */
 #define KEYS_PER_MESSAGE 500
 
 struct responder_link {
 	struct loop *loop;
-	char *run;			/* owns */
+	char *run; /* owns */
 	pid_t pid;
-	int pidfd;			/* ours; the loop has one of its own */
-	int sock;			/* -1: none */
-	bool same_version;		/* of the responder that answered last */
+	int pidfd;	   /* ours; the loop has one of its own */
+	int sock;	   /* -1: none */
+	bool same_version; /* of the responder that answered last */
 	struct loop_event *child, *retry;
 	responder_link_fn fn;
 	void *arg;
@@ -158,8 +158,7 @@ static int open_one(const struct item *it)
 	sa.sin_addr.s_addr = htonl(addr_to_v4(&a));
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
 	    (stream && setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) < 0) ||
-	    bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 ||
-	    (stream && listen(fd, BACKLOG) < 0))
+	    bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 || (stream && listen(fd, BACKLOG) < 0))
 		return -errno;
 	return steal_fd(&fd);
 }
@@ -202,7 +201,7 @@ static char *add_message(const char *lab, const struct item *const *items, size_
 		add_quoted(&b, "key", key);
 		buf_printf(&b, ",\"kind\":\"%s\",\"proto\":\"%s\",\"port\":%u,", w.kind, w.proto,
 			   w.port);
-		if (strcmp(w.kind, "dns") == 0)	/* a VPC may be called "public" */
+		if (strcmp(w.kind, "dns") == 0) /* a VPC may be called "public" */
 			add_quoted(&b, "view", items[i]->ns);
 		else
 			add_quoted(&b, "node", w.name);
@@ -285,8 +284,8 @@ int responder_link_del_keys(struct responder_link *k, const char *lab, const cJS
 	return 0;
 }
 
-int responder_link_del(struct responder_link *k, const char *lab,
-		       const struct item *const *items, size_t n, struct err *e)
+int responder_link_del(struct responder_link *k, const char *lab, const struct item *const *items,
+		       size_t n, struct err *e)
 {
 	auto_json cJSON *keys = cJSON_CreateArray();
 	size_t i;
@@ -347,7 +346,7 @@ int responder_link_list(struct responder_link *k, cJSON **ret, struct err *e)
 	if (r < 0)
 		return r;
 	r = fd < 0 || lseek(fd, 0, SEEK_SET) < 0 ? -EBADMSG :
-	    read_fd(fd, RESPONDER_ZONE_MAX, &text, &size);
+						   read_fd(fd, RESPONDER_ZONE_MAX, &text, &size);
 	if (r < 0)
 		return err_set(e, ERR_UNAVAILABLE, -r, "responder: list: %s", strerror(-r));
 	*ret = json_parse(text, size, NULL);
@@ -386,7 +385,7 @@ static int wait_gone(int pidfd)
 		return -errno;
 	if (n == 0)
 		return -ETIMEDOUT;
-	(void)proc_wait(pidfd, 0, NULL);	/* reaps it if it is one */
+	(void)proc_wait(pidfd, 0, NULL); /* reaps it if it is one */
 	return 0;
 }
 
@@ -472,8 +471,9 @@ static int link_start(struct responder_link *k, struct err *e)
 	log = log_open(k);
 	if (exe < 0 || log < 0) {
 		r = exe < 0 ? exe : log;
-		return err_set(e, ERR_UNAVAILABLE, -r, "%s: %s", exe < 0 ?
-			       "the program responder beside netd" : "responder.log", strerror(-r));
+		return err_set(e, ERR_UNAVAILABLE, -r, "%s: %s",
+			       exe < 0 ? "the program responder beside netd" : "responder.log",
+			       strerror(-r));
 	}
 	fds[0] = -1;
 	fds[1] = -1;
@@ -558,14 +558,15 @@ static int link_up(struct responder_link *k, struct err *e)
 	if (link_find(k) == 0)
 		return link_watch(k, e);
 	link_forget(k);
-	r = responder_link_kill(k->run);	/* one that doesn't answer */
+	r = responder_link_kill(k->run); /* one that doesn't answer */
 	if (r < 0)
 		return err_set(e, ERR_UNAVAILABLE, -r, "the old responder doesn't end: %s",
 			       strerror(-r));
 	r = link_start(k, e);
 	if (r == 0)
 		r = link_connect(k) < 0 ? err_set(e, ERR_UNAVAILABLE, ECONNREFUSED,
-						  "responder.sock: no connection") : 0;
+						  "responder.sock: no connection") :
+					  0;
 	if (r == 0)
 		r = link_watch(k, e);
 	if (r < 0) {
@@ -604,7 +605,7 @@ static void child_gone(pid_t pid, int status, void *arg)
 
 	(void)status;
 	log_warn("the responder has ended, starting another pid=%d", (int)pid);
-	k->child = NULL;	/* frees itself */
+	k->child = NULL; /* frees itself */
 	link_forget(k);
 	tell_later(k);
 }
@@ -613,7 +614,7 @@ static void link_lost(struct responder_link *k)
 {
 	log_warn("the responder doesn't answer, starting another pid=%d", (int)k->pid);
 	if (k->pidfd >= 0 && proc_signal(k->pidfd, SIGKILL) == 0)
-		(void)wait_gone(k->pidfd);	/* link_up() says so if it stays */
+		(void)wait_gone(k->pidfd); /* link_up() says so if it stays */
 	link_forget(k);
 }
 
@@ -668,7 +669,7 @@ void responder_link_stop(struct responder_link *k)
 	k->retry = loop_event_free(k->retry);
 	k->child = loop_event_free(k->child);
 	if (k->pidfd >= 0 && proc_signal(k->pidfd, SIGTERM) == 0)
-		(void)wait_gone(k->pidfd);	/* gc finds what stays */
+		(void)wait_gone(k->pidfd); /* gc finds what stays */
 	link_forget(k);
 	for (i = 0; i < ARRAY_SIZE(files); i++) {
 		auto_free char *path = run_path(k, files[i]);

@@ -44,8 +44,8 @@ pid_t responder_link_pid(const struct responder_link *k);
 size_t responder_link_add(struct responder_link *k, const char *lab, int ns_fd,
 			  const struct item *const *items, size_t n, struct err *e);
 /* closes those items' sockets (of any namespaces of the lab); gone is success */
-int responder_link_del(struct responder_link *k, const char *lab,
-		       const struct item *const *items, size_t n, struct err *e);
+int responder_link_del(struct responder_link *k, const char *lab, const struct item *const *items,
+		       size_t n, struct err *e);
 /* the same by their keys there, an array of strings */
 int responder_link_del_keys(struct responder_link *k, const char *lab, const cJSON *keys,
 			    struct err *e);

@@ -76,7 +76,7 @@ int main(void)
 		log_err("%s: %s", step, strerror(errno));
 		return 5;
 	}
-	(void)signal(SIGPIPE, SIG_IGN);	/* can't fail for this signal */
+	(void)signal(SIGPIPE, SIG_IGN); /* can't fail for this signal */
 	l = loop_new();
 	if (l)
 		r = responder_new(l, LISTEN_FD);

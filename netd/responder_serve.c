@@ -44,9 +44,9 @@ struct server {
 	struct conn_queue idle[IDLE_N];
 	struct loop_event *timer;
 	size_t n_conns;
-	int spare_fd;		/* closed to accept and refuse when descriptors run out */
-	uint8_t *scratch;	/* owns READ_SIZE: what a handler reads into */
-	uint8_t *reply;		/* owns: a DNS answer being made */
+	int spare_fd;	  /* closed to accept and refuse when descriptors run out */
+	uint8_t *scratch; /* owns READ_SIZE: what a handler reads into */
+	uint8_t *reply;	  /* owns: a DNS answer being made */
 };
 
 struct conn {
@@ -57,12 +57,12 @@ struct conn {
 	struct loop_event *ev;
 	struct mono active;
 	struct sockaddr_in peer;
-	struct buf in;		/* an unfinished head or query */
-	struct buf out;		/* "sent" bytes of it are gone */
+	struct buf in;	/* an unfinished head or query */
+	struct buf out; /* "sent" bytes of it are gone */
 	size_t sent;
-	bool eof;		/* the peer will say no more */
-	bool drain;		/* what still comes is thrown away, then it ends */
-	bool shut;		/* our end is shut down */
+	bool eof;   /* the peer will say no more */
+	bool drain; /* what still comes is thrown away, then it ends */
+	bool shut;  /* our end is shut down */
 };
 
 static int idle_queue(const struct answerer *a)
@@ -88,7 +88,7 @@ static void idle_arm(struct server *s)
 		if (left < soonest)
 			soonest = left < 1 ? 1 : left;
 	}
-	if (soonest < INT64_MAX)	/* without memory: the next connection tries again */
+	if (soonest < INT64_MAX) /* without memory: the next connection tries again */
 		s->timer = loop_timer(s->loop, soonest, idle_expired, s);
 }
 
@@ -221,7 +221,7 @@ int http_head_parse(const char *head, size_t size, struct http_head *ret)
 		return 505;
 	h.close = version[8] == '0';
 	h.no_answer_body = target - head == 4 && memcmp(head, "HEAD", 4) == 0;
-	for (at = end + 2; ; at = end + 2) {
+	for (at = end + 2;; at = end + 2) {
 		end = memmem(at, (size_t)(head + size - at), "\r\n", 2);
 		if (!end)
 			return 400;
@@ -230,7 +230,7 @@ int http_head_parse(const char *head, size_t size, struct http_head *ret)
 		if (!http_field(at, (size_t)(end - at), &h, &lengths))
 			return 400;
 	}
-	h.close |= h.body;	/* the answer goes at once; the body is thrown away */
+	h.close |= h.body; /* the answer goes at once; the body is thrown away */
 	*ret = h;
 	return 200;
 }
@@ -241,16 +241,20 @@ static void http_answer(struct conn *c, int status, const struct http_head *h)
 	int len = line_make(c->of, &c->peer, line, sizeof(line));
 
 	if (status != 200) {
-		buf_printf(&c->out, "HTTP/1.1 %d %s\r\nContent-Length: 0\r\n"
+		buf_printf(&c->out,
+			   "HTTP/1.1 %d %s\r\nContent-Length: 0\r\n"
 			   "Connection: close\r\n\r\n",
-			   status, status == 505 ? "HTTP Version Not Supported" :
-			   status == 431 ? "Request Header Fields Too Large" : "Bad Request");
+			   status,
+			   status == 505 ? "HTTP Version Not Supported" :
+			   status == 431 ? "Request Header Fields Too Large" :
+					   "Bad Request");
 		c->drain = true;
 		return;
 	}
-	buf_printf(&c->out, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
-		   "Content-Length: %d\r\n%s\r\n%s", len, h->close ? "Connection: close\r\n" : "",
-		   h->no_answer_body ? "" : line);
+	buf_printf(&c->out,
+		   "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+		   "Content-Length: %d\r\n%s\r\n%s",
+		   len, h->close ? "Connection: close\r\n" : "", h->no_answer_body ? "" : line);
 	c->drain = h->close;
 }
 
@@ -270,11 +274,11 @@ static bool http_next(struct conn *c)
 		return false;
 	}
 	size = (size_t)(end + 4 - in);
-	if (memchr(in, '\0', size))	/* the parser below reads strings */
+	if (memchr(in, '\0', size)) /* the parser below reads strings */
 		http_answer(c, 400, &h);
 	else
-		http_answer(c, size > RESPONDER_HTTP_HEAD_MAX ? 431 :
-			    http_head_parse(in, size, &h), &h);
+		http_answer(c, size > RESPONDER_HTTP_HEAD_MAX ? 431 : http_head_parse(in, size, &h),
+			    &h);
 	buf_add(&rest, in + size, c->in.len - size);
 	buf_done(&c->in);
 	c->in = rest;
@@ -300,8 +304,7 @@ static bool dns_next(struct conn *c)
 	}
 	if (c->in.len < 2 + size)
 		return false;
-	n = resolver_answer(c->of->view->zone, in + 2, size, true, s->reply,
-			    RESOLVER_MESSAGE_MAX);
+	n = resolver_answer(c->of->view->zone, in + 2, size, true, s->reply, RESOLVER_MESSAGE_MAX);
 	if (n == 0) {
 		c->drain = true;
 		return false;
@@ -339,7 +342,7 @@ static bool conn_flush(struct conn *c)
 		c->sent += (size_t)n;
 		if (c->out.len > c->sent)
 			continue;
-		buf_done(&c->out);	/* idle connections hold no memory */
+		buf_done(&c->out); /* idle connections hold no memory */
 		c->sent = 0;
 		conn_consume(c);
 	}
@@ -361,7 +364,7 @@ static bool conn_read(struct conn *c)
 		return true;
 	}
 	if (c->drain)
-		return true;	/* and isn't activity: it ends in time */
+		return true; /* and isn't activity: it ends in time */
 	conn_touch(c);
 	buf_add(c->of->kind == ANSWER_SERVE ? &c->out : &c->in, s->scratch, (size_t)n);
 	conn_consume(c);
@@ -377,7 +380,7 @@ static bool conn_await(struct conn *c)
 		return false;
 	if (!pending && c->drain && !c->shut) {
 		/* a close with unread input would take the answer along (RST) */
-		(void)shutdown(c->fd, SHUT_WR);	/* the peer may be gone: reading tells */
+		(void)shutdown(c->fd, SHUT_WR); /* the peer may be gone: reading tells */
 		c->shut = true;
 	}
 	return loop_fd_set(c->ev, pending ? LOOP_WRITE : LOOP_READ) == 0;
@@ -452,17 +455,17 @@ static void listener_ready(int fd, unsigned what, void *arg)
 	for (i = 0; i < ACCEPTS_PER_ROUND; i++) {
 		struct sockaddr_in peer;
 		socklen_t size = sizeof(peer);
-		int got = accept4(fd, (struct sockaddr *)&peer, &size,
-				  SOCK_CLOEXEC | SOCK_NONBLOCK);
+		int got =
+			accept4(fd, (struct sockaddr *)&peer, &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 		if (got < 0 && (errno == EMFILE || errno == ENFILE)) {
 			refuse_one(s, fd);
 			return;
 		}
 		if (got < 0)
-			return;		/* the client went, or nobody is left */
+			return; /* the client went, or nobody is left */
 		if (a->n_conns >= RESPONDER_SOCK_CONNS_MAX)
-			(void)evict(s, a);	/* there is one: the count says so */
+			(void)evict(s, a); /* there is one: the count says so */
 		else if (s->n_conns >= RESPONDER_CONNS_MAX)
 			(void)evict(s, NULL);
 		conn_open(a, got, &peer);
@@ -480,9 +483,10 @@ static size_t datagram_answer(struct answerer *a, const struct sockaddr_in *peer
 	size_t len;
 
 	if (a->kind == ANSWER_DNS)
-		return size > RESOLVER_QUERY_MAX ? 0 :
-		       resolver_answer(a->view->zone, s->scratch, size, false, s->reply,
-				       RESOLVER_MESSAGE_MAX);
+		return size > RESOLVER_QUERY_MAX ?
+			       0 :
+			       resolver_answer(a->view->zone, s->scratch, size, false, s->reply,
+					       RESOLVER_MESSAGE_MAX);
 	/* two servers that were made to talk to each other would never end */
 	if (size >= sizeof(ours) - 1 && memcmp(s->scratch, ours, sizeof(ours) - 1) == 0)
 		return 0;
@@ -524,8 +528,11 @@ static void datagram_ready(int fd, unsigned what, void *arg)
 		struct sockaddr_in peer;
 		struct iovec iov = { s->scratch, READ_SIZE };
 		struct msghdr m = {
-			.msg_name = &peer, .msg_namelen = sizeof(peer), .msg_iov = &iov,
-			.msg_iovlen = 1, .msg_control = control.room,
+			.msg_name = &peer,
+			.msg_namelen = sizeof(peer),
+			.msg_iov = &iov,
+			.msg_iovlen = 1,
+			.msg_control = control.room,
 			.msg_controllen = sizeof(control.room),
 		};
 		ssize_t n = recvmsg(fd, &m, MSG_DONTWAIT);
@@ -533,7 +540,7 @@ static void datagram_ready(int fd, unsigned what, void *arg)
 		if (n < 0 && errno == EAGAIN)
 			return;
 		if (n < 0)
-			continue;	/* an ICMP error that a former answer met */
+			continue; /* an ICMP error that a former answer met */
 		iov.iov_len = datagram_answer(a, &peer, (size_t)n);
 		iov.iov_base = s->reply;
 		if (iov.iov_len == 0)

@@ -22,7 +22,7 @@
 struct show {
 	struct netlab *l;
 	const struct store *s;
-	bool failed;		/* out of memory */
+	bool failed; /* out of memory */
 };
 
 /* ---- writing ---- */
@@ -96,8 +96,8 @@ static cJSON *push_object(struct show *w, cJSON *list)
 
 static void put_namespace(struct show *w, cJSON *o, const char *ns)
 {
-	auto_free char *path = ns ? ns_path(w->l->netd->dir.run, (int)getpid(), w->l->name, ns) :
-				    NULL;
+	auto_free char *path =
+		ns ? ns_path(w->l->netd->dir.run, (int)getpid(), w->l->name, ns) : NULL;
 
 	if (ns && !path)
 		w->failed = true;
@@ -158,9 +158,12 @@ static void show_subnet(struct show *w, cJSON *map, const struct s_subnet *s)
 static const char *target_text(const struct route *r, char *ret, size_t size)
 {
 	static const char *const kind[] = {
-		[TARGET_LOCAL] = "local", [TARGET_INTERNET_GATEWAY] = "internet_gateway",
-		[TARGET_NAT_GATEWAY] = "nat_gateway", [TARGET_PEERING] = "peering",
-		[TARGET_INSTANCE] = "instance", [TARGET_NETWORK_INTERFACE] = "network_interface",
+		[TARGET_LOCAL] = "local",
+		[TARGET_INTERNET_GATEWAY] = "internet_gateway",
+		[TARGET_NAT_GATEWAY] = "nat_gateway",
+		[TARGET_PEERING] = "peering",
+		[TARGET_INSTANCE] = "instance",
+		[TARGET_NETWORK_INTERFACE] = "network_interface",
 		[TARGET_BLACKHOLE] = "blackhole",
 	};
 	const char *name = r->target_name ? r->target_name : "";
@@ -205,7 +208,9 @@ static void put_protocol(struct show *w, cJSON *o, int protocol)
 	static const struct {
 		int number;
 		const char *name;
-	} names[] = { { -1, "-1" }, { IPPROTO_TCP, "tcp" }, { IPPROTO_UDP, "udp" },
+	} names[] = { { -1, "-1" },
+		      { IPPROTO_TCP, "tcp" },
+		      { IPPROTO_UDP, "udp" },
 		      { IPPROTO_ICMP, "icmp" } };
 	char text[16];
 	size_t i;
@@ -293,7 +298,7 @@ static void show_instance(struct show *w, cJSON *map, const struct s_instance *i
 	put_text(w, o, "vpc", in->vpc->def->name);
 	put_groups(w, o, e ? e->groups : NULL, e ? e->n_groups : 0);
 	put_text(w, o, "network_interface_id", e ? e->o.id : NULL);
-	put(w, o, "pid", cJSON_CreateNull());	/* sandboxd knows it */
+	put(w, o, "pid", cJSON_CreateNull()); /* sandboxd knows it */
 	put_namespace(w, o, in->ns);
 }
 
@@ -324,7 +329,7 @@ static void put_counters(struct show *w, cJSON *o, const struct s_eni *e,
 	struct nl_counters n = { 0 };
 
 	if (nl && nl_link_counters(nl, e->router_interface, &n) < 0)
-		n = (struct nl_counters){ 0 };	/* it is being made again */
+		n = (struct nl_counters){ 0 }; /* it is being made again */
 	put_number(w, x, "rx_packets", (double)n.tx_packets);
 	put_number(w, x, "rx_bytes", (double)n.tx_bytes);
 	put_number(w, x, "tx_packets", (double)n.rx_packets);
@@ -402,8 +407,8 @@ static void show_eni(struct show *w, cJSON *map, const struct s_eni *e,
 
 static int read_count(void *arg)
 {
-	auto_close int fd = open("/proc/sys/net/netfilter/nf_conntrack_count",
-				 O_RDONLY | O_CLOEXEC);
+	auto_close int fd =
+		open("/proc/sys/net/netfilter/nf_conntrack_count", O_RDONLY | O_CLOEXEC);
 	char text[32];
 	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
 
@@ -424,7 +429,7 @@ static void put_metrics(struct show *w, cJSON *o, const struct s_nat *n)
 
 	if (fd >= 0) {
 		c = read_counts(w, n->ns, "ip natgw");
-		(void)ns_do(fd, read_count, &active);	/* 0 where tracking hasn't begun */
+		(void)ns_do(fd, read_count, &active); /* 0 where tracking hasn't begun */
 	}
 	put_number(w, x, "ActiveConnectionCount", active);
 	put_number(w, x, "ErrorPortAllocation",

@@ -21,21 +21,21 @@
 struct space {
 	LIST_ENTRY(space) link;
 	struct spaces *of;
-	char *name;		/* owns */
+	char *name; /* owns */
 	int fd;
 	struct nl *nl;
 	struct nft *nft;
-	int nl_monitor, nft_monitor;	/* -1: not watched */
+	int nl_monitor, nft_monitor; /* -1: not watched */
 	struct loop_event *nl_ev, *nft_ev;
 };
 
 struct spaces {
 	struct loop *loop;
-	char *lab;		/* owns */
+	char *lab; /* owns */
 	spaces_foreign_fn fn;
 	void *arg;
 	LIST_HEAD(, space) all;
-	void *by_name;		/* tsearch() tree */
+	void *by_name; /* tsearch() tree */
 };
 
 static int space_cmp(const void *a, const void *b)
@@ -177,7 +177,7 @@ int spaces_create(struct spaces *s, const char *ns, const char *val, struct err 
 	if (r < 0) {
 		struct err ignored = { .code = ERR_NONE };
 
-		(void)spaces_drop(s, ns, &ignored);	/* the first failure is the one told */
+		(void)spaces_drop(s, ns, &ignored); /* the first failure is the one told */
 	}
 	return r;
 }
@@ -206,8 +206,8 @@ static int write_sysctl(const char *line, size_t len, struct err *e)
 		fd = open(path, O_WRONLY | O_CLOEXEC);
 	if (r == 0 && (fd < 0 || write(fd, eq + 1, len - (size_t)(eq + 1 - line)) < 0))
 		r = -errno;
-	return r < 0 ? err_set(e, ERR_KERNEL, -r, "sysctl %.*s: %s", (int)len, line,
-			       strerror(-r)) : 0;
+	return r < 0 ? err_set(e, ERR_KERNEL, -r, "sysctl %.*s: %s", (int)len, line, strerror(-r)) :
+		       0;
 }
 
 static int write_sysctls(void *arg)
@@ -248,7 +248,8 @@ int spaces_drop(struct spaces *s, const char *ns, struct err *e)
 		space_free(p);
 	r = ns_drop(s->lab, ns);
 	return r < 0 ? err_set(e, ERR_KERNEL, -r, "namespace %s/%s: unpinning: %s", s->lab, ns,
-			       strerror(-r)) : 0;
+			       strerror(-r)) :
+		       0;
 }
 
 /* ---- what is open ---- */
@@ -291,7 +292,7 @@ static void nl_heard(int fd, unsigned what, void *arg)
 	struct space *p = arg;
 
 	(void)what;
-	if (nl_monitor_read(fd) != 0)	/* what can't be read may be anything */
+	if (nl_monitor_read(fd) != 0) /* what can't be read may be anything */
 		p->of->fn(p->name, false, p->of->arg);
 }
 

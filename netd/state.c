@@ -81,8 +81,8 @@ int state_seed(struct db *d, const char *wish, char **ret, struct err *e)
 	if (wish) {
 		seed = strdup(wish);
 	} else {
-		r = db_each(d, e, take_text, &seed,
-			    "SELECT value FROM meta WHERE key = 'seed'", "");
+		r = db_each(d, e, take_text, &seed, "SELECT value FROM meta WHERE key = 'seed'",
+			    "");
 		if (r < 0)
 			return r;
 		if (seed) {
@@ -108,7 +108,7 @@ static int finish(struct db *d, int r, struct err *e)
 	if (r == 0)
 		r = db_exec(d, "COMMIT", e);
 	if (r < 0)
-		(void)db_exec(d, "ROLLBACK", &ignored);	/* the first failure is told */
+		(void)db_exec(d, "ROLLBACK", &ignored); /* the first failure is told */
 	return r;
 }
 
@@ -116,17 +116,21 @@ static int finish(struct db *d, int r, struct err *e)
 static int finish_swept(struct db *d, int r, struct err *e)
 {
 	if (r == 0)
-		r = db_run(d, e, "DELETE FROM documents WHERE NOT EXISTS (SELECT 1 FROM labs"
-			   " WHERE documents.id IN (labs.document, labs.new_document))", "");
+		r = db_run(d, e,
+			   "DELETE FROM documents WHERE NOT EXISTS (SELECT 1 FROM labs"
+			   " WHERE documents.id IN (labs.document, labs.new_document))",
+			   "");
 	if (r == 0)
-		r = db_run(d, e, "DELETE FROM stores WHERE NOT EXISTS (SELECT 1 FROM labs"
-			   " WHERE stores.id IN (labs.store, labs.new_store))", "");
+		r = db_run(d, e,
+			   "DELETE FROM stores WHERE NOT EXISTS (SELECT 1 FROM labs"
+			   " WHERE stores.id IN (labs.store, labs.new_store))",
+			   "");
 	return finish(d, r, e);
 }
 
 /* a store that stays as it is, as in most edits, isn't written again */
-static int intend(struct db *d, const char *lab, int64_t created_ms,
-		  const struct state_half *h, struct err *e)
+static int intend(struct db *d, const char *lab, int64_t created_ms, const struct state_half *h,
+		  struct err *e)
 {
 	int r = db_run(d, e, "INSERT INTO documents (document, base) VALUES (?, ?)", "bs",
 		       (const void *)h->document, h->size, h->base);
@@ -139,16 +143,20 @@ static int intend(struct db *d, const char *lab, int64_t created_ms,
 			   " (SELECT id FROM stores WHERE id = store AND text = ?)",
 			   "sis", lab, created_ms, h->store);
 	if (r == 0)
-		r = db_run(d, e, "INSERT INTO stores (text) SELECT ? FROM labs"
-			   " WHERE name = ? AND new_store IS NULL", "ss", h->store, lab);
+		r = db_run(d, e,
+			   "INSERT INTO stores (text) SELECT ? FROM labs"
+			   " WHERE name = ? AND new_store IS NULL",
+			   "ss", h->store, lab);
 	if (r == 0)
-		r = db_run(d, e, "UPDATE labs SET new_store = last_insert_rowid()"
-			   " WHERE name = ? AND new_store IS NULL", "s", lab);
+		r = db_run(d, e,
+			   "UPDATE labs SET new_store = last_insert_rowid()"
+			   " WHERE name = ? AND new_store IS NULL",
+			   "s", lab);
 	return r;
 }
 
-int state_intend(struct db *d, const char *lab, int64_t created_ms,
-		 const struct state_half *h, struct err *e)
+int state_intend(struct db *d, const char *lab, int64_t created_ms, const struct state_half *h,
+		 struct err *e)
 {
 	int r = db_exec(d, "BEGIN IMMEDIATE", e);
 
@@ -161,9 +169,11 @@ int state_done(struct db *d, const char *lab, struct err *e)
 
 	if (r < 0)
 		return r;
-	r = db_run(d, e, "UPDATE labs SET document = new_document, store = new_store,"
+	r = db_run(d, e,
+		   "UPDATE labs SET document = new_document, store = new_store,"
 		   " new_document = NULL, new_store = NULL"
-		   " WHERE name = ? AND new_document IS NOT NULL", "s", lab);
+		   " WHERE name = ? AND new_document IS NOT NULL",
+		   "s", lab);
 	return finish_swept(d, r, e);
 }
 
@@ -173,8 +183,10 @@ int state_undone(struct db *d, const char *lab, struct err *e)
 
 	if (r < 0)
 		return r;
-	r = db_run(d, e, "UPDATE labs SET new_document = NULL, new_store = NULL"
-		   " WHERE name = ? AND document IS NOT NULL", "s", lab);
+	r = db_run(d, e,
+		   "UPDATE labs SET new_document = NULL, new_store = NULL"
+		   " WHERE name = ? AND document IS NOT NULL",
+		   "s", lab);
 	if (r == 0)
 		r = db_run(d, e, "DELETE FROM labs WHERE name = ? AND document IS NULL", "s", lab);
 	return finish_swept(d, r, e);
@@ -207,7 +219,7 @@ static void half_read(const struct db_row *r, int col, struct state_half *ret)
 	ret->base = db_col_text(r, col + 1);
 	ret->store = db_col_text(r, col + 2);
 	if (!ret->store)
-		ret->document = NULL;	/* a blob that is null reads as an empty one */
+		ret->document = NULL; /* a blob that is null reads as an empty one */
 }
 
 static int row_read(const struct db_row *r, void *arg)
@@ -224,10 +236,12 @@ int state_each(struct db *d, state_row_fn fn, void *arg, struct err *e)
 {
 	struct each each = { fn, arg };
 
-	return db_each(d, e, row_read, &each,
-		       "SELECT name, created, d.document, d.base, s.text, n.document, n.base, t.text"
-		       " FROM labs LEFT JOIN documents d ON d.id = labs.document"
-		       " LEFT JOIN stores s ON s.id = store"
-		       " LEFT JOIN documents n ON n.id = new_document"
-		       " LEFT JOIN stores t ON t.id = new_store ORDER BY name", "");
+	return db_each(
+		d, e, row_read, &each,
+		"SELECT name, created, d.document, d.base, s.text, n.document, n.base, t.text"
+		" FROM labs LEFT JOIN documents d ON d.id = labs.document"
+		" LEFT JOIN stores s ON s.id = store"
+		" LEFT JOIN documents n ON n.id = new_document"
+		" LEFT JOIN stores t ON t.id = new_store ORDER BY name",
+		"");
 }

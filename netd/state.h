@@ -24,25 +24,24 @@ int state_seed(struct db *d, const char *wish, char **ret, struct err *e);
 
 /* one half of a row */
 struct state_half {
-	const char *document;	/* NULL: this half is empty */
+	const char *document; /* NULL: this half is empty */
 	size_t size;
-	const char *base;	/* Vpclab-Base; NULL if none */
-	const char *store;	/* store_save()'s text */
+	const char *base;  /* Vpclab-Base; NULL if none */
+	const char *store; /* store_save()'s text */
 };
 
 /* the change begins: a new lab's row comes with an empty "current" */
-int state_intend(struct db *d, const char *lab, int64_t created_ms,
-		 const struct state_half *h, struct err *e);
+int state_intend(struct db *d, const char *lab, int64_t created_ms, const struct state_half *h,
+		 struct err *e);
 /* the change is done: "intended" is "current"; or given up: it is forgotten, and
  * with it a row that has no "current" */
 int state_done(struct db *d, const char *lab, struct err *e);
 int state_undone(struct db *d, const char *lab, struct err *e);
 int state_delete(struct db *d, const char *lab, struct err *e);
-int state_clear(struct db *d, struct err *e);	/* all labs */
+int state_clear(struct db *d, struct err *e); /* all labs */
 
 /* strings borrow, valid during the call; a non-zero return ends and is returned */
-typedef int (*state_row_fn)(const char *lab, int64_t created_ms,
-			    const struct state_half *current,
+typedef int (*state_row_fn)(const char *lab, int64_t created_ms, const struct state_half *current,
 			    const struct state_half *intended, void *arg);
 int state_each(struct db *d, state_row_fn fn, void *arg, struct err *e);
 

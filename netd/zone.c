@@ -15,7 +15,7 @@ enum record_kind { RECORD_A, RECORD_CNAME, RECORD_PTR };
 static const char *const member[] = { "a", "cname", "ptr" };
 
 struct record {
-	char *name, *value;	/* own */
+	char *name, *value; /* own */
 	enum record_kind kind;
 };
 
@@ -223,9 +223,9 @@ static bool same_instance(const struct s_instance *a, const struct s_instance *b
 	if (strcmp(a->def->name, b->def->name) != 0 ||
 	    !same_strings(&a->def->dns_names, &b->def->dns_names) || !a->eni != !b->eni)
 		return false;
-	return !a->eni || (same_addr(&a->eni->public_ip, &b->eni->public_ip) &&
-			   a->eni->n_private_ips && b->eni->n_private_ips &&
-			   same_addr(a->eni->private_ips, b->eni->private_ips));
+	return !a->eni ||
+	       (same_addr(&a->eni->public_ip, &b->eni->public_ip) && a->eni->n_private_ips &&
+		b->eni->n_private_ips && same_addr(a->eni->private_ips, b->eni->private_ips));
 }
 
 static bool same_vpc(const struct s_vpc *a, const struct s_vpc *b)
@@ -260,7 +260,7 @@ bool zone_same(const struct store *a, const struct store *b)
 	for (i = 0; i < a->n_vpcs; i++)
 		if (!same_vpc(&a->vpcs[i], &b->vpcs[i]))
 			return false;
-	if (a->n_egresses != b->n_egresses)	/* each has a view */
+	if (a->n_egresses != b->n_egresses) /* each has a view */
 		return false;
 	for (i = 0; i < a->n_egresses; i++)
 		if (strcmp(a->egresses[i]->ns, b->egresses[i]->ns) != 0)

@@ -199,7 +199,7 @@ static int scope_find(const struct alloc *a, const char *name)
 	if (is_last_scope(a, name))
 		return (int)a->last_scope - 1;
 	slot = *scope_slot(a, name);
-	if (slot)	/* a cache: nobody can tell */
+	if (slot) /* a cache: nobody can tell */
 		((struct alloc *)(uintptr_t)a)->last_scope = slot;
 	return (int)slot - 1;
 }

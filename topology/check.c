@@ -14,7 +14,7 @@
 static bool comes_before(const struct where *a, const struct where *b)
 {
 	return a->pos.line != b->pos.line ? a->pos.line < b->pos.line :
-	       a->pos.column < b->pos.column;
+					    a->pos.column < b->pos.column;
 }
 
 void check_node_names(struct fill *f)
@@ -82,11 +82,13 @@ static void warn_nat(struct fill *f, const struct place *p, const struct vpc *v,
 	if (!v->internet_gateway)
 		hint(f->r, p, "nat-without-igw",
 		     "Network %s has no Internet gateway attached: the NAT gateway will be failed "
-		     "(Gateway.NotAttached)", v->name);
+		     "(Gateway.NotAttached)",
+		     v->name);
 	else if (g->subnet && !leads_to_gateway(g->subnet->route_table))
 		hint(f->r, p, "nat-in-private-subnet",
 		     "subnet %s has no route to the internet gateway: nothing gets out through the "
-		     "NAT gateway", g->subnet->name);
+		     "NAT gateway",
+		     g->subnet->name);
 }
 
 /* ---- peerings and ACLs whose answers can't come back ---- */
@@ -128,9 +130,10 @@ static void warn_peerings(struct fill *f, const struct place *top)
 static bool passes_ephemeral(const struct acl_entry *v, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-		if (v[i].allow && (v[i].protocol == -1 ||
-		    ((v[i].protocol == IPPROTO_TCP || v[i].protocol == IPPROTO_UDP) &&
-		     v[i].from_port <= 32768 && v[i].to_port >= 60999)))
+		if (v[i].allow &&
+		    (v[i].protocol == -1 ||
+		     ((v[i].protocol == IPPROTO_TCP || v[i].protocol == IPPROTO_UDP) &&
+		      v[i].from_port <= 32768 && v[i].to_port >= 60999)))
 			return true;
 	return false;
 }

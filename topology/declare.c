@@ -35,8 +35,8 @@ static void *declare(struct fill *f, const struct place *o, const char *key, siz
 }
 
 #define DECLARE(owner, place, field, extra) \
-	((owner)->field = declare(f, place, #field, sizeof(*(owner)->field), extra, \
-				  &(owner)->n_##field))
+	((owner)->field =                   \
+		 declare(f, place, #field, sizeof(*(owner)->field), extra, &(owner)->n_##field))
 #define INDEX(ix, owner, field) \
 	index_build(f->r, ix, (owner)->field, (owner)->n_##field, sizeof(*(owner)->field))
 
@@ -51,14 +51,14 @@ static bool has_member(const struct place *o, const char *map, const char *key)
 static void declare_implicit(struct vpc *v, const struct place *p)
 {
 	if (!has_member(p, "security_groups", "default"))
-		v->security_groups[v->n_security_groups++] = (struct security_group){
-			.name = "default", .at = v->at, .implicit = true };
+		v->security_groups[v->n_security_groups++] =
+			(struct security_group){ .name = "default", .at = v->at, .implicit = true };
 	if (!has_member(p, "network_acls", "default"))
-		v->network_acls[v->n_network_acls++] = (struct network_acl){
-			.name = "default", .at = v->at, .implicit = true };
+		v->network_acls[v->n_network_acls++] =
+			(struct network_acl){ .name = "default", .at = v->at, .implicit = true };
 	if (!cJSON_IsString(place_member(p, "main_route_table").item))
-		v->route_tables[v->n_route_tables++] = (struct route_table){
-			.name = "", .at = v->at };
+		v->route_tables[v->n_route_tables++] =
+			(struct route_table){ .name = "", .at = v->at };
 }
 
 static void declare_vpc(struct fill *f, const struct place *p, struct vpc *v,
@@ -71,7 +71,7 @@ static void declare_vpc(struct fill *f, const struct place *p, struct vpc *v,
 	DECLARE(v, p, network_acls, 1);
 	DECLARE(v, p, instances, 0);
 	DECLARE(v, p, network_interfaces, 0);
-	INDEX(&names->route_tables, v, route_tables);	/* without the nameless one */
+	INDEX(&names->route_tables, v, route_tables); /* without the nameless one */
 	declare_implicit(v, p);
 	INDEX(&names->subnets, v, subnets);
 	INDEX(&names->nat_gateways, v, nat_gateways);
@@ -84,8 +84,8 @@ static void declare_vpc(struct fill *f, const struct place *p, struct vpc *v,
 static void declare_node(struct reader *r, enum node_kind kind, const char *name,
 			 const struct where *at, const void *object)
 {
-	r->node_refs[r->n_node_refs++] = (struct node_ref){
-		.kind = kind, .name = name, .at = at, .object = object };
+	r->node_refs[r->n_node_refs++] =
+		(struct node_ref){ .kind = kind, .name = name, .at = at, .object = object };
 }
 
 /* all nodes share one space of names */

@@ -26,9 +26,8 @@ const void *fill_reference(struct fill *f, const struct place *p, const struct i
 	const void *found = name ? index_find(names, name) : NULL;
 
 	if (name && *name && !found)
-		fault(f->r, FAMILY_REFERENCE, p, code,
-		      "the %s '%s' does not exist (%s has: %s)", what, name, whose,
-		      index_list(f->r, names));
+		fault(f->r, FAMILY_REFERENCE, p, code, "the %s '%s' does not exist (%s has: %s)",
+		      what, name, whose, index_list(f->r, names));
 	return found;
 }
 
@@ -43,9 +42,8 @@ static bool within(const struct addr *a, const char *cidr)
 
 bool fill_is_public(const struct addr *a)
 {
-	static const char *const others[] = {
-		"0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3"
-	};
+	static const char *const others[] = { "0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16",
+					      "224.0.0.0/3" };
 
 	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
 		if (within(a, others[i]))
@@ -61,7 +59,8 @@ bool fill_address_text(struct fill *f, const struct place *p, const char *s, str
 	if (addr_parse(s, &a) < 0) {
 		fault(f->r, FAMILY_CIDR, p, "InvalidParameterValue",
 		      "Value (%s) is invalid. This is not a valid address. "
-		      "(allowed: an IPv4 address such as 10.0.1.10)", s);
+		      "(allowed: an IPv4 address such as 10.0.1.10)",
+		      s);
 		return false;
 	}
 	if (a.family != AF_INET) {
@@ -89,7 +88,8 @@ bool fill_cidr_text(struct fill *f, const struct place *p, const char *s, struct
 	if (prefix_parse(s, &cidr, &host_bits) < 0) {
 		fault(f->r, FAMILY_CIDR, p, "InvalidParameterValue",
 		      "Value (%s) for parameter cidrBlock is invalid. This is not a valid "
-		      "CIDR block. (allowed: an IPv4 CIDR such as 10.0.0.0/16)", s);
+		      "CIDR block. (allowed: an IPv4 CIDR such as 10.0.0.0/16)",
+		      s);
 		return false;
 	}
 	if (cidr.addr.family != AF_INET) {
@@ -124,7 +124,8 @@ void fill_claim(struct fill *f, const struct place *p, const struct vpc *vpc,
 		f->cap_claims = more;
 	}
 	f->claims[f->n_claims++] = (struct claim){
-		.vpc = vpc, .addr = *addr, .at = place_where(f->r, p), .code = code };
+		.vpc = vpc, .addr = *addr, .at = place_where(f->r, p), .code = code
+	};
 }
 
 struct elastic fill_elastic(struct fill *f, const struct place *p)
@@ -170,7 +171,8 @@ bool fill_private_address(struct fill *f, const struct place *p, const struct su
 	if (a - first < 4 || a == last) {
 		fault(f->r, FAMILY_CIDR, p, "InvalidParameterValue",
 		      "Address %s is in subnet's reserved address range "
-		      "(the first four and the last of %s)", addr_str(ret), prefix_str(cidr));
+		      "(the first four and the last of %s)",
+		      addr_str(ret), prefix_str(cidr));
 		return false;
 	}
 	fill_claim(f, p, subnet->vpc, ret, "InvalidIPAddress.InUse");
@@ -186,8 +188,8 @@ int fill_protocol(const struct place *rule)
 		const char *word;
 		int number;
 	} words[] = {
-		{ "tcp", IPPROTO_TCP }, { "udp", IPPROTO_UDP }, { "icmp", IPPROTO_ICMP },
-		{ "icmpv6", IPPROTO_ICMPV6 }, { "all", -1 }, { "-1", -1 },
+		{ "tcp", IPPROTO_TCP },	      { "udp", IPPROTO_UDP }, { "icmp", IPPROTO_ICMP },
+		{ "icmpv6", IPPROTO_ICMPV6 }, { "all", -1 },	      { "-1", -1 },
 	};
 	struct place p = place_member(rule, "protocol");
 	const char *s = place_str(&p);
@@ -230,7 +232,7 @@ void fill_groups(struct fill *f, const struct place *list, const struct vpc *v,
 			      "the group %s is named twice", g->name);
 		else if (g)
 			groups[n++] = g;
-		if (n >= GROUPS_MAX)	/* the shape's fault already */
+		if (n >= GROUPS_MAX) /* the shape's fault already */
 			break;
 	}
 	*ret = groups;

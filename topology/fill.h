@@ -16,23 +16,23 @@
 
 /* names of a VPC's objects, beside struct vpc */
 struct vpc_names {
-	struct index subnets, route_tables, nat_gateways, security_groups, network_acls,
-		     instances, network_interfaces;
+	struct index subnets, route_tables, nat_gateways, security_groups, network_acls, instances,
+		network_interfaces;
 };
 
 /* an address that only one may have */
 struct claim {
-	const struct vpc *vpc;		/* NULL: public */
+	const struct vpc *vpc; /* NULL: public */
 	struct addr addr;
 	struct where at;
-	const char *code;		/* of the fault of who comes second */
+	const char *code; /* of the fault of who comes second */
 };
 
 struct fill {
 	struct reader *r;
 	struct lab *lab;
 	struct index vpcs, roles, peerings, functions;
-	struct vpc_names *names;	/* beside lab->vpcs */
+	struct vpc_names *names; /* beside lab->vpcs */
 	struct claim *claims;
 	size_t n_claims, cap_claims;
 };
@@ -50,7 +50,7 @@ void declare_lab(struct fill *f, const struct place *top);
  * "subnet"; "whose": "VPC main"; "code": AWS's */
 const void *fill_reference(struct fill *f, const struct place *p, const struct index *names,
 			   const char *what, const char *whose, const char *code);
-const char *fill_vpc_title(struct fill *f, const struct vpc *v);	/* "VPC main" */
+const char *fill_vpc_title(struct fill *f, const struct vpc *v); /* "VPC main" */
 /* false, and unset: absent, or not an address (and a fault) */
 bool fill_address(struct fill *f, const struct place *p, struct addr *ret);
 bool fill_address_text(struct fill *f, const struct place *p, const char *s, struct addr *ret);
@@ -66,7 +66,7 @@ bool fill_private_address(struct fill *f, const struct place *p, const struct su
 /* can't be anybody's public address: private, shared, loopback, multicast, ... */
 bool fill_is_public(const struct addr *a);
 #define PROTOCOL_UNREADABLE (-2)
-int fill_protocol(const struct place *rule);	/* -1 all; 0..255 */
+int fill_protocol(const struct place *rule); /* -1 all; 0..255 */
 void fill_groups(struct fill *f, const struct place *list, const struct vpc *v,
 		 const struct security_group ***ret, size_t *ret_n);
 

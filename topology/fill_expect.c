@@ -12,16 +12,32 @@
 
 /* REACH-1 */
 static const char *const reach_codes[] = {
-	"BAD_STATE_ROUTE", "CANNOT_ROUTE", "ENI_ADDRESS_RESTRICTION", "ENI_SG_RULES_MISMATCH",
-	"ENI_SOURCE_DEST_CHECK_RESTRICTION", "GATEWAY_REJECTS_SPOOFED_TRAFFIC",
-	"HIGHER_PRIORITY_ROUTE", "IGW_DESTINATION_ADDRESS_NOT_IN_RFC1918_EGRESS",
-	"IGW_DESTINATION_ADDRESS_NOT_IN_RFC6598_EGRESS", "IGW_PRIVATE_IP_ASSOCIATION_FOR_INGRESS",
-	"IGW_PUBLIC_IP_ASSOCIATION_FOR_EGRESS", "IGW_SOURCE_ADDRESS_NOT_IN_RFC1918_INGRESS",
-	"IGW_SOURCE_ADDRESS_NOT_IN_RFC6598_INGRESS", "MORE_SPECIFIC_ROUTE",
-	"NGW_REQUIRES_SOURCE_IN_VPC", "NGW_SOURCE_ADDRESS_REASSIGN", "NO_POSSIBLE_DESTINATION",
-	"NO_ROUTE_TO_DESTINATION", "PCX_REQUIRES_ADDRESS_IN_VPC_CIDR", "PROTOCOL_RESTRICTION",
-	"REMAP_EPHEMERAL_PORT", "SG_HAS_NO_RULES", "SG_REFERENCES_NOT_PRESERVED",
-	"SUBNET_ACL_RESTRICTION", "UNKNOWN_DESTINATION", "VPCE_GATEWAY_PROTOCOL_RESTRICTION",
+	"BAD_STATE_ROUTE",
+	"CANNOT_ROUTE",
+	"ENI_ADDRESS_RESTRICTION",
+	"ENI_SG_RULES_MISMATCH",
+	"ENI_SOURCE_DEST_CHECK_RESTRICTION",
+	"GATEWAY_REJECTS_SPOOFED_TRAFFIC",
+	"HIGHER_PRIORITY_ROUTE",
+	"IGW_DESTINATION_ADDRESS_NOT_IN_RFC1918_EGRESS",
+	"IGW_DESTINATION_ADDRESS_NOT_IN_RFC6598_EGRESS",
+	"IGW_PRIVATE_IP_ASSOCIATION_FOR_INGRESS",
+	"IGW_PUBLIC_IP_ASSOCIATION_FOR_EGRESS",
+	"IGW_SOURCE_ADDRESS_NOT_IN_RFC1918_INGRESS",
+	"IGW_SOURCE_ADDRESS_NOT_IN_RFC6598_INGRESS",
+	"MORE_SPECIFIC_ROUTE",
+	"NGW_REQUIRES_SOURCE_IN_VPC",
+	"NGW_SOURCE_ADDRESS_REASSIGN",
+	"NO_POSSIBLE_DESTINATION",
+	"NO_ROUTE_TO_DESTINATION",
+	"PCX_REQUIRES_ADDRESS_IN_VPC_CIDR",
+	"PROTOCOL_RESTRICTION",
+	"REMAP_EPHEMERAL_PORT",
+	"SG_HAS_NO_RULES",
+	"SG_REFERENCES_NOT_PRESERVED",
+	"SUBNET_ACL_RESTRICTION",
+	"UNKNOWN_DESTINATION",
+	"VPCE_GATEWAY_PROTOCOL_RESTRICTION",
 	"VPC_LOCAL_ROUTE_CIDR_RESTRICTION",
 };
 
@@ -188,7 +204,8 @@ static const struct node_ref *expect_target(struct fill *f, const struct place *
 	else if (!dns_name_known(f->lab, s))
 		fault(f->r, FAMILY_REFERENCE, p, "InvalidNode.NotFound",
 		      "nothing in the lab is called '%s' (allowed: a node, an IPv4 address, or a "
-		      "name in dns_names or NAME.VPC.internal)", s);
+		      "name in dns_names or NAME.VPC.internal)",
+		      s);
 	return NULL;
 }
 
@@ -216,8 +233,8 @@ static bool served(const struct node_ref *node, const struct port *port)
 static void nat_gateway_ref(struct fill *f, const struct place *p, const char *s)
 {
 	const char *slash = strchr(s, '/');
-	const struct vpc *v = slash ?
-		index_find(&f->vpcs, TEXT(f->r, "%.*s", (int)(slash - s), s)) : NULL;
+	const struct vpc *v =
+		slash ? index_find(&f->vpcs, TEXT(f->r, "%.*s", (int)(slash - s), s)) : NULL;
 
 	if (!v || !index_find(&fill_names(f, v)->nat_gateways, slash + 1))
 		fault(f->r, FAMILY_REFERENCE, p, "NatGatewayNotFound",
@@ -253,7 +270,8 @@ static void seen_as_rules(struct fill *f, const struct place *x, const struct ex
 	} else if (!find_node(f, e->seen_as)) {
 		fault(f->r, FAMILY_REFERENCE, &p, "InvalidNode.NotFound",
 		      "\"%s\" is nobody (allowed: an address, a CIDR, a node, nat_gateway:V/N, "
-		      "service)", e->seen_as);
+		      "service)",
+		      e->seen_as);
 	}
 }
 
@@ -311,7 +329,7 @@ static void fill_probe(struct fill *f, const struct place *x, struct expect *e)
 	e->to = place_str(&to);
 	e->port_text = read_str(x, "port");
 	if (e->port_text && port_parse(e->port_text, &e->port) < 0)
-		e->port = (struct port){ 0 };		/* the shape's fault */
+		e->port = (struct port){ 0 }; /* the shape's fault */
 	e->result = read_str(x, "result");
 	e->seen_as = read_str(x, "seen_as");
 	e->address = read_str(x, "address");

@@ -8,8 +8,8 @@
 
 #include "topology/fill.h"
 
-#define ENVIRONMENT_MAX 4096	/* bytes, as AWS measures: the map as JSON */
-#define UNRESERVED_MIN 100	/* concurrency that stays for everybody (CC-2) */
+#define ENVIRONMENT_MAX 4096 /* bytes, as AWS measures: the map as JSON */
+#define UNRESERVED_MIN 100   /* concurrency that stays for everybody (CC-2) */
 
 /* ---- runtime ---- */
 
@@ -42,13 +42,25 @@ static void runtime_rules(struct fill *f, const struct place *p, const struct fu
 static bool is_reserved(const char *name)
 {
 	static const char *const reserved[] = {
-		"_HANDLER", "_X_AMZN_TRACE_ID", "AWS_ACCESS_KEY", "AWS_ACCESS_KEY_ID",
-		"AWS_DEFAULT_REGION", "AWS_EXECUTION_ENV", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
-		"AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_FUNCTION_VERSION",
-		"AWS_LAMBDA_INITIALIZATION_TYPE", "AWS_LAMBDA_LOG_GROUP_NAME",
-		"AWS_LAMBDA_LOG_STREAM_NAME", "AWS_LAMBDA_METADATA_API",
-		"AWS_LAMBDA_METADATA_TOKEN", "AWS_LAMBDA_RUNTIME_API", "AWS_REGION",
-		"AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "LAMBDA_RUNTIME_DIR",
+		"_HANDLER",
+		"_X_AMZN_TRACE_ID",
+		"AWS_ACCESS_KEY",
+		"AWS_ACCESS_KEY_ID",
+		"AWS_DEFAULT_REGION",
+		"AWS_EXECUTION_ENV",
+		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+		"AWS_LAMBDA_FUNCTION_NAME",
+		"AWS_LAMBDA_FUNCTION_VERSION",
+		"AWS_LAMBDA_INITIALIZATION_TYPE",
+		"AWS_LAMBDA_LOG_GROUP_NAME",
+		"AWS_LAMBDA_LOG_STREAM_NAME",
+		"AWS_LAMBDA_METADATA_API",
+		"AWS_LAMBDA_METADATA_TOKEN",
+		"AWS_LAMBDA_RUNTIME_API",
+		"AWS_REGION",
+		"AWS_SECRET_ACCESS_KEY",
+		"AWS_SESSION_TOKEN",
+		"LAMBDA_RUNTIME_DIR",
 		"LAMBDA_TASK_ROOT",
 	};
 
@@ -65,7 +77,7 @@ static bool variable_name_ok(const char *s)
 
 	return s[0] && strchr(letters, s[0]) && s[1] &&
 	       strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") ==
-	       strlen(s);
+		       strlen(s);
 }
 
 /* length of a text as JSON, quotes included */
@@ -100,11 +112,13 @@ static void fill_environment(struct fill *f, const struct place *p, struct funct
 			      "Lambda was unable to configure your environment variables because "
 			      "the environment variables you have provided contains reserved keys "
 			      "that are currently not supported for modification. Reserved keys "
-			      "used in this request: %s", v.key);
+			      "used in this request: %s",
+			      v.key);
 		else if (!variable_name_ok(v.key))
 			fault(f->r, FAMILY_NAME, &v, "InvalidParameterValueException",
 			      "\"%s\" has the wrong form (allowed: letters, digits and _, at least "
-			      "two, the first a letter)", v.key);
+			      "two, the first a letter)",
+			      v.key);
 		if (!value)
 			continue;
 		measured += json_length(v.key) + json_length(value) + 1 + (fn->n_environment > 0);
@@ -114,14 +128,15 @@ static void fill_environment(struct fill *f, const struct place *p, struct funct
 		fault(f->r, FAMILY_RANGE, &map, "InvalidParameterValueException",
 		      "Lambda was unable to configure your environment variables because the "
 		      "environment variables you have provided exceeded the 4KB limit. "
-		      "(%zu bytes as JSON; allowed: %d)", measured, ENVIRONMENT_MAX);
+		      "(%zu bytes as JSON; allowed: %d)",
+		      measured, ENVIRONMENT_MAX);
 }
 
 /* ---- role: may Lambda make interfaces for it? ---- */
 
 static const char *const eni_actions[] = {
 	"CreateNetworkInterface", "DescribeNetworkInterfaces", "DescribeSubnets",
-	"DeleteNetworkInterface", "AssignPrivateIpAddresses", "UnassignPrivateIpAddresses",
+	"DeleteNetworkInterface", "AssignPrivateIpAddresses",  "UnassignPrivateIpAddresses",
 };
 
 static void role_rules(struct fill *f, const struct place *p, const struct function *fn)
@@ -129,7 +144,7 @@ static void role_rules(struct fill *f, const struct place *p, const struct funct
 	struct place role = place_member(p, "role");
 
 	if (role.item && !fn->role)
-		return;				/* dangling, and reported */
+		return; /* dangling, and reported */
 	if (!fn->role) {
 		fault(f->r, FAMILY_ROLE, p, "InvalidParameterValueException",
 		      "The provided execution role does not have permissions to call "
@@ -142,8 +157,8 @@ static void role_rules(struct fill *f, const struct place *p, const struct funct
 			continue;
 		fault(f->r, FAMILY_ROLE, &role, "InvalidParameterValueException",
 		      "The provided execution role does not have permissions to call %s on EC2 "
-		      "(roles.%s; AWSLambdaVPCAccessExecutionRole allows it)", eni_actions[i],
-		      fn->role->name);
+		      "(roles.%s; AWSLambdaVPCAccessExecutionRole allows it)",
+		      eni_actions[i], fn->role->name);
 		return;
 	}
 }
@@ -161,8 +176,8 @@ static const void *lambda_reference(struct fill *f, const struct place *p,
 	if (name && *name && !found)
 		fault(f->r, FAMILY_REFERENCE, p, "InvalidParameterValueException",
 		      "Error occurred while %s. EC2 Error Code: %s. EC2 Error Message: The %s '%s' "
-		      "does not exist (VPC %s has: %s)", call, ec2_code, what, name, vpc,
-		      index_list(f->r, names));
+		      "does not exist (VPC %s has: %s)",
+		      call, ec2_code, what, name, vpc, index_list(f->r, names));
 	return found;
 }
 
@@ -176,14 +191,15 @@ static const struct vpc *config_vpc(struct fill *f, const struct place *config)
 		return &f->lab->vpcs[0];
 	fault(f->r, FAMILY_REFERENCE, config, "InvalidParameterValueException",
 	      f->lab->n_vpcs ? "\"vpc\" is missing: the lab has more than one (%s)" :
-	      "the lab has no VPC (%s)", index_list(f->r, &f->vpcs));
+			       "the lab has no VPC (%s)",
+	      index_list(f->r, &f->vpcs));
 	return NULL;
 }
 
 static void config_subnets(struct fill *f, const struct place *config, struct function *fn)
 {
 	struct place list = place_member(config, "subnets");
-	size_t most = 16;		/* the shape's limit; more is its fault */
+	size_t most = 16; /* the shape's limit; more is its fault */
 
 	if (!cJSON_IsArray(list.item))
 		return;
@@ -292,8 +308,10 @@ static void fill_concurrency(struct fill *f, const struct place *p, struct funct
 	struct place reserved = place_member(p, "reserved_concurrent_executions");
 	struct place ready = place_member(p, "provisioned_concurrent_executions");
 
-	fn->reserved_concurrent_executions = cJSON_IsNumber(reserved.item) ?
-		(long)read_num(p, "reserved_concurrent_executions") : -1;
+	fn->reserved_concurrent_executions =
+		cJSON_IsNumber(reserved.item) ?
+			(long)read_num(p, "reserved_concurrent_executions") :
+			-1;
 	fn->provisioned_concurrent_executions =
 		(long)read_num(p, "provisioned_concurrent_executions");
 	fn->publish = read_bool(p, "publish");
@@ -324,7 +342,8 @@ static void check_reserved(struct fill *f, const struct place *functions)
 			fault(f->r, FAMILY_RANGE, &reserved, "InvalidParameterValueException",
 			      "Specified ReservedConcurrentExecutions for function decreases "
 			      "account's UnreservedConcurrentExecution below its minimum value of "
-			      "[%d].", UNRESERVED_MIN);
+			      "[%d].",
+			      UNRESERVED_MIN);
 			return;
 		}
 	}

@@ -9,8 +9,8 @@
 
 #include "topology/fill.h"
 
-#define SG_RULES_MAX 60		/* a direction; each CIDR and reference counts (SG-13) */
-#define ACL_ENTRIES_MAX 40	/* a direction, with AWS's raised quota (NACL-9) */
+#define SG_RULES_MAX 60	   /* a direction; each CIDR and reference counts (SG-13) */
+#define ACL_ENTRIES_MAX 40 /* a direction, with AWS's raised quota (NACL-9) */
 
 /* ---- ports, or type and code ---- */
 
@@ -47,7 +47,7 @@ static struct port_range read_ports(struct fill *f, const struct place *rule)
 	if (!given(rule, "from_port", &pr.from))
 		return pr;
 	pr.to = pr.from;
-	(void)given(rule, "to_port", &pr.to);		/* from_port is the default */
+	(void)given(rule, "to_port", &pr.to); /* from_port is the default */
 	if (pr.from < 0)
 		fault(f->r, FAMILY_RANGE, &from, "InvalidParameterValue",
 		      "%d is no port (allowed: 0..65535)", pr.from);
@@ -62,13 +62,13 @@ static struct port_range read_ports(struct fill *f, const struct place *rule)
 }
 
 /* ICMP: type and code; SG-8: type -1 requires code -1 */
-static struct port_range read_icmp(struct fill *f, const struct place *rule,
-				   const char *type_key, const char *code_key)
+static struct port_range read_icmp(struct fill *f, const struct place *rule, const char *type_key,
+				   const char *code_key)
 {
 	struct port_range pr = { -1, -1 };
 	struct place type = place_member(rule, type_key), code = place_member(rule, code_key);
 
-	(void)given(rule, type_key, &pr.from);		/* -1, any, is the default */
+	(void)given(rule, type_key, &pr.from); /* -1, any, is the default */
 	(void)given(rule, code_key, &pr.to);
 	if (pr.from > 255)
 		fault(f->r, FAMILY_RANGE, &type, "InvalidParameterValue",
@@ -184,14 +184,13 @@ static void fill_sg_rule(struct fill *f, const struct place *p, const struct vpc
 /* one peer of one rule: what AWS counts as a rule */
 struct flat_rule {
 	const struct sg_rule *rule;
-	struct prefix cidr;			/* unset: a group */
+	struct prefix cidr; /* unset: a group */
 	const struct security_group *group;
 };
 
 static bool flat_equal(const struct flat_rule *a, const struct flat_rule *b)
 {
-	return a->rule->protocol == b->rule->protocol &&
-	       a->rule->from_port == b->rule->from_port &&
+	return a->rule->protocol == b->rule->protocol && a->rule->from_port == b->rule->from_port &&
 	       a->rule->to_port == b->rule->to_port && a->group == b->group &&
 	       (a->group || prefix_equal(&a->cidr, &b->cidr));
 }
@@ -225,8 +224,8 @@ static void check_rules(struct fill *f, const struct place *list, const struct s
 	if (total > SG_RULES_MAX) {
 		fault(f->r, FAMILY_RANGE, list, "RulesPerSecurityGroupLimitExceeded",
 		      "The maximum number of rules per security group has been reached: %zu "
-		      "(allowed: %d a direction; each CIDR and each group counts)", total,
-		      SG_RULES_MAX);
+		      "(allowed: %d a direction; each CIDR and each group counts)",
+		      total, SG_RULES_MAX);
 		return;
 	}
 	for (size_t i = 0; i < n_rules; i++) {
@@ -240,7 +239,8 @@ static void check_rules(struct fill *f, const struct place *list, const struct s
 						 rules[i].at.path, "InvalidPermission.Duplicate",
 						 "the rule for %s already exists (%s)",
 						 flat[a].group ? flat[a].group->name :
-						 prefix_str(&flat[a].cidr), flat[b].rule->at.path);
+								 prefix_str(&flat[a].cidr),
+						 flat[b].rule->at.path);
 					break;
 				}
 	}
@@ -253,7 +253,8 @@ static struct sg_rule *rule_for_all(struct fill *f, const struct where *at)
 	struct sg_rule *rule = NEW(f->r, 1, struct sg_rule);
 
 	*rule = (struct sg_rule){
-		.at = *at, .protocol = -1, .from_port = -1, .to_port = -1, .description = "" };
+		.at = *at, .protocol = -1, .from_port = -1, .to_port = -1, .description = ""
+	};
 	return rule;
 }
 
@@ -324,7 +325,8 @@ static void group_names(struct fill *f, const struct vpc *v)
 		if (strncasecmp(g->name, "sg-", 3) == 0)
 			fault_at(f->r, FAMILY_NAME, g->at.pos, g->at.path, "InvalidParameterValue",
 				 "Value (%s) for parameter GroupName is invalid. Group names may "
-				 "not be in the format sg-*.", g->name);
+				 "not be in the format sg-*.",
+				 g->name);
 	}
 	qsort(sorted, v->n_security_groups, sizeof(const struct security_group *), name_cmp);
 	for (size_t i = 1; i < v->n_security_groups; i++) {
@@ -332,13 +334,14 @@ static void group_names(struct fill *f, const struct vpc *v)
 
 		if (strcasecmp(a->name, b->name) != 0 || strcmp(a->name, b->name) == 0)
 			continue;
-		if (b->implicit) {	/* the file's one is at fault */
+		if (b->implicit) { /* the file's one is at fault */
 			b = a;
 			a = sorted[i];
 		}
 		fault_at(f->r, FAMILY_DUPLICATE, b->at.pos, b->at.path, "InvalidGroup.Duplicate",
 			 "The security group '%s' already exists for VPC '%s' (names differ "
-			 "beyond letter case)", a->name, v->name);
+			 "beyond letter case)",
+			 a->name, v->name);
 	}
 }
 
@@ -373,7 +376,7 @@ static void fill_entry(struct fill *f, const struct place *p, struct acl_entry *
 	e->rule_number = (int)read_num(p, "rule_number");
 	e->allow = action && strcmp(action, "allow") == 0;
 	e->protocol = fill_protocol(p);
-	(void)fill_cidr(f, &cidr, &e->cidr_block);	/* reported there */
+	(void)fill_cidr(f, &cidr, &e->cidr_block); /* reported there */
 	if (has_ports(e->protocol))
 		ports = read_ports(f, p);
 	else if (e->protocol == IPPROTO_ICMP)
@@ -423,10 +426,15 @@ static void entry_for_all(struct fill *f, const struct network_acl *a, struct ac
 			  size_t *ret_n)
 {
 	*ret = NEW(f->r, 1, struct acl_entry);
-	**ret = (struct acl_entry){
-		.at = a->at, .rule_number = 100, .allow = true, .protocol = -1,
-		.cidr_block = { .addr = addr_v4(0) }, .from_port = -1, .to_port = -1,
-		.icmp_type = -1, .icmp_code = -1 };
+	**ret = (struct acl_entry){ .at = a->at,
+				    .rule_number = 100,
+				    .allow = true,
+				    .protocol = -1,
+				    .cidr_block = { .addr = addr_v4(0) },
+				    .from_port = -1,
+				    .to_port = -1,
+				    .icmp_type = -1,
+				    .icmp_code = -1 };
 	*ret_n = 1;
 }
 

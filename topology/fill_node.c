@@ -10,8 +10,8 @@
 
 /* ---- programs ---- */
 
-static void fill_ports(struct fill *f, const struct place *node, const char *key,
-		       struct port **ret, size_t *ret_n)
+static void fill_ports(struct fill *f, const struct place *node, const char *key, struct port **ret,
+		       size_t *ret_n)
 {
 	struct place list = place_member(node, key);
 	size_t n = 0;
@@ -23,7 +23,7 @@ static void fill_ports(struct fill *f, const struct place *node, const char *key
 		bool taken = false;
 
 		if (!s || port_parse(s, &port) < 0 || port.proto == IPPROTO_ICMP)
-			continue;		/* the shape's fault */
+			continue; /* the shape's fault */
 		/* http/80 is tcp/80, too; beyond the first few it is the file's affair */
 		for (size_t i = 0; i < n && i < 1024; i++)
 			taken |= (*ret)[i].proto == port.proto && (*ret)[i].port == port.port;
@@ -83,7 +83,8 @@ static bool host_address_fits(struct fill *f, const struct place *p, const struc
 	if (addr_is_rfc1918(a) || addr_is_rfc6598(a)) {
 		hint(f->r, p, "internet-host-private-address",
 		     "%s is a private address: an internet gateway drops what goes to or comes "
-		     "from it (IGW-6)", addr_str(a));
+		     "from it (IGW-6)",
+		     addr_str(a));
 		return true;
 	}
 	fault(f->r, FAMILY_CIDR, p, "InvalidParameterValue",
@@ -133,11 +134,12 @@ void fill_internet(struct fill *f, const struct place *top)
 
 	/* an absent "internet" has no members of its own: borrow the table's defaults */
 	if (!cJSON_IsObject(internet.item))
-		internet = (struct place){ .up = top, .key = "internet",
+		internet = (struct place){ .up = top,
+					   .key = "internet",
 					   .shape = shape_member(top->shape, "internet")->shape };
 	fill_pool(f, &internet);
 	if (!cJSON_IsString(ip.item) || !*ip.item->valuestring)
-		(void)addr_parse(read_str(&internet, "service_ip"), service);	/* ours */
+		(void)addr_parse(read_str(&internet, "service_ip"), service); /* ours */
 	else if (fill_address(f, &ip, service) && !fill_is_public(service))
 		fault(f->r, FAMILY_CIDR, &ip, "InvalidParameterValue",
 		      "%s can't be the service's address (allowed: a public IPv4 address)",
@@ -186,7 +188,8 @@ static void public_rules(struct fill *f, const struct place *p, const struct vpc
 	if (in->elastic_ip.set)
 		fault(f->r, FAMILY_REFERENCE, &elastic, "Gateway.NotAttached",
 		      "Network %s is not attached to any internet gateway "
-		      "(set internet_gateway to true)", v->name);
+		      "(set internet_gateway to true)",
+		      v->name);
 	else if (in->associate_public_ip_address)
 		hint(f->r, wish.item ? &wish : p, "public-address-without-igw",
 		     "VPC %s has no internet gateway: nothing reaches the public address", v->name);
@@ -204,8 +207,9 @@ static void fill_instance(struct fill *f, const struct place *p, const struct vp
 				    fill_vpc_title(f, v), "InvalidSubnetID.NotFound");
 	fill_private_ips(f, p, in->subnet, &in->private_ips, &in->n_private_ips);
 	fill_groups(f, &groups, v, &in->security_groups, &in->n_security_groups);
-	in->associate_public_ip_address = cJSON_IsBool(wish.item) ? cJSON_IsTrue(wish.item) :
-		in->subnet && in->subnet->map_public_ip_on_launch;
+	in->associate_public_ip_address = cJSON_IsBool(wish.item) ?
+						  cJSON_IsTrue(wish.item) :
+						  in->subnet && in->subnet->map_public_ip_on_launch;
 	in->elastic_ip = fill_elastic(f, &elastic);
 	public_rules(f, p, v, in);
 	in->source_dest_check = read_bool(p, "source_dest_check");

@@ -8,10 +8,11 @@
 
 #include "topology/fill.h"
 
-#define ROUTES_MAX 1000		/* of a table: AWS's highest quota (VPC-15) */
+#define ROUTES_MAX 1000 /* of a table: AWS's highest quota (VPC-15) */
 
-#define TARGETS "local, internet_gateway, nat_gateway:N, peering:P, instance:I, " \
-		"network_interface:E, blackhole"
+#define TARGETS                                                           \
+	"local, internet_gateway, nat_gateway:N, peering:P, instance:I, " \
+	"network_interface:E, blackhole"
 
 static const struct {
 	const char *word;
@@ -86,9 +87,9 @@ static void target_peering(struct fill *f, const struct place *p, const struct v
 static void target_instance(struct fill *f, const struct place *p, const struct vpc *v,
 			    struct route *rt)
 {
-	rt->instance = target_object(f, p, &fill_names(f, v)->instances, "instance",
-				     fill_vpc_title(f, v), rt->target_name,
-				     "InvalidInstanceID.NotFound");
+	rt->instance =
+		target_object(f, p, &fill_names(f, v)->instances, "instance", fill_vpc_title(f, v),
+			      rt->target_name, "InvalidInstanceID.NotFound");
 	if (rt->instance && n_interfaces(v, rt->instance) > 1)
 		fault(f->r, FAMILY_REFERENCE, p, "InvalidInstanceID",
 		      "There are multiple interfaces attached to instance '%s'. Please specify "
@@ -109,9 +110,9 @@ static void target_resolve(struct fill *f, const struct place *p, const struct v
 			      v->name);
 		break;
 	case TARGET_NAT_GATEWAY:
-		rt->nat_gateway = target_object(f, p, &names->nat_gateways, "NAT gateway",
-						fill_vpc_title(f, v), rt->target_name,
-						"NatGatewayNotFound");
+		rt->nat_gateway =
+			target_object(f, p, &names->nat_gateways, "NAT gateway",
+				      fill_vpc_title(f, v), rt->target_name, "NatGatewayNotFound");
 		break;
 	case TARGET_PEERING:
 		target_peering(f, p, v, rt);
@@ -164,8 +165,8 @@ static bool is_subnet_cidr(const struct vpc *v, const struct prefix *d)
 /* may stand in for "local": what has an interface in the VPC, or had one */
 static bool replaces_local(enum route_target t)
 {
-	return t == TARGET_NAT_GATEWAY || t == TARGET_INSTANCE ||
-	       t == TARGET_NETWORK_INTERFACE || t == TARGET_BLACKHOLE;
+	return t == TARGET_NAT_GATEWAY || t == TARGET_INSTANCE || t == TARGET_NETWORK_INTERFACE ||
+	       t == TARGET_BLACKHOLE;
 }
 
 /* RT-4, RT-12 */
@@ -178,7 +179,8 @@ static void local_rules(struct fill *f, const struct place *p, const struct vpc 
 		if (rt->target != TARGET_LOCAL && !replaces_local(rt->target))
 			fault(f->r, FAMILY_CIDR, p, "InvalidParameterValue",
 			      "the local route %s can't lead there (allowed: local, nat_gateway:N, "
-			      "instance:I, network_interface:E, blackhole)", prefix_str(d));
+			      "instance:I, network_interface:E, blackhole)",
+			      prefix_str(d));
 		return;
 	}
 	if (rt->target == TARGET_LOCAL) {
@@ -192,7 +194,8 @@ static void local_rules(struct fill *f, const struct place *p, const struct vpc 
 	if (!is_subnet_cidr(v, d) || !replaces_local(rt->target))
 		fault(f->r, FAMILY_CIDR, p, "InvalidParameterValue",
 		      "%s is more specific than local (allowed: the whole CIDR of a subnet, to "
-		      "nat_gateway:N, instance:I or network_interface:E)", prefix_str(d));
+		      "nat_gateway:N, instance:I or network_interface:E)",
+		      prefix_str(d));
 }
 
 /* RT-13 */

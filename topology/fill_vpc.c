@@ -28,9 +28,8 @@ static bool overlaps_block(const struct prefix *p, const char *block)
 /* VPC-1, and what no VPC can ever have; false (and a fault) if it can't be one's */
 static bool vpc_cidr_fits(struct fill *f, const struct place *p, const struct prefix *c)
 {
-	static const char *const never[] = {
-		"0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3"
-	};
+	static const char *const never[] = { "0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16",
+					     "224.0.0.0/3" };
 
 	if (c->len < 16 || c->len > 28) {
 		fault(f->r, FAMILY_CIDR, p, "InvalidVpc.Range",
@@ -99,7 +98,7 @@ static bool secondary_fits(struct fill *f, const struct place *p, const struct p
 static void fill_secondary_cidrs(struct fill *f, const struct place *vpc, struct vpc *v)
 {
 	struct place list = place_member(vpc, "secondary_cidr_blocks");
-	size_t n = 0, most = 49;	/* the shape's limit; more is its fault */
+	size_t n = 0, most = 49; /* the shape's limit; more is its fault */
 
 	if (!cJSON_IsArray(list.item))
 		return;
@@ -150,8 +149,8 @@ static void subnet_cidr(struct fill *f, const struct place *p, const struct vpc 
 	if (!addr_is_set(&v->cidr_block.addr))
 		return;
 	if (!inside_vpc(v, &c)) {
-		fault(f->r, FAMILY_CIDR, p, "InvalidSubnet.Range",
-		      "%s is outside the VPC's %s", prefix_str(&c), prefix_str(&v->cidr_block));
+		fault(f->r, FAMILY_CIDR, p, "InvalidSubnet.Range", "%s is outside the VPC's %s",
+		      prefix_str(&c), prefix_str(&v->cidr_block));
 		return;
 	}
 	for (const struct subnet *o = v->subnets; o < s; o++)
@@ -175,7 +174,8 @@ static void availability_zone(struct fill *f, const struct place *subnet, struct
 	if (strncmp(zone, region, len) != 0 || zone[len] < 'a' || zone[len] > 'z' || zone[len + 1])
 		fault(f->r, FAMILY_NAME, &p, "InvalidParameterValue",
 		      "Value (%s) for parameter availabilityZone is invalid. "
-		      "(allowed: %sa to %sz)", zone, region, region);
+		      "(allowed: %sa to %sz)",
+		      zone, region, region);
 }
 
 static void fill_subnet(struct fill *f, const struct place *p, struct vpc *v, struct subnet *s)
@@ -216,7 +216,7 @@ static void fill_subnets(struct fill *f, const struct place *vpc, struct vpc *v)
 	size_t i = 0;
 
 	limit(f, vpc, "subnets", v->n_subnets);
-	if (v->n_subnets > LAB_SUBNETS_MAX * 4)	/* refused; don't compare a million pairs */
+	if (v->n_subnets > LAB_SUBNETS_MAX * 4) /* refused; don't compare a million pairs */
 		return;
 	PLACE_EACH(p, &map)
 		if (i < v->n_subnets)
@@ -239,7 +239,7 @@ static void nat_elastic(struct fill *f, const struct place *p, struct nat_gatewa
 		return;
 	}
 	g->elastic_ip = one.item ? fill_elastic(f, &one) :
-		(struct elastic){ .set = true, .automatic = true };
+				   (struct elastic){ .set = true, .automatic = true };
 	g->secondary_elastic_ips = NEW(f->r, place_n_children(&more), struct elastic);
 	PLACE_EACH(e, &more)
 		g->secondary_elastic_ips[g->n_secondary_elastic_ips++] = fill_elastic(f, &e);
@@ -256,7 +256,7 @@ static void fill_nat_gateway(struct fill *f, const struct place *p, struct vpc *
 				   fill_vpc_title(f, v), "InvalidSubnetID.NotFound");
 	g->private_connectivity = strcmp(type, "private") == 0;
 	nat_elastic(f, p, g);
-	(void)fill_private_address(f, &ip, g->subnet, &g->private_ip);	/* unset: automatic */
+	(void)fill_private_address(f, &ip, g->subnet, &g->private_ip); /* unset: automatic */
 	g->max_connections_per_destination =
 		(unsigned)read_num(p, "max_connections_per_destination");
 	g->idle_timeout = read_num(p, "idle_timeout");
@@ -331,7 +331,8 @@ static void flow_log_resource(struct fill *f, const struct place *p, const struc
 	}
 	fault(f->r, FAMILY_REFERENCE, p, "InvalidParameterValue",
 	      "\"%s\" is no resource (allowed: vpc, subnet:S, instance:I, network_interface:E, "
-	      "nat_gateway:N, function:F)", s);
+	      "nat_gateway:N, function:F)",
+	      s);
 }
 
 static void fill_flow_logs(struct fill *f, const struct place *vpc, struct vpc *v)
@@ -364,18 +365,17 @@ static void fill_gateway(struct fill *f, const struct place *vpc, struct vpc *v)
 	}
 	v->internet_gateway = true;
 	table = place_member(&p, "route_table");
-	v->edge_route_table = fill_reference(f, &table, &fill_names(f, v)->route_tables,
-					     "route table", fill_vpc_title(f, v),
-					     "InvalidRouteTableID.NotFound");
+	v->edge_route_table =
+		fill_reference(f, &table, &fill_names(f, v)->route_tables, "route table",
+			       fill_vpc_title(f, v), "InvalidRouteTableID.NotFound");
 }
 
 static void fill_main_route_table(struct fill *f, const struct place *vpc, struct vpc *v)
 {
 	struct place p = place_member(vpc, "main_route_table");
 
-	v->main_route_table = fill_reference(f, &p, &fill_names(f, v)->route_tables,
-					     "route table", fill_vpc_title(f, v),
-					     "InvalidRouteTableID.NotFound");
+	v->main_route_table = fill_reference(f, &p, &fill_names(f, v)->route_tables, "route table",
+					     fill_vpc_title(f, v), "InvalidRouteTableID.NotFound");
 	/* the implicit one is last, and there unless the file names one */
 	if (!v->main_route_table && v->n_route_tables)
 		v->main_route_table = &v->route_tables[v->n_route_tables - 1];
@@ -473,7 +473,8 @@ static void check_peering(struct fill *f, const struct place *p, const struct pe
 	if (cidrs_overlap(g->requester, g->accepter))
 		fault(f->r, FAMILY_OVERLAP, p, "InvalidParameterValue",
 		      "Failed due to incorrect VPC-ID, Account ID, or overlapping CIDR range "
-		      "(CIDRs of %s and %s overlap)", g->requester->name, g->accepter->name);
+		      "(CIDRs of %s and %s overlap)",
+		      g->requester->name, g->accepter->name);
 	for (const struct peering *o = f->lab->peerings; o < g; o++)
 		if (same_pair(o, g)) {
 			fault(f->r, FAMILY_DUPLICATE, p, "VpcPeeringConnectionAlreadyExists",

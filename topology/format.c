@@ -15,8 +15,9 @@
 #define ALNUM LOWER UPPER DIGIT
 
 /* 1..65535 without leading zeros */
-#define PORT_PATTERN "([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}" \
-		     "|655[0-2][0-9]|6553[0-5])"
+#define PORT_PATTERN                                                    \
+	"([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}" \
+	"|655[0-2][0-9]|6553[0-5])"
 
 /* one of "first", then only "rest", "max" characters at most */
 static bool spelled(const char *s, const char *first, const char *rest, size_t max)
@@ -170,9 +171,8 @@ static bool match_protocol(const char *s)
 
 static bool match_runtime(const char *s)
 {
-	static const char *const stems[] = {
-		"provided", "nodejs", "python", "java", "ruby", "dotnet", "go"
-	};
+	static const char *const stems[] = { "provided", "nodejs", "python", "java",
+					     "ruby",	 "dotnet", "go" };
 
 	if (strcmp(s, "exec") == 0)
 		return true;
@@ -193,32 +193,24 @@ const struct format format_lab = {
 	"lower-case letters, digits and -, at most 31, the first a letter",
 	"^[a-z][a-z0-9-]{0,30}$", match_lab
 };
-const struct format format_region = {
-	"a region such as us-east-1", "^[a-z]{2}(-[a-z]+)+-[0-9]{1,2}$", match_region
-};
-const struct format format_serve = {
-	"tcp/P, udp/P or http/P with P 1..65535", "^(tcp|udp|http)/" PORT_PATTERN "$", match_serve
-};
-const struct format format_ready = {
-	"tcp/P with P 1..65535", "^tcp/" PORT_PATTERN "$", match_ready
-};
-const struct format format_port = {
-	"tcp/N or udp/N with N 1..65535, or icmp", "^(icmp|(tcp|udp)/" PORT_PATTERN ")$", match_port
-};
+const struct format format_region = { "a region such as us-east-1",
+				      "^[a-z]{2}(-[a-z]+)+-[0-9]{1,2}$", match_region };
+const struct format format_serve = { "tcp/P, udp/P or http/P with P 1..65535",
+				     "^(tcp|udp|http)/" PORT_PATTERN "$", match_serve };
+const struct format format_ready = { "tcp/P with P 1..65535", "^tcp/" PORT_PATTERN "$",
+				     match_ready };
+const struct format format_port = { "tcp/N or udp/N with N 1..65535, or icmp",
+				    "^(icmp|(tcp|udp)/" PORT_PATTERN ")$", match_port };
 const struct format format_variable = {
 	"a variable's name: letters, digits and _, the first not a digit",
 	"^[A-Za-z_][A-Za-z0-9_]{0,4095}$", match_variable
 };
-const struct format format_user = {
-	"a user's name or number", "^[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}$", match_user
-};
-const struct format format_folder = {
-	"an absolute path without . and ..",
-	"^(/|(/(?!\\.\\.?(/|$))[^/]+)+)$", match_folder
-};
-const struct format format_file = {
-	"an absolute path without . and ..", "^(/(?!\\.\\.?(/|$))[^/]+)+$", match_file
-};
+const struct format format_user = { "a user's name or number", "^[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}$",
+				    match_user };
+const struct format format_folder = { "an absolute path without . and ..",
+				      "^(/|(/(?!\\.\\.?(/|$))[^/]+)+)$", match_folder };
+const struct format format_file = { "an absolute path without . and ..",
+				    "^(/(?!\\.\\.?(/|$))[^/]+)+$", match_file };
 const struct format format_file_name = {
 	"a file name: letters, digits, _ . and -, the first not . or -",
 	"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}$", match_file_name
@@ -226,7 +218,8 @@ const struct format format_file_name = {
 const struct format format_dns = {
 	"a DNS name: labels of letters, digits, _ and - with dots between",
 	"^(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
-	"(\\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*$", match_dns
+	"(\\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*$",
+	match_dns
 };
 const struct format format_action = {
 	"an IAM action such as ec2:CreateNetworkInterface; * and ? are wildcards",

@@ -15,10 +15,12 @@
 #include "topology/unsupported.h"
 
 /* there is no memory to tell it in */
-static struct issue no_memory = {
-	.file = "", .pos = { 1, 1 }, .path = "", .msg = "out of memory", .code = "InternalError",
-	.exit = 2
-};
+static struct issue no_memory = { .file = "",
+				  .pos = { 1, 1 },
+				  .path = "",
+				  .msg = "out of memory",
+				  .code = "InternalError",
+				  .exit = 2 };
 
 static void json_issue(struct json_pos pos, const char *path, const char *code, const char *msg,
 		       void *arg)
@@ -187,12 +189,13 @@ struct lab *lab_free(struct lab *lab)
 
 /* ---- look-ups ---- */
 
-#define FIND(v, n, key) do { \
-	for (size_t i = 0; i < (n); i++) \
-		if (strcmp((v)[i].name, (key)) == 0) \
-			return &(v)[i]; \
-	return NULL; \
-} while (0)
+#define FIND(v, n, key)                                      \
+	do {                                                 \
+		for (size_t i = 0; i < (n); i++)             \
+			if (strcmp((v)[i].name, (key)) == 0) \
+				return &(v)[i];              \
+		return NULL;                                 \
+	} while (0)
 
 /* nodes can be many, so they are looked up by the index that parsing made */
 static const void *find_node(const struct lab *l, const char *name, enum node_kind kind)

@@ -20,11 +20,11 @@
 
 #define LAB_SIZE_MAX (16 * 1024 * 1024)
 #define LAB_DEPTH_MAX 64
-#define LAB_SUBNETS_MAX 250		/* subnets, and route tables, of a VPC */
+#define LAB_SUBNETS_MAX 250 /* subnets, and route tables, of a VPC */
 
 struct where {
 	struct json_pos pos;
-	const char *path;	/* vpcs.main.subnets.app */
+	const char *path; /* vpcs.main.subnets.app */
 };
 
 struct strings {
@@ -51,19 +51,19 @@ struct node_file {
 struct programs {
 	struct port *serve;
 	size_t n_serve;
-	struct strings command;		/* n 0: none */
+	struct strings command; /* n 0: none */
 	struct env_var *environment;
 	size_t n_environment;
-	const char *user;		/* "root" */
-	const char *working_directory;	/* "/" */
+	const char *user;	       /* "root" */
+	const char *working_directory; /* "/" */
 	struct node_file *files;
 	size_t n_files;
 	struct port *ready;
 	size_t n_ready;
-	double ready_timeout;		/* s */
+	double ready_timeout; /* s */
 };
 
-struct host {				/* of the lab's internet */
+struct host { /* of the lab's internet */
 	const char *name;
 	struct where at;
 	struct addr ip;
@@ -78,15 +78,20 @@ struct role {
 };
 
 enum route_target {
-	TARGET_LOCAL, TARGET_INTERNET_GATEWAY, TARGET_NAT_GATEWAY, TARGET_PEERING,
-	TARGET_INSTANCE, TARGET_NETWORK_INTERFACE, TARGET_BLACKHOLE
+	TARGET_LOCAL,
+	TARGET_INTERNET_GATEWAY,
+	TARGET_NAT_GATEWAY,
+	TARGET_PEERING,
+	TARGET_INSTANCE,
+	TARGET_NETWORK_INTERFACE,
+	TARGET_BLACKHOLE
 };
 
 struct route {
 	struct where at;
 	struct prefix destination;
 	enum route_target target;
-	const char *target_name;	/* as written; "" for the gateways without name */
+	const char *target_name; /* as written; "" for the gateways without name */
 	const struct nat_gateway *nat_gateway;
 	const struct peering *peering;
 	const struct instance *instance;
@@ -94,23 +99,23 @@ struct route {
 };
 
 struct route_table {
-	const char *name;		/* "" for the implicit main one */
+	const char *name; /* "" for the implicit main one */
 	struct where at;
-	struct route *routes;		/* without the implicit local ones */
+	struct route *routes; /* without the implicit local ones */
 	size_t n_routes;
 };
 
 struct sg_rule {
 	struct where at;
-	int protocol;			/* 0..255; -1 all */
-	int from_port, to_port;		/* ICMP: type, code; -1 any; unused for others */
+	int protocol;		/* 0..255; -1 all */
+	int from_port, to_port; /* ICMP: type, code; -1 any; unused for others */
 	struct prefix *cidr_blocks;
 	size_t n_cidr_blocks;
-	const struct security_group **security_groups;	/* of this VPC, or of a peer's */
-	const struct peering **via;	/* beside security_groups: NULL for this VPC's */
+	const struct security_group **security_groups; /* of this VPC, or of a peer's */
+	const struct peering **via; /* beside security_groups: NULL for this VPC's */
 	size_t n_security_groups;
 	bool self;
-	const char *description;	/* "" */
+	const char *description; /* "" */
 };
 
 struct security_group {
@@ -120,7 +125,7 @@ struct security_group {
 	const char *description;
 	struct sg_rule *ingress, *egress;
 	size_t n_ingress, n_egress;
-	bool implicit;			/* "default" that the file doesn't name */
+	bool implicit; /* "default" that the file doesn't name */
 };
 
 struct acl_entry {
@@ -135,7 +140,7 @@ struct acl_entry {
 struct network_acl {
 	const char *name;
 	struct where at;
-	struct acl_entry *ingress, *egress;	/* sorted by rule_number */
+	struct acl_entry *ingress, *egress; /* sorted by rule_number */
 	size_t n_ingress, n_egress;
 	bool implicit;
 };
@@ -146,15 +151,15 @@ struct subnet {
 	const struct vpc *vpc;
 	struct prefix cidr_block;
 	const char *availability_zone;
-	const struct route_table *route_table;	/* explicit, else the main one */
+	const struct route_table *route_table; /* explicit, else the main one */
 	bool explicit_route_table;
 	const struct network_acl *network_acl;
 	bool map_public_ip_on_launch;
 };
 
-struct elastic {			/* an elastic address wish */
+struct elastic { /* an elastic address wish */
 	bool set;
-	bool automatic;			/* "auto" */
+	bool automatic; /* "auto" */
 	struct addr addr;
 };
 
@@ -167,12 +172,12 @@ struct nat_gateway {
 	struct elastic elastic_ip;
 	struct elastic *secondary_elastic_ips;
 	size_t n_secondary_elastic_ips;
-	struct addr private_ip;		/* unset: automatic */
+	struct addr private_ip; /* unset: automatic */
 	unsigned max_connections_per_destination;
-	double idle_timeout;		/* s of AWS time, before time_scale */
+	double idle_timeout; /* s of AWS time, before time_scale */
 };
 
-struct tracking {			/* s; 0: default */
+struct tracking { /* s; 0: default */
 	double tcp_established_timeout, udp_stream_timeout, udp_timeout;
 };
 
@@ -181,11 +186,11 @@ struct instance {
 	struct where at;
 	const struct vpc *vpc;
 	const struct subnet *subnet;
-	struct addr *private_ips;	/* n 0: automatic */
+	struct addr *private_ips; /* n 0: automatic */
 	size_t n_private_ips;
-	const struct security_group **security_groups;	/* [default] filled in */
+	const struct security_group **security_groups; /* [default] filled in */
 	size_t n_security_groups;
-	bool associate_public_ip_address;	/* the subnet's flag filled in */
+	bool associate_public_ip_address; /* the subnet's flag filled in */
 	struct elastic elastic_ip;
 	bool source_dest_check, forward, nat_instance;
 	struct strings dns_names;
@@ -203,9 +208,12 @@ struct network_interface {
 	const struct security_group **security_groups;
 	size_t n_security_groups;
 	bool source_dest_check;
-	const struct instance *attach_to;	/* NULL: unattached */
+	const struct instance *attach_to; /* NULL: unattached */
 	int device_index;
-	struct { struct addr private_ip; struct elastic eip; } *elastic_ips;
+	struct {
+		struct addr private_ip;
+		struct elastic eip;
+	} * elastic_ips;
 	size_t n_elastic_ips;
 	struct tracking connection_tracking;
 };
@@ -213,7 +221,7 @@ struct network_interface {
 struct private_record {
 	const char *name;
 	struct addr addr;
-	const char *cname;		/* NULL if an address */
+	const char *cname; /* NULL if an address */
 };
 
 struct vpc {
@@ -223,18 +231,18 @@ struct vpc {
 	struct prefix *secondary_cidr_blocks;
 	size_t n_secondary_cidr_blocks;
 	bool internet_gateway;
-	const struct route_table *edge_route_table;	/* NULL */
+	const struct route_table *edge_route_table; /* NULL */
 	bool enable_dns_support, enable_dns_hostnames;
-	const struct route_table *main_route_table;	/* never NULL */
+	const struct route_table *main_route_table; /* never NULL */
 	struct subnet *subnets;
 	size_t n_subnets;
-	struct route_table *route_tables;	/* an implicit main one is last */
+	struct route_table *route_tables; /* an implicit main one is last */
 	size_t n_route_tables;
 	struct nat_gateway *nat_gateways;
 	size_t n_nat_gateways;
-	struct security_group *security_groups;	/* an implicit default is last */
+	struct security_group *security_groups; /* an implicit default is last */
 	size_t n_security_groups;
-	struct network_acl *network_acls;	/* an implicit default is last */
+	struct network_acl *network_acls; /* an implicit default is last */
 	size_t n_network_acls;
 	struct instance *instances;
 	size_t n_instances;
@@ -242,7 +250,7 @@ struct vpc {
 	size_t n_network_interfaces;
 	struct private_record *private_zone;
 	size_t n_private_zone;
-	size_t n_flow_logs;		/* parsed, refused: not enforced yet */
+	size_t n_flow_logs; /* parsed, refused: not enforced yet */
 };
 
 struct peering {
@@ -255,60 +263,60 @@ struct peering {
 struct function {
 	const char *name;
 	struct where at;
-	const char *runtime;		/* "exec", "provided.al2023", ... */
+	const char *runtime; /* "exec", "provided.al2023", ... */
 	struct strings command;
-	const char *handler;		/* "" */
-	const char *code;		/* "" ; relative: to the base folder */
+	const char *handler; /* "" */
+	const char *code;    /* "" ; relative: to the base folder */
 	struct strings layers;
-	const char *image;		/* "" */
-	unsigned timeout;		/* s */
-	unsigned memory_size;		/* MB */
-	unsigned ephemeral_storage;	/* MB */
+	const char *image;	    /* "" */
+	unsigned timeout;	    /* s */
+	unsigned memory_size;	    /* MB */
+	unsigned ephemeral_storage; /* MB */
 	struct env_var *environment;
 	size_t n_environment;
-	const struct role *role;	/* NULL */
-	const struct vpc *vpc;		/* NULL: default mode */
+	const struct role *role; /* NULL */
+	const struct vpc *vpc;	 /* NULL: default mode */
 	const struct subnet **subnets;
 	size_t n_subnets;
 	const struct security_group **security_groups;
 	size_t n_security_groups;
 	long reserved_concurrent_executions;	/* -1: none */
-	long provisioned_concurrent_executions;	/* 0 */
+	long provisioned_concurrent_executions; /* 0 */
 	bool publish;
 };
 
 /* a selector of nodes in an expectation, as written */
 struct expect {
-	const char *name;		/* NULL: make one up: expect_title() */
+	const char *name; /* NULL: make one up: expect_title() */
 	struct where at;
 	/* reachability: from == NULL for an invocation */
-	const char *from;		/* NODE, NODE@SUBNET; NULL with only_from */
+	const char *from; /* NODE, NODE@SUBNET; NULL with only_from */
 	struct strings only_from;
 	bool has_only_from;
-	const char *to;			/* node, address or DNS name */
+	const char *to; /* node, address or DNS name */
 	struct port port;
-	const char *port_text;		/* "tcp/443", "icmp" */
-	const char *result;		/* "open" ... ; NULL with only_from */
-	const char *seen_as;		/* NULL */
-	struct strings because;		/* n 0: none */
-	const char *address;		/* "private", "public" or NULL */
-	double timeout, within;		/* s */
+	const char *port_text;	/* "tcp/443", "icmp" */
+	const char *result;	/* "open" ... ; NULL with only_from */
+	const char *seen_as;	/* NULL */
+	struct strings because; /* n 0: none */
+	const char *address;	/* "private", "public" or NULL */
+	double timeout, within; /* s */
 	/* invocation */
-	const char *invoke;		/* NULL */
-	const cJSON *payload;		/* borrowed; NULL: absent ({}), like the next four */
+	const char *invoke;   /* NULL */
+	const cJSON *payload; /* borrowed; NULL: absent ({}), like the next four */
 	const cJSON *returns, *matches, *outcomes;
-	const char *type, *qualifier;	/* NULL */
-	const char *error;		/* errorType */
-	long status;			/* 0: none */
+	const char *type, *qualifier; /* NULL */
+	const char *error;	      /* errorType */
+	long status;		      /* 0: none */
 	const char *log;
-	unsigned times, parallel;	/* 1, 1 */
+	unsigned times, parallel; /* 1, 1 */
 };
 
 struct lab {
 	const char *name, *description, *region;
 	double time_scale;
 	unsigned concurrent_executions;
-	double eni_linger;		/* s */
+	double eni_linger; /* s */
 	struct addr service_ip;
 	struct prefix address_pool;
 	struct host *hosts;
@@ -323,24 +331,24 @@ struct lab {
 	size_t n_functions;
 	struct expect *expects;
 	size_t n_expects;
-	struct json_doc doc;		/* owns; cJSON values above borrow from it */
-	void *arena;			/* owns */
+	struct json_doc doc; /* owns; cJSON values above borrow from it */
+	void *arena;	     /* owns */
 };
 
 /* one fault or warning of a file */
 struct issue {
 	const char *file;
 	struct json_pos pos;
-	const char *path;		/* "" for the top */
-	const char *msg;		/* "10.1.0.0/24 is outside the VPC's 10.0.0.0/16" */
-	const char *code;		/* "InvalidSubnet.Range", or a warning's slug */
-	int exit;			/* 2 invalid, 4 not supported by this build */
+	const char *path; /* "" for the top */
+	const char *msg;  /* "10.1.0.0/24 is outside the VPC's 10.0.0.0/16" */
+	const char *code; /* "InvalidSubnet.Range", or a warning's slug */
+	int exit;	  /* 2 invalid, 4 not supported by this build */
 };
 
 struct issues {
-	struct issue *errors, *warnings;	/* in the file's order */
+	struct issue *errors, *warnings; /* in the file's order */
 	size_t n_errors, n_warnings;
-	void *arena;				/* owns all text */
+	void *arena; /* owns all text */
 };
 
 /*
@@ -350,8 +358,8 @@ struct issues {
  * of the file's "lab" (NULL: not; not bound by its length).
  * Returns the lab (owns; lab_free()), or NULL when there was an error.
  */
-struct lab *lab_parse(const char *text, size_t size, const char *file,
-		      const char *name, struct issues *ret_issues);
+struct lab *lab_parse(const char *text, size_t size, const char *file, const char *name,
+		      struct issues *ret_issues);
 struct lab *lab_free(struct lab *lab);
 void issues_done(struct issues *i);
 /* exit status for the errors: 2 if any is invalid, else 4 if any is

@@ -135,8 +135,7 @@ static struct strmap_slot *slot_of(const struct strmap *m, const char *key, uint
 	size_t i;
 
 	for (i = hash & (m->cap - 1);; i = (i + 1) & (m->cap - 1))
-		if (!m->slot[i].key ||
-		    (m->slot[i].hash == hash && !strcmp(m->slot[i].key, key)))
+		if (!m->slot[i].key || (m->slot[i].hash == hash && !strcmp(m->slot[i].key, key)))
 			return &m->slot[i];
 }
 
@@ -172,8 +171,7 @@ void strmap_put(struct strmap *m, const char *key, const void *value)
 	struct strmap_slot *s;
 	uint64_t hash;
 
-	if (m->failed ||
-	    ((m->n + 1) * 2 > m->cap && !strmap_resize(m, m->cap ? m->cap * 2 : 64))) {
+	if (m->failed || ((m->n + 1) * 2 > m->cap && !strmap_resize(m, m->cap ? m->cap * 2 : 64))) {
 		m->failed = true;
 		return;
 	}

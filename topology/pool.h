@@ -24,7 +24,7 @@ struct strmap {
 	size_t n, cap;
 	bool failed;
 };
-void strmap_reserve(struct strmap *m, size_t n); /* room for "n" in all */
+void strmap_reserve(struct strmap *m, size_t n);		       /* room for "n" in all */
 void strmap_put(struct strmap *m, const char *key, const void *value); /* replaces */
 void *strmap_get(const struct strmap *m, const char *key);	       /* NULL: absent */
 void strmap_each(const struct strmap *m, void (*fn)(const char *key, void *value, void *arg),

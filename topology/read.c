@@ -27,7 +27,7 @@ struct chunk {
 };
 
 struct arena {
-	struct chunk *chunks;		/* the first one has room */
+	struct chunk *chunks; /* the first one has room */
 	struct index nodes;
 };
 
@@ -82,8 +82,8 @@ void *arena_alloc(struct reader *r, struct arena *a, size_t n, size_t size)
 	return p;
 }
 
-__attribute__((format(printf, 3, 0)))
-static char *arena_vprintf(struct reader *r, struct arena *a, const char *fmt, va_list ap)
+__attribute__((format(printf, 3, 0))) static char *arena_vprintf(struct reader *r, struct arena *a,
+								 const char *fmt, va_list ap)
 {
 	va_list again;
 	char *s;
@@ -95,7 +95,7 @@ static char *arena_vprintf(struct reader *r, struct arena *a, const char *fmt, v
 	if (n < 0)
 		longjmp(r->no_memory, 1);
 	s = arena_alloc(r, a, (size_t)n + 1, 1);
-	(void)fmt_vprint(s, (size_t)n + 1, fmt, ap);	/* measured above */
+	(void)fmt_vprint(s, (size_t)n + 1, fmt, ap); /* measured above */
 	return s;
 }
 
@@ -139,11 +139,14 @@ struct place place_top(const cJSON *root)
 struct place place_member(const struct place *o, const char *key)
 {
 	const struct member *m = o->shape->kind == SHAPE_OBJ ? shape_member(o->shape, key) : NULL;
-	const cJSON *item = cJSON_IsObject(o->item) ?
-		cJSON_GetObjectItemCaseSensitive(o->item, key) : NULL;
+	const cJSON *item =
+		cJSON_IsObject(o->item) ? cJSON_GetObjectItemCaseSensitive(o->item, key) : NULL;
 
 	return (struct place){
-		.up = o, .item = item, .key = key, .member = m,
+		.up = o,
+		.item = item,
+		.key = key,
+		.member = m,
 		.shape = settle(m ? m->shape : &any, item),
 	};
 }
@@ -237,7 +240,8 @@ static struct json_pos place_pos(const struct reader *r, const struct place *p)
 struct where place_where(struct reader *r, const struct place *p)
 {
 	return (struct where){
-		.pos = place_pos(r, p), .path = place_path(r, r->arena, p),
+		.pos = place_pos(r, p),
+		.path = place_path(r, r->arena, p),
 	};
 }
 
@@ -313,37 +317,42 @@ static const char *printable(struct reader *r, const char *s)
 	return out;
 }
 
-__attribute__((format(printf, 2, 0)))
-static const char *issue_text(struct reader *r, const char *fmt, va_list ap)
+__attribute__((format(printf, 2, 0))) static const char *issue_text(struct reader *r,
+								    const char *fmt, va_list ap)
 {
 	char text[ISSUE_MAX_TEXT];
 	size_t end = ISSUE_MAX_TEXT - sizeof("...");
 
 	if (vsnprintf(text, sizeof(text), fmt, ap) >= (int)sizeof(text)) {
 		while (end > 0 && ((unsigned char)text[end] & 0xc0) == 0x80)
-			end--;		/* not through a character */
+			end--; /* not through a character */
 		strcpy(text + end, "...");
 	}
 	return printable(r, text);
 }
 
-__attribute__((format(printf, 7, 0)))
-static void issue_fill(struct reader *r, struct issue *slot, struct json_pos pos,
-		       const char *path, const char *code, int exit_status,
-		       const char *fmt, va_list ap)
+__attribute__((format(printf, 7, 0))) static void issue_fill(struct reader *r, struct issue *slot,
+							     struct json_pos pos, const char *path,
+							     const char *code, int exit_status,
+							     const char *fmt, va_list ap)
 {
 	struct arena *a = r->issue_arena;
 
 	*slot = (struct issue){
-		.file = r->file, .pos = pos, .path = printable(r, path),
-		.code = arena_printf(r, a, "%s", code), .exit = exit_status, .msg = "",
+		.file = r->file,
+		.pos = pos,
+		.path = printable(r, path),
+		.code = arena_printf(r, a, "%s", code),
+		.exit = exit_status,
+		.msg = "",
 	};
 	slot->msg = issue_text(r, fmt, ap);
 }
 
-__attribute__((format(printf, 6, 0)))
-static void add_error(struct reader *r, enum family family, struct json_pos pos,
-		      const char *path, const char *code, const char *fmt, va_list ap)
+__attribute__((format(printf, 6, 0))) static void add_error(struct reader *r, enum family family,
+							    struct json_pos pos, const char *path,
+							    const char *code, const char *fmt,
+							    va_list ap)
 {
 	struct issues *i = r->issues;
 	struct issue *slot;
@@ -352,12 +361,11 @@ static void add_error(struct reader *r, enum family family, struct json_pos pos,
 		return;
 	slot = issue_slot(r, &i->errors, &i->n_errors, &r->cap_errors);
 	if (slot)
-		issue_fill(r, slot, pos, path, code, family == FAMILY_UNSUPPORTED ? 4 : 2,
-			   fmt, ap);
+		issue_fill(r, slot, pos, path, code, family == FAMILY_UNSUPPORTED ? 4 : 2, fmt, ap);
 }
 
-void fault_at(struct reader *r, enum family family, struct json_pos pos,
-	      const char *path, const char *code, const char *fmt, ...)
+void fault_at(struct reader *r, enum family family, struct json_pos pos, const char *path,
+	      const char *code, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -366,8 +374,8 @@ void fault_at(struct reader *r, enum family family, struct json_pos pos,
 	va_end(ap);
 }
 
-void fault(struct reader *r, enum family family, const struct place *p,
-	   const char *code, const char *fmt, ...)
+void fault(struct reader *r, enum family family, const struct place *p, const char *code,
+	   const char *fmt, ...)
 {
 	va_list ap;
 

@@ -29,19 +29,27 @@
 
 /* which validator found a fault; a mutant build leaves one of them out */
 enum family {
-	FAMILY_CIDR, FAMILY_REFERENCE, FAMILY_UNKNOWN_MEMBER, FAMILY_TYPE, FAMILY_RANGE,
-	FAMILY_DUPLICATE, FAMILY_OVERLAP, FAMILY_ROLE, FAMILY_NAME, FAMILY_UNSUPPORTED,
-	FAMILY_FILE	/* what no lab can be read without: syntax, size, depth */
+	FAMILY_CIDR,
+	FAMILY_REFERENCE,
+	FAMILY_UNKNOWN_MEMBER,
+	FAMILY_TYPE,
+	FAMILY_RANGE,
+	FAMILY_DUPLICATE,
+	FAMILY_OVERLAP,
+	FAMILY_ROLE,
+	FAMILY_NAME,
+	FAMILY_UNSUPPORTED,
+	FAMILY_FILE /* what no lab can be read without: syntax, size, depth */
 };
 
 /* where something stands in the file */
 struct place {
-	const struct place *up;		/* NULL: the top */
-	const cJSON *item;		/* NULL: absent */
-	const char *key;		/* NULL: an element of a list, or the top */
-	size_t idx;			/* of a list's element */
-	const struct shape *shape;	/* what may stand here; never NULL */
-	const struct member *member;	/* of an object's shape; NULL in maps and lists */
+	const struct place *up;	     /* NULL: the top */
+	const cJSON *item;	     /* NULL: absent */
+	const char *key;	     /* NULL: an element of a list, or the top */
+	size_t idx;		     /* of a list's element */
+	const struct shape *shape;   /* what may stand here; never NULL */
+	const struct member *member; /* of an object's shape; NULL in maps and lists */
 };
 
 /* names of one kind within one scope, sorted for look-up */
@@ -49,7 +57,7 @@ struct index {
 	struct index_entry {
 		const char *name;
 		const void *object;
-	} *v;
+	} * v;
 	size_t n;
 };
 
@@ -60,27 +68,27 @@ struct node_ref {
 	enum node_kind kind;
 	const char *name;
 	const struct where *at;
-	const void *object;		/* struct host, instance, function */
+	const void *object; /* struct host, instance, function */
 };
 
 struct arena;
 
 struct reader {
 	struct lab *lab;
-	struct arena *arena;		/* the lab's */
+	struct arena *arena; /* the lab's */
 	struct arena *issue_arena;
 	struct issues *issues;
 	size_t cap_errors, cap_warnings;
 	const char *file;
-	const char *name;		/* in place of the file's "lab", or NULL */
+	const char *name; /* in place of the file's "lab", or NULL */
 	jmp_buf no_memory;
-	struct index nodes;		/* of struct node_ref */
+	struct index nodes; /* of struct node_ref */
 	struct node_ref *node_refs;
 	size_t n_node_refs;
 };
 
 /* ---- memory: zeroed; never NULL (jumps to lab_parse() instead) ---- */
-struct arena *arena_new(void);		/* NULL if there is no memory */
+struct arena *arena_new(void); /* NULL if there is no memory */
 struct arena *arena_free(struct arena *a);
 void *arena_alloc(struct reader *r, struct arena *a, size_t n, size_t size);
 char *arena_printf(struct reader *r, struct arena *a, const char *fmt, ...)
@@ -94,7 +102,7 @@ const struct index *arena_nodes(const struct arena *a);
 /* ---- places ---- */
 struct place place_top(const cJSON *root);
 struct place place_member(const struct place *o, const char *key);
-struct place place_first(const struct place *o);	/* of a map or list; item NULL: none */
+struct place place_first(const struct place *o); /* of a map or list; item NULL: none */
 void place_next(struct place *p);
 size_t place_n_children(const struct place *o);
 #define PLACE_EACH(child, parent) \
@@ -102,12 +110,10 @@ size_t place_n_children(const struct place *o);
 struct where place_where(struct reader *r, const struct place *p);
 
 /* ---- faults and warnings ---- */
-void fault(struct reader *r, enum family family, const struct place *p,
-	   const char *code, const char *fmt, ...)
-	__attribute__((format(printf, 5, 6)));
-void fault_at(struct reader *r, enum family family, struct json_pos pos,
-	      const char *path, const char *code, const char *fmt, ...)
-	__attribute__((format(printf, 6, 7)));
+void fault(struct reader *r, enum family family, const struct place *p, const char *code,
+	   const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+void fault_at(struct reader *r, enum family family, struct json_pos pos, const char *path,
+	      const char *code, const char *fmt, ...) __attribute__((format(printf, 6, 7)));
 /* exit 4, with the name of what isn't supported */
 void refuse(struct reader *r, const struct place *p, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
@@ -116,16 +122,16 @@ void hint(struct reader *r, const struct place *p, const char *code, const char 
 void issues_sort(struct issues *i);
 
 /* ---- values; of another type counts as absent, absent gives the table's default ---- */
-const char *read_str(const struct place *o, const char *key);	/* may be NULL */
+const char *read_str(const struct place *o, const char *key); /* may be NULL */
 double read_num(const struct place *o, const char *key);
 bool read_bool(const struct place *o, const char *key);
-const char *place_str(const struct place *p);	/* NULL if it isn't a string */
+const char *place_str(const struct place *p); /* NULL if it isn't a string */
 bool place_num(const struct place *p, double *ret);
 struct strings read_strings(struct reader *r, const struct place *o, const char *key);
 
 /* ---- names ---- */
 void index_build(struct reader *r, struct index *ix, const void *array, size_t n,
-		 size_t size);		/* structs that start with "const char *name" */
+		 size_t size); /* structs that start with "const char *name" */
 void index_sort(struct index *ix);
 const void *index_find(const struct index *ix, const char *name);
 /* "a, b, c" (the first few, and how many more), or "none" */

@@ -82,8 +82,8 @@ static bool put_map_shape(cJSON *o, const struct shape *s, cJSON *defs)
 		cJSON_Delete(one);
 		return ok;
 	}
-	ok = put_text(one, "pattern", s->format->pattern) &&
-	     cJSON_AddItemToArray(either, one) && ok;
+	ok = put_text(one, "pattern", s->format->pattern) && cJSON_AddItemToArray(either, one) &&
+	     ok;
 	one = cJSON_CreateObject();
 	ok = put_text(one, "const", "$comment") && cJSON_AddItemToArray(either, one) && ok;
 	return put(o, "propertyNames", names) && ok;
@@ -98,7 +98,7 @@ static cJSON *default_value(const struct member *m)
 	if (s->kind == SHAPE_EITHER)
 		s = s->alternatives[0];
 	return s->kind == SHAPE_BOOL ? cJSON_CreateBool(m->def_num != 0) :
-		cJSON_CreateNumber(m->def_num);
+				       cJSON_CreateNumber(m->def_num);
 }
 
 static cJSON *describe_member(const struct member *m, cJSON *defs)
@@ -230,7 +230,7 @@ static cJSON *describe(const struct shape *s, cJSON *defs)
 	if (!cJSON_GetObjectItemCaseSensitive(defs, s->name) &&
 	    !put(defs, s->name, describe_inline(s, defs)))
 		return NULL;
-	(void)snprintf(ref, sizeof(ref), "#/$defs/%s", s->name);	/* our own names */
+	(void)snprintf(ref, sizeof(ref), "#/$defs/%s", s->name); /* our own names */
 	o = cJSON_CreateObject();
 	if (put_text(o, "$ref", ref))
 		return o;

@@ -84,8 +84,8 @@ static const char *members_list(struct reader *r, const struct shape *s)
 	const char *text = "";
 
 	for (const struct member *m = s->members; m->name; m++)
-		text = arena_printf(r, r->issue_arena, "%s%s%s", text,
-				    m == s->members ? "" : ", ", m->name);
+		text = arena_printf(r, r->issue_arena, "%s%s%s", text, m == s->members ? "" : ", ",
+				    m->name);
 	return text;
 }
 
@@ -110,8 +110,8 @@ static const char *what_it_ought(struct reader *r, const struct shape *s)
 	case SHAPE_BOOL:
 		return "true or false";
 	case SHAPE_INT:
-		return arena_printf(r, r->issue_arena, "a whole number %.15g..%.15g",
-				    s->min, s->max);
+		return arena_printf(r, r->issue_arena, "a whole number %.15g..%.15g", s->min,
+				    s->max);
 	case SHAPE_NUM:
 		return arena_printf(r, r->issue_arena, "a number %.15g..%.15g", s->min, s->max);
 	case SHAPE_STR:
@@ -151,8 +151,7 @@ static void check_number(struct reader *r, const struct place *p)
 
 	if (v < s->min || v > s->max)
 		fault(r, FAMILY_RANGE, p, "ValidationException",
-		      "%.15g is out of range (%.15g..%.15g)",
-		      v, s->min, s->max);
+		      "%.15g is out of range (%.15g..%.15g)", v, s->min, s->max);
 	else if (s->kind == SHAPE_INT && v != (double)(long)v)
 		fault(r, FAMILY_TYPE, p, "SerializationException",
 		      "%.15g isn't a whole number (%.15g..%.15g)", v, s->min, s->max);
@@ -170,12 +169,10 @@ static void check_text(struct reader *r, const struct place *p)
 			if (strcmp(s->words[i], v) == 0)
 				return;
 		fault(r, FAMILY_RANGE, p, "ValidationException",
-		      "\"%s\" is no such word (allowed: %s)",
-		      v, words_list(r, s->words));
+		      "\"%s\" is no such word (allowed: %s)", v, words_list(r, s->words));
 	} else if (s->format && !s->format->match(v)) {
 		fault(r, FAMILY_NAME, p, "ValidationException",
-		      "\"%s\" has the wrong form (allowed: %s)",
-		      v, s->format->title);
+		      "\"%s\" has the wrong form (allowed: %s)", v, s->format->title);
 	}
 }
 
@@ -316,7 +313,7 @@ void shape_check(struct reader *r, const struct place *p)
 		break;
 	case SHAPE_ANY:
 	case SHAPE_BOOL:
-	case SHAPE_EITHER:	/* resolved above */
+	case SHAPE_EITHER: /* resolved above */
 	case SHAPE_CHOICE:
 		break;
 	}

@@ -16,33 +16,37 @@
 #include "lib/json.h"
 
 enum shape_kind {
-	SHAPE_ANY, SHAPE_BOOL, SHAPE_INT, SHAPE_NUM, SHAPE_STR,
-	SHAPE_LIST,	/* "of" each element, min..max elements */
-	SHAPE_MAP,	/* "of" each value; keys by "format" */
-	SHAPE_OBJ,	/* "members" */
-	SHAPE_EITHER,	/* "alternatives", told apart by their JSON type */
-	SHAPE_CHOICE	/* "alternatives" that are objects, told apart by a member */
+	SHAPE_ANY,
+	SHAPE_BOOL,
+	SHAPE_INT,
+	SHAPE_NUM,
+	SHAPE_STR,
+	SHAPE_LIST,   /* "of" each element, min..max elements */
+	SHAPE_MAP,    /* "of" each value; keys by "format" */
+	SHAPE_OBJ,    /* "members" */
+	SHAPE_EITHER, /* "alternatives", told apart by their JSON type */
+	SHAPE_CHOICE  /* "alternatives" that are objects, told apart by a member */
 };
 
 /* a text's form: the pattern is the schema's, the function ours; tests hold
  * them against each other */
 struct format {
-	const char *title;	/* "a name ([A-Za-z0-9]...)" */
-	const char *pattern;	/* ECMA 262 */
+	const char *title;   /* "a name ([A-Za-z0-9]...)" */
+	const char *pattern; /* ECMA 262 */
 	bool (*match)(const char *s);
 };
 
 struct shape {
 	enum shape_kind kind;
-	const char *name;		/* of the schema's $defs; NULL: inline */
-	double min, max;		/* of a number; elements of a list; characters of a text */
-	const char *const *words;	/* all that a text may be; NULL-terminated */
-	const struct format *format;	/* of a text, or of a map's keys */
+	const char *name;	     /* of the schema's $defs; NULL: inline */
+	double min, max;	     /* of a number; elements of a list; characters of a text */
+	const char *const *words;    /* all that a text may be; NULL-terminated */
+	const struct format *format; /* of a text, or of a map's keys */
 	const struct shape *of;
-	const struct member *members;	/* ends with a NULL name */
-	const char *const *any_of;	/* members of which one must be there, or NULL */
-	const struct shape *const *alternatives;	/* NULL-terminated */
-	const char *const *tags;	/* of a choice: the member that tells, beside
+	const struct member *members;		 /* ends with a NULL name */
+	const char *const *any_of;		 /* members of which one must be there, or NULL */
+	const struct shape *const *alternatives; /* NULL-terminated */
+	const char *const *tags;		 /* of a choice: the member that tells, beside
 					 * alternatives; the last alternative has none */
 };
 
@@ -51,8 +55,8 @@ struct member {
 	const struct shape *shape;
 	bool required;
 	bool has_def;
-	double def_num;			/* of a number or a truth value */
-	const char *def_str;		/* of a text */
+	double def_num;	     /* of a number or a truth value */
+	const char *def_str; /* of a text */
 	const char *doc;
 };
 

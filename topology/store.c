@@ -369,9 +369,9 @@ void place_init(const struct s_egress *g, struct s_place *p, unsigned number)
 	*p = (struct s_place){ .number = number };
 	(void)fmt_print(p->ns, sizeof(p->ns), "%s.p%u", g->ns, number);
 	(void)fmt_print(p->mac, sizeof(p->mac), "02:00:00:01:%02x:%02x", number >> 8 & 255,
-		       number & 255);
+			number & 255);
 	(void)fmt_print(p->egress_mac, sizeof(p->egress_mac), "02:00:00:02:%02x:%02x",
-		       number >> 8 & 255, number & 255);
+			number >> 8 & 255, number & 255);
 }
 
 static struct s_place *place_at(const struct s_egress *g, unsigned number)

@@ -189,7 +189,8 @@ void build_object_make(struct build *b, struct object *o, const char *key, const
 	if (!old) {
 		op_add(b, OP_CREATE, o, "");
 	} else if (c->fixed[0] || c->free_[0]) {
-		(void)fmt_print(text, sizeof(text), "%s changed", c->fixed[0] ? c->fixed : c->free_);
+		(void)fmt_print(text, sizeof(text), "%s changed",
+				c->fixed[0] ? c->fixed : c->free_);
 		op_add(b, c->fixed[0] ? OP_REPLACE : OP_UPDATE, o, text);
 	}
 }

@@ -71,9 +71,9 @@ struct build {
 	struct pool *pool;
 	struct ops *ops;
 	struct err *e;
-	struct strmap combinations; /* "VPC-ID SG-ID,..." -> struct s_combination */
+	struct strmap combinations;		   /* "VPC-ID SG-ID,..." -> struct s_combination */
 	const char *scope, *scope_what, *scope_id; /* the name of a scope made last */
-	bool failed;		    /* out of memory, seen at the end */
+	bool failed;				   /* out of memory, seen at the end */
 };
 
 int build_no_memory(struct build *b);

@@ -17,7 +17,7 @@
 /* ---- AWS's words ---- */
 
 static const struct {
-	const char *pattern;	/* fnmatch(3) on a member's name */
+	const char *pattern; /* fnmatch(3) on a member's name */
 	const char *what;
 } words[] = {
 	{ "*ipv6*", "IPv6" },

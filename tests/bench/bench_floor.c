@@ -223,8 +223,8 @@ static uint32_t nft_seq;
 
 static struct nlmsghdr *nft_begin(struct nftnl_batch *b, int type, int flags)
 {
-	return nftnl_nlmsg_build_hdr(nftnl_batch_buffer(b), (uint16_t)type, NFPROTO_IPV4, (uint16_t)flags,
-				     nft_seq++);
+	return nftnl_nlmsg_build_hdr(nftnl_batch_buffer(b), (uint16_t)type, NFPROTO_IPV4,
+				     (uint16_t)flags, nft_seq++);
 }
 
 static void nft_rule(struct nftnl_batch *b)
@@ -242,7 +242,8 @@ static void nft_rule(struct nftnl_batch *b)
 	nftnl_expr_set_u32(e, NFTNL_EXPR_LOOKUP_SREG, NFT_REG_1);
 	nftnl_expr_set_str(e, NFTNL_EXPR_LOOKUP_SET, "s");
 	nftnl_rule_add_expr(r, e);
-	nftnl_rule_nlmsg_build_payload(nft_begin(b, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND), r);
+	nftnl_rule_nlmsg_build_payload(nft_begin(b, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND),
+				       r);
 	nftnl_batch_update(b);
 	nftnl_rule_free(r);
 }
@@ -288,7 +289,8 @@ static void make_nft(int ns, int elements, int rules)
 	}
 	it = nftnl_set_elems_iter_create(s);
 	for (int more = elements > 0; more > 0;) {
-		more = nftnl_set_elems_nlmsg_build_payload_iter(nft_begin(b, NFT_MSG_NEWSETELEM, NLM_F_CREATE), it);
+		more = nftnl_set_elems_nlmsg_build_payload_iter(
+			nft_begin(b, NFT_MSG_NEWSETELEM, NLM_F_CREATE), it);
 		nftnl_batch_update(b);
 	}
 	nftnl_set_elems_iter_destroy(it);
@@ -299,7 +301,9 @@ static void make_nft(int ns, int elements, int rules)
 	int n = nftnl_batch_iovec_len(b);
 
 	nftnl_batch_iovec(b, iov, (uint32_t)n);
-	struct msghdr m = { .msg_name = &kernel, .msg_namelen = sizeof(kernel), .msg_iov = iov,
+	struct msghdr m = { .msg_name = &kernel,
+			    .msg_namelen = sizeof(kernel),
+			    .msg_iov = iov,
 			    .msg_iovlen = (size_t)n };
 	char answer[8192];
 
@@ -330,7 +334,8 @@ int main(int argc, char **argv)
 		make_space(i);
 	for (int i = 0; i < n[0]; i++)
 		make_nft(i, n[6] / n[0] + (i < n[6] % n[0]), n[7] / n[0] + (i < n[7] % n[0]));
-	static void (*const makers[])(int, int) = { make_address, make_route, make_rule, make_neighbour };
+	static void (*const makers[])(int, int) = { make_address, make_route, make_rule,
+						    make_neighbour };
 	static const int counts[] = { 2, 3, 4, 5 };
 
 	for (int i = 0; i < n[1]; i++) {

@@ -56,8 +56,9 @@ int main(void)
 	if (connect(fd, (struct sockaddr *)&a, sizeof(a)))
 		return 1;
 	for (;;) {
-		int n = snprintf(out, sizeof(out),
-				 "GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nHost: x\r\n\r\n");
+		int n = snprintf(
+			out, sizeof(out),
+			"GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nHost: x\r\n\r\n");
 		char request[64] = "";
 
 		if (write(fd, out, (size_t)n) != n)
@@ -66,9 +67,11 @@ int main(void)
 
 		if (size < 0 || !id || sscanf(id + 30, " %63s", request) != 1)
 			return 1;
-		n = snprintf(out, sizeof(out),
-			     "POST /2018-06-01/runtime/invocation/%s/response HTTP/1.1\r\nHost: x\r\n"
-			     "Content-Length: %d\r\n\r\n%.*s", request, size, size, body);
+		n = snprintf(
+			out, sizeof(out),
+			"POST /2018-06-01/runtime/invocation/%s/response HTTP/1.1\r\nHost: x\r\n"
+			"Content-Length: %d\r\n\r\n%.*s",
+			request, size, size, body);
 		if (write(fd, out, (size_t)n) != n || answer(fd, &body, &id) < 0)
 			return 1;
 	}

@@ -12,12 +12,11 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static const char text[] =
-	"{\"api.example.com\":{\"a\":[\"198.51.100.10\",\"198.51.100.11\"]},"
-	"\"www.example.com\":{\"cname\":\"api.example.com\"},"
-	"\"loop.a\":{\"cname\":\"loop.b\"},\"loop.b\":{\"cname\":\"loop.a\"},"
-	"\"out.a\":{\"cname\":\"nowhere.example.net\"},"
-	"\"10.1.0.10.in-addr.arpa\":{\"ptr\":\"ip-10-0-1-10.ec2.internal\"}}";
+static const char text[] = "{\"api.example.com\":{\"a\":[\"198.51.100.10\",\"198.51.100.11\"]},"
+			   "\"www.example.com\":{\"cname\":\"api.example.com\"},"
+			   "\"loop.a\":{\"cname\":\"loop.b\"},\"loop.b\":{\"cname\":\"loop.a\"},"
+			   "\"out.a\":{\"cname\":\"nowhere.example.net\"},"
+			   "\"10.1.0.10.in-addr.arpa\":{\"ptr\":\"ip-10-0-1-10.ec2.internal\"}}";
 
 static void check(const uint8_t *query, size_t size, bool stream)
 {

@@ -21,7 +21,7 @@ static int print_lines(const struct issues *issues)
 	for (size_t i = 0; i < issues->n_errors + issues->n_warnings; i++) {
 		bool error = i < issues->n_errors;
 		auto_free char *line = issue_line(error ? &issues->errors[i] :
-						  &issues->warnings[i - issues->n_errors]);
+							  &issues->warnings[i - issues->n_errors]);
 
 		if (!line)
 			return -1;

@@ -14,29 +14,29 @@
 #include "lib/addr.h"
 #include "lib/util.h"
 
-static struct addr A(const char *s)
-{
+static struct addr A(const char *s) {
 	struct addr a;
 
 	assert_int_equal(addr_parse(s, &a), 0);
 	return a;
 }
 
-static struct prefix P(const char *s)
-{
+static struct prefix
+P(const char *s) {
 	struct prefix p;
 
 	assert_int_equal(prefix_parse(s, &p, NULL), 0);
 	return p;
 }
 
-static void test_text(void **state)
+static void
+test_text(void **state)
 {
-	static const char *const good[] = { "0.0.0.0", "10.0.0.1", "255.255.255.255", "::",
-					    "fd00::1", "2001:db8::ffff:1" };
-	static const char *const bad[] = { "", "10.0.0", "10.0.0.256", "10.0.0.01", " 10.0.0.1",
-					   "10.0.0.1 ", "10.0.0.1/8", "0x0a000001", "fd00:::1",
-					   "a", "10.0.0.1\n" };
+	static const char *const good[] = { "0.0.0.0", "10.0.0.1", "255.255.255.255",
+					    "::",      "fd00::1",  "2001:db8::ffff:1" };
+	static const char *const bad[] = { "",		"10.0.0",    "10.0.0.256", "10.0.0.01",
+					   " 10.0.0.1", "10.0.0.1 ", "10.0.0.1/8", "0x0a000001",
+					   "fd00:::1",	"a",	     "10.0.0.1\n" };
 	struct addr a = { .family = 77 }, none = { 0 };
 	char text[ADDR_TEXT_SIZE];
 
@@ -48,7 +48,7 @@ static void test_text(void **state)
 	a.family = 77;
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
 		assert_int_equal(addr_parse(bad[i], &a), -EINVAL);
-	assert_int_equal(a.family, 77);	/* untouched on failure */
+	assert_int_equal(a.family, 77); /* untouched on failure */
 	assert_string_equal(addr_format(&none, text, sizeof(text)), "-");
 	assert_false(addr_is_set(&none));
 }
@@ -112,11 +112,11 @@ static void test_private(void **state)
 		const char *s;
 		bool rfc1918, rfc6598;
 	} cases[] = {
-		{ "9.255.255.255", false, false }, { "10.0.0.0", true, false },
-		{ "10.255.255.255", true, false }, { "11.0.0.0", false, false },
+		{ "9.255.255.255", false, false },  { "10.0.0.0", true, false },
+		{ "10.255.255.255", true, false },  { "11.0.0.0", false, false },
 		{ "172.15.255.255", false, false }, { "172.16.0.0", true, false },
-		{ "172.31.255.255", true, false }, { "172.32.0.0", false, false },
-		{ "192.168.0.0", true, false }, { "192.169.0.0", false, false },
+		{ "172.31.255.255", true, false },  { "172.32.0.0", false, false },
+		{ "192.168.0.0", true, false },	    { "192.169.0.0", false, false },
 		{ "100.63.255.255", false, false }, { "100.64.0.0", false, true },
 		{ "100.127.255.255", false, true }, { "100.128.0.0", false, false },
 		{ "a00::", false, false },
@@ -147,9 +147,10 @@ static void test_prefix_text(void **state)
 		{ "fd00:1:2:3::4/64", "fd00:1:2:3::/64", true },
 		{ "::/0", "::/0", false },
 	};
-	static const char *const bad[] = { "10.0.0.0", "10.0.0.0/", "10.0.0.0/33", "10.0.0.0/-1",
-					   "10.0.0.0/08", "10.0.0.0/8 ", "10.0.0.0/8/8", "/8",
-					   "10.0.0/8", "fd00::/129", "10.0.0.0/+8", "10.0.0.0/00",
+	static const char *const bad[] = { "10.0.0.0",		 "10.0.0.0/",	"10.0.0.0/33",
+					   "10.0.0.0/-1",	 "10.0.0.0/08", "10.0.0.0/8 ",
+					   "10.0.0.0/8/8",	 "/8",		"10.0.0/8",
+					   "fd00::/129",	 "10.0.0.0/+8", "10.0.0.0/00",
 					   "10.0.0.0/4294967304" };
 	struct prefix p;
 	bool host_bits;

@@ -86,8 +86,12 @@ static void test_json(void **state)
 		{ "q\"b\\s/", "\"q\\\"b\\\\s/\"" },
 		{ "n\nt\tr\r\x1b[31m\x7f", "\"n\\nt\\tr\\u000d\\u001b[31m\\u007f\"" },
 		/* C1's CSI is as good as ESC [ to some terminals */
-		{ "\xc2\x9b" "31m \xc2\xa0", "\"\\u009b31m \xc2\xa0\"" },
-		{ "a\xff" "b\xc3", "\"a\\ufffdb\\ufffd\"" },
+		{ "\xc2\x9b"
+		  "31m \xc2\xa0",
+		  "\"\\u009b31m \xc2\xa0\"" },
+		{ "a\xff"
+		  "b\xc3",
+		  "\"a\\ufffdb\\ufffd\"" },
 		{ "\xed\xa0\x80", "\"\\ufffd\\ufffd\\ufffd\"" },
 	};
 
@@ -111,14 +115,14 @@ static void test_utf8(void **state)
 		{ "\0", 1, 1 },
 		{ "\x80", 1, 0 },
 		{ "\xc2\x80", 2, 2 },
-		{ "\xc2\x80", 1, 0 },		/* cut off */
-		{ "\xc1\xbf", 2, 0 },		/* longer than needed */
+		{ "\xc2\x80", 1, 0 }, /* cut off */
+		{ "\xc1\xbf", 2, 0 }, /* longer than needed */
 		{ "\xe0\x9f\xbf", 3, 0 },
 		{ "\xe0\xa0\x80", 3, 3 },
 		{ "\xed\x9f\xbf", 3, 3 },
-		{ "\xed\xa0\x80", 3, 0 },	/* half a surrogate pair */
+		{ "\xed\xa0\x80", 3, 0 }, /* half a surrogate pair */
 		{ "\xf0\x8f\xbf\xbf", 4, 0 },
-		{ "\xf4\x8f\xbf\xbf", 4, 4 },	/* U+10FFFF */
+		{ "\xf4\x8f\xbf\xbf", 4, 4 }, /* U+10FFFF */
 		{ "\xf4\x90\x80\x80", 4, 0 },
 		{ "\xf8\x88\x80\x80\x80", 5, 0 },
 	};

@@ -101,12 +101,9 @@ static void test_codes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_set),
-		cmocka_unit_test(test_sign_and_zero),
-		cmocka_unit_test(test_wrap),
-		cmocka_unit_test(test_wrap_cuts_the_tail),
-		cmocka_unit_test(test_path),
-		cmocka_unit_test(test_codes),
+		cmocka_unit_test(test_set),  cmocka_unit_test(test_sign_and_zero),
+		cmocka_unit_test(test_wrap), cmocka_unit_test(test_wrap_cuts_the_tail),
+		cmocka_unit_test(test_path), cmocka_unit_test(test_codes),
 	};
 
 	return cmocka_run_group_tests_name("err", tests, NULL, NULL);

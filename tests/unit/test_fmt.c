@@ -13,17 +13,17 @@
 
 #include "lib/fmt.h"
 
-#define SAME(...)                                                             \
-	do {                                                                  \
-		size_t size_;                                                 \
-		char a_[80], b_[80];                                          \
-		for (size_ = 0; size_ <= sizeof(a_); size_++) {               \
-			memset(a_, 'x', sizeof(a_));                          \
-			memset(b_, 'x', sizeof(b_));                          \
-			assert_int_equal(snprintf(a_, size_, __VA_ARGS__),    \
-					 fmt_print(b_, size_, __VA_ARGS__));  \
-			assert_memory_equal(a_, b_, sizeof(a_));              \
-		}                                                             \
+#define SAME(...)                                                            \
+	do {                                                                 \
+		size_t size_;                                                \
+		char a_[80], b_[80];                                         \
+		for (size_ = 0; size_ <= sizeof(a_); size_++) {              \
+			memset(a_, 'x', sizeof(a_));                         \
+			memset(b_, 'x', sizeof(b_));                         \
+			assert_int_equal(snprintf(a_, size_, __VA_ARGS__),   \
+					 fmt_print(b_, size_, __VA_ARGS__)); \
+			assert_memory_equal(a_, b_, sizeof(a_));             \
+		}                                                            \
 	} while (0)
 
 static void texts(void **state)

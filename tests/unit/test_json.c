@@ -24,7 +24,8 @@ struct seen {
 };
 
 /* keeps the first issue, counts all */
-static void note(struct json_pos pos, const char *path, const char *code, const char *msg, void *arg)
+static void note(struct json_pos pos, const char *path, const char *code, const char *msg,
+		 void *arg)
 {
 	struct seen *s = arg;
 
@@ -100,7 +101,8 @@ static void test_refused(void **state)
 		struct json_doc doc;
 
 		assert_int_equal(json_doc_parse(cases[i].text, strlen(cases[i].text), 64, note, &s,
-						&doc), -EBADMSG);
+						&doc),
+				 -EBADMSG);
 		assert_int_equal(s.n, 1);
 		if (s.line != cases[i].line || s.column != cases[i].column ||
 		    strcmp(s.path, cases[i].path) || strcmp(s.code, cases[i].code))
@@ -124,9 +126,21 @@ static void test_nul_byte(void **state)
 static void test_accepted(void **state)
 {
 	static const char *const cases[] = {
-		"0", "-0", "-0.5e-3", "1E+2", "9007199254740991", "1e308", "\"\"", "[]", "{}",
-		"[[],{}]", " \t\r\n{ \"\" : null } \n", "\"\\u00e9\\ud83d\\ude00\\/\\b\"",
-		"\"\x7f\xf4\x8f\xbf\xbf\"", "{\"A\":1,\"a\":2}", "true",
+		"0",
+		"-0",
+		"-0.5e-3",
+		"1E+2",
+		"9007199254740991",
+		"1e308",
+		"\"\"",
+		"[]",
+		"{}",
+		"[[],{}]",
+		" \t\r\n{ \"\" : null } \n",
+		"\"\\u00e9\\ud83d\\ude00\\/\\b\"",
+		"\"\x7f\xf4\x8f\xbf\xbf\"",
+		"{\"A\":1,\"a\":2}",
+		"true",
 	};
 
 	(void)state;
@@ -160,7 +174,8 @@ static void test_not_terminated(void **state)
 
 static void test_duplicates(void **state)
 {
-	static const char text[] = "{\n \"a\": 1,\n \"b\": {\"x\": 1, \"\\u0078\": 2},\n \"a\": 3\n}";
+	static const char text[] =
+		"{\n \"a\": 1,\n \"b\": {\"x\": 1, \"\\u0078\": 2},\n \"a\": 3\n}";
 	struct seen s = { 0 };
 	struct json_doc doc;
 
@@ -228,7 +243,8 @@ static void test_depth(void **state)
 
 static void test_positions(void **state)
 {
-	static const char text[] = "{ \"a\": [1,\n  {\"b\": \"\xc3\xa9\", \"c\": null}], \"d\": true }";
+	static const char text[] =
+		"{ \"a\": [1,\n  {\"b\": \"\xc3\xa9\", \"c\": null}], \"d\": true }";
 	struct json_doc doc;
 	const cJSON *a, *o;
 	struct json_pos pos;
@@ -268,7 +284,8 @@ static void test_paths(void **state)
 	assert_string_equal(json_path_member(p, sizeof(p), "x", "\x1b[2J"), "x[\"\\u001b[2J\"]");
 	assert_string_equal(json_path_index(p, sizeof(p), "a.b", 3), "a.b[3]");
 	/* in place, and cut where there is no room */
-	assert_string_equal(json_path_member(p, sizeof(p), json_path_index(p, sizeof(p), "a", 0), "b"),
+	assert_string_equal(json_path_member(p, sizeof(p), json_path_index(p, sizeof(p), "a", 0),
+					     "b"),
 			    "a[0].b");
 	assert_string_equal(json_path_member(p, 8, "abcdef", "ghi"), "abcdef.");
 }
@@ -329,7 +346,8 @@ static void test_merge_patch(void **state)
 		{ "{\"a\":\"b\",\"b\":\"c\"}", "{\"a\":null}", "{\"b\":\"c\"}" },
 		{ "{\"a\":[\"b\"]}", "{\"a\":\"c\"}", "{\"a\":\"c\"}" },
 		{ "{\"a\":\"c\"}", "{\"a\":[\"b\"]}", "{\"a\":[\"b\"]}" },
-		{ "{\"a\":{\"b\":\"c\"}}", "{\"a\":{\"b\":\"d\",\"c\":null}}", "{\"a\":{\"b\":\"d\"}}" },
+		{ "{\"a\":{\"b\":\"c\"}}", "{\"a\":{\"b\":\"d\",\"c\":null}}",
+		  "{\"a\":{\"b\":\"d\"}}" },
 		{ "{\"a\":[{\"b\":\"c\"}]}", "{\"a\":[1]}", "{\"a\":[1]}" },
 		{ "[\"a\",\"b\"]", "[\"c\",\"d\"]", "[\"c\",\"d\"]" },
 		{ "{\"a\":\"b\"}", "[\"c\"]", "[\"c\"]" },
@@ -372,13 +390,13 @@ static void test_equal(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_refused),	     cmocka_unit_test(test_nul_byte),
-		cmocka_unit_test(test_accepted),     cmocka_unit_test(test_not_terminated),
-		cmocka_unit_test(test_duplicates),   cmocka_unit_test(test_many_keys),
-		cmocka_unit_test(test_depth),	     cmocka_unit_test(test_positions),
-		cmocka_unit_test(test_paths),	     cmocka_unit_test(test_long_path),
-		cmocka_unit_test(test_members),	     cmocka_unit_test(test_why),
-		cmocka_unit_test(test_merge_patch),  cmocka_unit_test(test_equal),
+		cmocka_unit_test(test_refused),	    cmocka_unit_test(test_nul_byte),
+		cmocka_unit_test(test_accepted),    cmocka_unit_test(test_not_terminated),
+		cmocka_unit_test(test_duplicates),  cmocka_unit_test(test_many_keys),
+		cmocka_unit_test(test_depth),	    cmocka_unit_test(test_positions),
+		cmocka_unit_test(test_paths),	    cmocka_unit_test(test_long_path),
+		cmocka_unit_test(test_members),	    cmocka_unit_test(test_why),
+		cmocka_unit_test(test_merge_patch), cmocka_unit_test(test_equal),
 	};
 
 	return cmocka_run_group_tests_name("json", tests, NULL, NULL);

@@ -72,39 +72,51 @@ static void assert_prefix(const struct prefix *p, const char *expected)
 static const char small[] =
 	"{ \"lab\": \"small\", \"roles\": { \"r\": { \"actions\": [\"ec2:*\"] } },\n"
 	"  \"internet\": { \"hosts\": { \"api\": { \"ip\": \"198.51.100.10\",\n"
-	"    \"serve\": [\"tcp/443\", \"udp/53\", \"http/80\"], \"dns_names\": [\"api.example.com\"] } } },\n"
+	"    \"serve\": [\"tcp/443\", \"udp/53\", \"http/80\"], \"dns_names\": "
+	"[\"api.example.com\"] } } },\n"
 	"  \"vpcs\": { \"main\": { \"cidr_block\": \"10.0.0.0/16\", \"internet_gateway\": true,\n"
 	"    \"subnets\": {\n"
 	"      \"public\": { \"cidr_block\": \"10.0.1.0/24\", \"route_table\": \"public\",\n"
 	"        \"map_public_ip_on_launch\": true },\n"
-	"      \"sealed\": { \"cidr_block\": \"10.0.2.0/24\", \"availability_zone\": \"us-east-1c\" } },\n"
+	"      \"sealed\": { \"cidr_block\": \"10.0.2.0/24\", \"availability_zone\": "
+	"\"us-east-1c\" } },\n"
 	"    \"nat_gateways\": { \"nat\": { \"subnet\": \"public\" },\n"
-	"      \"inner\": { \"subnet\": \"sealed\", \"connectivity_type\": \"private\", \"private_ip\": \"10.0.2.50\" } },\n"
+	"      \"inner\": { \"subnet\": \"sealed\", \"connectivity_type\": \"private\", "
+	"\"private_ip\": \"10.0.2.50\" } },\n"
 	"    \"route_tables\": { \"public\": { \"routes\": {\n"
 	"      \"0.0.0.0/0\": \"internet_gateway\", \"10.9.0.0/16\": \"instance:web\",\n"
 	"      \"10.8.0.0/16\": \"nat_gateway:nat\", \"10.7.0.0/16\": \"blackhole\" } } },\n"
 	"    \"security_groups\": {\n"
-	"      \"web\": { \"ingress\": [ { \"protocol\": \"tcp\", \"from_port\": 80, \"to_port\": 81, \"cidr_blocks\": [\"0.0.0.0/0\"] },\n"
-	"        { \"protocol\": 17, \"from_port\": 53, \"security_groups\": [\"web\", \"default\"] },\n"
+	"      \"web\": { \"ingress\": [ { \"protocol\": \"tcp\", \"from_port\": 80, \"to_port\": "
+	"81, \"cidr_blocks\": [\"0.0.0.0/0\"] },\n"
+	"        { \"protocol\": 17, \"from_port\": 53, \"security_groups\": [\"web\", "
+	"\"default\"] },\n"
 	"        { \"protocol\": \"icmp\", \"from_port\": 8, \"self\": true },\n"
 	"        { \"protocol\": \"47\", \"cidr_blocks\": [\"10.0.0.0/8\"] } ] },\n"
 	"      \"mute\": { \"egress\": [] } },\n"
 	"    \"instances\": {\n"
-	"      \"web\": { \"subnet\": \"public\", \"security_groups\": [\"web\", \"mute\"], \"elastic_ip\": \"203.0.113.7\",\n"
+	"      \"web\": { \"subnet\": \"public\", \"security_groups\": [\"web\", \"mute\"], "
+	"\"elastic_ip\": \"203.0.113.7\",\n"
 	"        \"source_dest_check\": false, \"forward\": true, \"serve\": [\"tcp/80\"] },\n"
-	"      \"plain\": { \"subnet\": \"sealed\", \"private_ips\": [\"10.0.2.10\"], \"command\": [\"sleep\", \"1\"],\n"
-	"        \"environment\": { \"A\": \"b\" }, \"files\": { \"/tmp/x\": \"text\" }, \"ready\": [\"tcp/90\"] } } } },\n"
+	"      \"plain\": { \"subnet\": \"sealed\", \"private_ips\": [\"10.0.2.10\"], \"command\": "
+	"[\"sleep\", \"1\"],\n"
+	"        \"environment\": { \"A\": \"b\" }, \"files\": { \"/tmp/x\": \"text\" }, "
+	"\"ready\": [\"tcp/90\"] } } } },\n"
 	"  \"functions\": {\n"
-	"    \"f\": { \"runtime\": \"exec\", \"command\": [\"cat\"], \"timeout\": 9, \"environment\": { \"KEY\": \"v\" } },\n"
+	"    \"f\": { \"runtime\": \"exec\", \"command\": [\"cat\"], \"timeout\": 9, "
+	"\"environment\": { \"KEY\": \"v\" } },\n"
 	"    \"g\": { \"runtime\": \"provided.al2023\", \"code\": \"g.zip\", \"role\": \"r\",\n"
-	"      \"vpc_config\": { \"subnets\": [\"sealed\"], \"security_groups\": [\"mute\"] } } },\n"
+	"      \"vpc_config\": { \"subnets\": [\"sealed\"], \"security_groups\": [\"mute\"] } } "
+	"},\n"
 	"  \"expect\": [\n"
 	"    { \"from\": \"f\", \"to\": \"api\", \"port\": \"tcp/443\", \"result\": \"open\" },\n"
 	"    { \"to\": \"plain\", \"port\": \"icmp\", \"only_from\": [], \"within\": 2,\n"
 	"      \"because\": [\"SG_HAS_NO_RULES\"] },\n"
-	"    { \"name\": \"named\", \"from\": \"g@sealed\", \"to\": \"plain.main.internal\", \"port\": \"udp/90\",\n"
+	"    { \"name\": \"named\", \"from\": \"g@sealed\", \"to\": \"plain.main.internal\", "
+	"\"port\": \"udp/90\",\n"
 	"      \"result\": \"timeout\", \"because\": \"SG_HAS_NO_RULES\", \"timeout\": 0.5 },\n"
-	"    { \"invoke\": \"f\", \"payload\": [1], \"returns\": null, \"times\": 4, \"parallel\": 2 } ] }\n";
+	"    { \"invoke\": \"f\", \"payload\": [1], \"returns\": null, \"times\": 4, \"parallel\": "
+	"2 } ] }\n";
 
 static void test_top(void **state)
 {
@@ -155,7 +167,8 @@ static void test_routes_and_gateways(void **state)
 	struct lab *l = parse(small);
 	const struct vpc *v = &l->vpcs[0];
 	const struct route *r = vpc_route_table(v, "public")->routes;
-	const struct nat_gateway *nat = vpc_nat_gateway(v, "nat"), *inner = vpc_nat_gateway(v, "inner");
+	const struct nat_gateway *nat = vpc_nat_gateway(v, "nat"),
+				 *inner = vpc_nat_gateway(v, "inner");
 
 	(void)state;
 	assert_int_equal(r[0].target, TARGET_INTERNET_GATEWAY);
@@ -280,38 +293,47 @@ static void test_expectations(void **state)
 static void test_warnings(void **state)
 {
 	(void)state;
-	expect_warnings("{ \"lab\": \"x\", \"vpcs\": { \"a\": { \"cidr_block\": \"100.68.0.18/18\" } } }",
-			"cidr-host-bits");
-	expect_warnings("{ \"lab\": \"x\", \"internet\": { \"hosts\": { \"h\": { \"ip\": \"10.9.9.9\" } } } }",
+	expect_warnings(
+		"{ \"lab\": \"x\", \"vpcs\": { \"a\": { \"cidr_block\": \"100.68.0.18/18\" } } }",
+		"cidr-host-bits");
+	expect_warnings("{ \"lab\": \"x\", \"internet\": { \"hosts\": { \"h\": { \"ip\": "
+			"\"10.9.9.9\" } } } }",
 			"internet-host-private-address");
 	expect_warnings("{ \"lab\": \"x\", \"vpcs\": { \"a\": { \"cidr_block\": \"10.0.0.0/16\","
 			"\"subnets\": { \"s\": { \"cidr_block\": \"10.0.0.0/24\" } },"
 			"\"nat_gateways\": { \"n\": { \"subnet\": \"s\" } },"
 			"\"security_groups\": { \"g\": { \"ingress\": [ { \"protocol\": \"-1\","
 			"\"from_port\": 80, \"self\": true } ] } },"
-			"\"instances\": { \"i\": { \"subnet\": \"s\", \"associate_public_ip_address\": true } } } } }",
+			"\"instances\": { \"i\": { \"subnet\": \"s\", "
+			"\"associate_public_ip_address\": true } } } } }",
 			"nat-without-igw sg-rule-ports-ignored public-address-without-igw");
-	expect_warnings("{ \"lab\": \"x\", \"roles\": { \"r\": { \"managed_policies\": [\"Mine\"],"
-			"\"actions\": [\"*\"] } }, \"vpcs\": { \"a\": { \"cidr_block\": \"10.0.0.0/16\","
-			"\"internet_gateway\": true,"
-			"\"subnets\": { \"s\": { \"cidr_block\": \"10.0.0.0/24\" },"
-			"\"p\": { \"cidr_block\": \"10.0.1.0/24\", \"route_table\": \"out\" } },"
-			"\"route_tables\": { \"out\": { \"routes\": { \"0.0.0.0/0\": \"internet_gateway\" } } },"
-			"\"nat_gateways\": { \"n\": { \"subnet\": \"s\" } } } },"
-			"\"functions\": { \"f\": { \"runtime\": \"exec\", \"command\": [\"cat\"], \"role\": \"r\","
-			"\"vpc_config\": { \"subnets\": [\"s\", \"p\"], \"security_groups\": [\"default\"] } } } }",
-			"managed-policy-unknown nat-in-private-subnet lambda-public-subnet function-subnets-differ");
+	expect_warnings(
+		"{ \"lab\": \"x\", \"roles\": { \"r\": { \"managed_policies\": [\"Mine\"],"
+		"\"actions\": [\"*\"] } }, \"vpcs\": { \"a\": { \"cidr_block\": \"10.0.0.0/16\","
+		"\"internet_gateway\": true,"
+		"\"subnets\": { \"s\": { \"cidr_block\": \"10.0.0.0/24\" },"
+		"\"p\": { \"cidr_block\": \"10.0.1.0/24\", \"route_table\": \"out\" } },"
+		"\"route_tables\": { \"out\": { \"routes\": { \"0.0.0.0/0\": \"internet_gateway\" "
+		"} } },"
+		"\"nat_gateways\": { \"n\": { \"subnet\": \"s\" } } } },"
+		"\"functions\": { \"f\": { \"runtime\": \"exec\", \"command\": [\"cat\"], "
+		"\"role\": \"r\","
+		"\"vpc_config\": { \"subnets\": [\"s\", \"p\"], \"security_groups\": [\"default\"] "
+		"} } } }",
+		"managed-policy-unknown nat-in-private-subnet lambda-public-subnet "
+		"function-subnets-differ");
 }
 
 /* refused by this build, but their warnings are there already */
 static void test_warnings_about_answers(void **state)
 {
 	(void)state;
-	expect_warnings("{ \"lab\": \"x\", \"vpcs\": { \"a\": { \"cidr_block\": \"10.0.0.0/16\","
-			"\"route_tables\": { \"r\": { \"routes\": { \"10.1.0.0/16\": \"peering:p\" } } } },"
-			"\"b\": { \"cidr_block\": \"10.1.0.0/16\" } },"
-			"\"peerings\": { \"p\": { \"requester\": \"a\", \"accepter\": \"b\" } } }",
-			"peering-one-sided-route");
+	expect_warnings(
+		"{ \"lab\": \"x\", \"vpcs\": { \"a\": { \"cidr_block\": \"10.0.0.0/16\","
+		"\"route_tables\": { \"r\": { \"routes\": { \"10.1.0.0/16\": \"peering:p\" } } } },"
+		"\"b\": { \"cidr_block\": \"10.1.0.0/16\" } },"
+		"\"peerings\": { \"p\": { \"requester\": \"a\", \"accepter\": \"b\" } } }",
+		"peering-one-sided-route");
 	expect_warnings("{ \"lab\": \"x\", \"vpcs\": { \"a\": { \"cidr_block\": \"10.0.0.0/16\","
 			"\"network_acls\": { \"n\": { \"ingress\": [ { \"rule_number\": 1,"
 			"\"rule_action\": \"allow\", \"protocol\": \"tcp\", \"from_port\": 80,"
@@ -327,13 +349,17 @@ static void test_aws_codes(void **state)
 	expect_errors("{ \"lab\": \"x\", \"vpcs\": { \"a\": { \"cidr_block\": \"10.0.0.0/15\" },"
 		      "\"b\": { \"cidr_block\": \"ten\" } } }",
 		      "InvalidVpc.Range InvalidParameterValue");
-	expect_errors("{ \"lab\": \"x\", \"vpcs\": { \"a\": { \"cidr_block\": \"10.0.0.0/16\", \"subnets\": {"
-		      "\"s\": { \"cidr_block\": \"10.1.0.0/24\" }, \"t\": { \"cidr_block\": \"10.0.0.0/24\" },"
+	expect_errors("{ \"lab\": \"x\", \"vpcs\": { \"a\": { \"cidr_block\": \"10.0.0.0/16\", "
+		      "\"subnets\": {"
+		      "\"s\": { \"cidr_block\": \"10.1.0.0/24\" }, \"t\": { \"cidr_block\": "
+		      "\"10.0.0.0/24\" },"
 		      "\"u\": { \"cidr_block\": \"10.0.0.0/25\" } } } } }",
 		      "InvalidSubnet.Range InvalidSubnet.Conflict");
-	expect_errors("{ \"lab\": \"x\", \"functions\": { \"f\": { \"runtime\": \"exec\", \"command\": [\"cat\"],"
-		      "\"timeout\": 0, \"x\": 1, \"code\": 5 }, \"g\": {} } }",
-		      "ValidationException UnknownParameter SerializationException MissingParameter");
+	expect_errors(
+		"{ \"lab\": \"x\", \"functions\": { \"f\": { \"runtime\": \"exec\", \"command\": "
+		"[\"cat\"],"
+		"\"timeout\": 0, \"x\": 1, \"code\": 5 }, \"g\": {} } }",
+		"ValidationException UnknownParameter SerializationException MissingParameter");
 }
 
 static void test_replaced_name(void **state)
@@ -358,7 +384,8 @@ static void test_replaced_name(void **state)
 static void parse_depth(unsigned depth, int expected)
 {
 	char text[400] = "{ \"lab\": \"x\", \"expect\": [ { \"invoke\": \"f\", \"returns\": ";
-	const char tail[] = " } ], \"functions\": { \"f\": { \"runtime\": \"exec\", \"command\": [\"cat\"] } } }";
+	const char tail[] = " } ], \"functions\": { \"f\": { \"runtime\": \"exec\", \"command\": "
+			    "[\"cat\"] } } }";
 	size_t at = strlen(text);
 	struct issues issues;
 
@@ -415,7 +442,8 @@ static void test_many_faults(void **state)
 
 static void test_json_of_issues(void **state)
 {
-	const char text[] = "{ \"lab\": \"x\",\n  \"vpcs\": { \"a\": { \"cidr_block\": \"10.0.0.5/16\", \"b\": 1 } } }";
+	const char text[] = "{ \"lab\": \"x\",\n  \"vpcs\": { \"a\": { \"cidr_block\": "
+			    "\"10.0.0.5/16\", \"b\": 1 } } }";
 	struct issues issues;
 	char *line, *printed;
 	cJSON *o;
@@ -424,17 +452,23 @@ static void test_json_of_issues(void **state)
 	assert_null(lab_parse(text, strlen(text), "lab.json", NULL, &issues));
 	o = issues_json(&issues);
 	printed = json_print(o);
-	assert_string_equal(printed,
+	assert_string_equal(
+		printed,
 		"{\"valid\":false,\"errors\":[{\"file\":\"lab.json\",\"line\":2,\"column\":54,"
 		"\"path\":\"vpcs.a.b\",\"message\":\"there is no such member (allowed: cidr_block, "
-		"secondary_cidr_blocks, internet_gateway, enable_dns_support, enable_dns_hostnames, "
-		"main_route_table, subnets, route_tables, nat_gateways, security_groups, network_acls, "
-		"instances, network_interfaces, private_zone, flow_logs)\",\"code\":\"UnknownParameter\"}],"
+		"secondary_cidr_blocks, internet_gateway, enable_dns_support, "
+		"enable_dns_hostnames, "
+		"main_route_table, subnets, route_tables, nat_gateways, security_groups, "
+		"network_acls, "
+		"instances, network_interfaces, private_zone, "
+		"flow_logs)\",\"code\":\"UnknownParameter\"}],"
 		"\"warnings\":[{\"file\":\"lab.json\",\"line\":2,\"column\":34,"
-		"\"path\":\"vpcs.a.cidr_block\",\"message\":\"10.0.0.5/16 has host bits set; it is taken as "
+		"\"path\":\"vpcs.a.cidr_block\",\"message\":\"10.0.0.5/16 has host bits set; it is "
+		"taken as "
 		"10.0.0.0/16\",\"code\":\"cidr-host-bits\"}]}");
 	line = issue_line(&issues.warnings[0]);
-	assert_string_equal(line, "lab.json:2:34: vpcs.a.cidr_block: 10.0.0.5/16 has host bits set; "
+	assert_string_equal(line,
+			    "lab.json:2:34: vpcs.a.cidr_block: 10.0.0.5/16 has host bits set; "
 			    "it is taken as 10.0.0.0/16");
 	free(line);
 	free(printed);

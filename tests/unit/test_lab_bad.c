@@ -32,7 +32,7 @@ static char *faults_of(const char *path, int *ret_exit, bool *ret_lab)
 		auto_free char *line = issue_line(&issues.errors[i]);
 
 		assert_non_null(line);
-		buf_printf(&lines, "%s\n", line + 2);	/* without "F:" */
+		buf_printf(&lines, "%s\n", line + 2); /* without "F:" */
 	}
 	*ret_exit = issues_exit(&issues);
 	*ret_lab = lab != NULL;

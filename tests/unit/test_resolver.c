@@ -17,12 +17,11 @@
 #include "netd/resolver.h"
 #include "netd/responder.h"
 
-static const char text[] =
-	"{\"api.example.com\":{\"a\":[\"198.51.100.10\",\"198.51.100.11\"]},"
-	"\"www.example.com\":{\"cname\":\"api.example.com\"},"
-	"\"loop.a\":{\"cname\":\"loop.b\"},\"loop.b\":{\"cname\":\"loop.a\"},"
-	"\"out.a\":{\"cname\":\"nowhere.example.net\"},"
-	"\"10.1.0.10.in-addr.arpa\":{\"ptr\":\"ip-10-0-1-10.ec2.internal\"}}";
+static const char text[] = "{\"api.example.com\":{\"a\":[\"198.51.100.10\",\"198.51.100.11\"]},"
+			   "\"www.example.com\":{\"cname\":\"api.example.com\"},"
+			   "\"loop.a\":{\"cname\":\"loop.b\"},\"loop.b\":{\"cname\":\"loop.a\"},"
+			   "\"out.a\":{\"cname\":\"nowhere.example.net\"},"
+			   "\"10.1.0.10.in-addr.arpa\":{\"ptr\":\"ip-10-0-1-10.ec2.internal\"}}";
 
 static size_t query(uint8_t *q, const char *name, unsigned type, unsigned flags, bool edns)
 {
@@ -71,7 +70,7 @@ static void test_answers(void **state)
 		{ "example.com", ns_t_a, 0x100, ns_r_noerror, 0 },
 		{ "nothing.example.com", ns_t_a, 0x100, ns_r_nxdomain, 0 },
 		{ "10.1.0.10.in-addr.arpa", ns_t_ptr, 0x100, ns_r_noerror, 1 },
-		{ "api.example.com", ns_t_a, 0, ns_r_refused, 0 },	/* DNS-9 */
+		{ "api.example.com", ns_t_a, 0, ns_r_refused, 0 }, /* DNS-9 */
 		{ "api.example.com", ns_t_a, 0x2900, ns_r_notimpl, 0 },
 	};
 	struct zone *z = zone_parse(text, strlen(text));
@@ -154,8 +153,8 @@ static void test_heads(void **state)
 		{ "POST / HTTP/1.1\r\nContent-Length: 10\r\n\r\n", 200, true, true, false },
 		{ "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", 200, true, true, false },
 		{ "POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", 400, false, false, false },
-		{ "POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n", 400,
-		  false, false, false },
+		{ "POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n", 400, false,
+		  false, false },
 		{ "GET / HTTP/2.0\r\n\r\n", 505, false, false, false },
 		{ "GET /\r\n\r\n", 400, false, false, false },
 		{ "GET / HTTP/1.1\r\nno colon\r\n\r\n", 400, false, false, false },

@@ -73,7 +73,9 @@ static void expect(struct fixture *f, const char *text)
 	assert_int_equal(state_each(f->db, print_row, &b, &f->e), 0);
 	assert_int_equal(db_each(f->db, &f->e, print_count, &b,
 				 "SELECT (SELECT count(*) FROM documents) +"
-				 " (SELECT count(*) FROM stores)", ""), 0);
+				 " (SELECT count(*) FROM stores)",
+				 ""),
+			 0);
 	assert_string_equal(buf_str(&b), text);
 }
 
@@ -93,7 +95,7 @@ static void steps(void **state)
 	expect(f, "a 7 none one/-/s1\n2 texts\n");
 	assert_int_equal(state_done(f->db, "a", &f->e), 0);
 	expect(f, "a 7 one/-/s1 none\n2 texts\n");
-	intend(f, "a", "two", "base", "s1");	/* the store is written once */
+	intend(f, "a", "two", "base", "s1"); /* the store is written once */
 	expect(f, "a 7 one/-/s1 two/base/s1\n3 texts\n");
 	assert_int_equal(state_undone(f->db, "a", &f->e), 0);
 	expect(f, "a 7 one/-/s1 none\n2 texts\n");
@@ -101,7 +103,7 @@ static void steps(void **state)
 	intend(f, "a", "two", "base", "s2");
 	expect(f, "a 7 one/-/s1 two/base/s2\nb 7 none bee/-/s1\n6 texts\n");
 	assert_int_equal(state_done(f->db, "a", &f->e), 0);
-	assert_int_equal(state_done(f->db, "a", &f->e), 0);	/* nothing is intended: nothing */
+	assert_int_equal(state_done(f->db, "a", &f->e), 0); /* nothing is intended: nothing */
 	assert_int_equal(state_undone(f->db, "b", &f->e), 0);
 	expect(f, "a 7 two/base/s2 none\n2 texts\n");
 	assert_int_equal(state_delete(f->db, "a", &f->e), 0);
@@ -138,11 +140,13 @@ static void first_schema(void **state)
 	assert_int_equal(mkdir_p(f->dir, 0700), 0);
 	snprintf(path, sizeof(path), "%s/netd.db", f->dir);
 	assert_int_equal(db_open(path, old, 1, &f->db, &f->e), 0);
-	assert_int_equal(db_exec(f->db,
-				 "INSERT INTO labs VALUES ('a', 1, 'A', 'x', 's', NULL, NULL, NULL);"
-				 "INSERT INTO labs VALUES ('b', 2, 'B', NULL, 't', 'C', 'y', 'u');"
-				 "INSERT INTO labs VALUES ('c', 3, NULL, NULL, NULL, 'D', 'z', 'v')",
-				 &f->e), 0);
+	assert_int_equal(
+		db_exec(f->db,
+			"INSERT INTO labs VALUES ('a', 1, 'A', 'x', 's', NULL, NULL, NULL);"
+			"INSERT INTO labs VALUES ('b', 2, 'B', NULL, 't', 'C', 'y', 'u');"
+			"INSERT INTO labs VALUES ('c', 3, NULL, NULL, NULL, 'D', 'z', 'v')",
+			&f->e),
+		0);
 	db_close(f->db);
 	assert_int_equal(state_open(f->dir, &f->db, &f->e), 0);
 	expect(f, "a 1 A/x/s none\nb 2 B/-/t C/y/u\nc 3 none D/z/v\n8 texts\n");

@@ -70,7 +70,8 @@ static void test_digest(void **state)
 
 	(void)state;
 	sha256_hex("abc", 3, hex);
-	assert_string_equal(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+	assert_string_equal(hex,
+			    "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 	hash_hex(cut, 8, "%s%c", "ab", 'c');
 	assert_string_equal(cut, "ba7816bf");
 	/* texts that differ only far behind */
@@ -230,7 +231,8 @@ static void test_log(void **state)
 	close(pipes[1]);
 	assert_int_equal(read_fd(pipes[0], 1000, &s, NULL), 0);
 	close(pipes[0]);
-	assert_string_equal(s, "level=warn mod=test msg=\"lab=\\u001b[31m\\\"x\\\"\\nlevel=err\"\n");
+	assert_string_equal(s,
+			    "level=warn mod=test msg=\"lab=\\u001b[31m\\\"x\\\"\\nlevel=err\"\n");
 }
 
 int main(void)
