@@ -9,17 +9,15 @@
  * no lab: then nothing is left behind.
  */
 #include <errno.h>
-#include <getopt.h>
-#include <grp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/daemon.h"
 #include "lib/log.h"
 #include "lib/ns.h"
 #include "lib/util.h"
@@ -30,14 +28,6 @@
 #include "netd/labs.h"
 #include "netd/netd.h"
 #include "netd/state.h"
-
-#define FILES_MAX (1024 * 1024) /* descriptors; a namespace needs up to five */
-
-struct options {
-	const char *run, *state, *group, *seed;
-	bool gc;
-	enum log_level level;
-};
 
 static const char usage[] =
 	"usage: netd [--run-dir DIR] [--state-dir DIR] [--group NAME] [--id-seed SEED] [-v]\n"
@@ -53,100 +43,6 @@ static const char usage[] =
 	"  --foreground     accepted; it never leaves it\n"
 	"  -v               more in the log; twice: each step\n"
 	"  --version, --help\n";
-
-enum {
-	OPT_RUN = 256,
-	OPT_STATE,
-	OPT_GROUP,
-	OPT_SEED,
-	OPT_GC,
-	OPT_FOREGROUND,
-	OPT_VERSION,
-	OPT_HELP
-};
-
-/* -1: go on; else the exit status */
-static int options_parse(int argc, char **argv, struct options *o)
-{
-	static const struct option longs[] = {
-		{ "run-dir", required_argument, NULL, OPT_RUN },
-		{ "state-dir", required_argument, NULL, OPT_STATE },
-		{ "group", required_argument, NULL, OPT_GROUP },
-		{ "id-seed", required_argument, NULL, OPT_SEED },
-		{ "gc", no_argument, NULL, OPT_GC },
-		{ "foreground", no_argument, NULL, OPT_FOREGROUND },
-		{ "version", no_argument, NULL, OPT_VERSION },
-		{ "help", no_argument, NULL, OPT_HELP },
-		{ NULL, 0, NULL, 0 },
-	};
-	int c;
-
-	while ((c = getopt_long(argc, argv, "vh", longs, NULL)) != -1)
-		switch (c) {
-		case OPT_RUN:
-			o->run = optarg;
-			break;
-		case OPT_STATE:
-			o->state = optarg;
-			break;
-		case OPT_GROUP:
-			o->group = optarg;
-			break;
-		case OPT_SEED:
-			o->seed = optarg;
-			break;
-		case OPT_GC:
-			o->gc = true;
-			break;
-		case OPT_FOREGROUND:
-			break;
-		case 'v':
-			o->level = o->level < LOG_DEBUG ? LOG_DEBUG : LOG_TRACE;
-			break;
-		case OPT_VERSION:
-			printf("netd %s\n", VERSION);
-			return 0;
-		case 'h':
-		case OPT_HELP:
-			fputs(usage, stdout);
-			return 0;
-		default:
-			return 2;
-		}
-	if (optind < argc) {
-		fprintf(stderr, "netd: %s: takes no arguments (see --help)\n", argv[optind]);
-		return 2;
-	}
-	return -1;
-}
-
-static void files_raise(void)
-{
-	struct rlimit most = { FILES_MAX, FILES_MAX }, have;
-
-	if (setrlimit(RLIMIT_NOFILE, &most) == 0 || getrlimit(RLIMIT_NOFILE, &have) < 0)
-		return;
-	have.rlim_cur = have.rlim_max;
-	if (setrlimit(RLIMIT_NOFILE, &have) < 0)
-		log_warn("ignoring: no more than the usual number of descriptors: %s",
-			 strerror(errno));
-}
-
-static int group_find(const char *name, gid_t *ret, struct err *e)
-{
-	const struct group *g;
-
-	*ret = (gid_t)-1;
-	if (!name)
-		return 0;
-	errno = 0;
-	g = getgrnam(name);
-	if (!g)
-		return err_set(e, ERR_INVALID_PARAMETER, errno ? errno : ENOENT,
-			       "there is no group \"%s\"", name);
-	*ret = g->gr_gid;
-	return 0;
-}
 
 /* who may connect must be able to get there, too */
 static int listen_open(struct netd *d, gid_t gid, struct err *e)
@@ -169,12 +65,12 @@ static void stop(int sig, void *arg)
 	loop_stop(arg);
 }
 
-static int netd_start(struct netd *d, const struct options *o, struct err *e)
+static int netd_start(struct netd *d, const struct daemon_options *o, struct err *e)
 {
 	gid_t gid;
 	int r;
 
-	r = group_find(o->group, &gid, e);
+	r = daemon_group(o->group, &gid, e);
 	if (r == 0)
 		r = state_open(d->dir.state, &d->db, e);
 	if (r == 0)
@@ -228,7 +124,7 @@ static int report(const struct err *e)
 	return err_code_exit(e->code);
 }
 
-static int netd_run(const struct options *o, const char *run, const char *state)
+static int netd_run(const struct daemon_options *o, const char *run, const char *state)
 {
 	struct err e = { .code = ERR_NONE };
 	struct netd d = { .loop = NULL };
@@ -237,7 +133,7 @@ static int netd_run(const struct options *o, const char *run, const char *state)
 	LIST_INIT(&d.labs);
 	if (rundir_open(run, state, "netd", &d.dir, &e) < 0)
 		return report(&e);
-	files_raise();
+	daemon_files_raise();
 	if (netd_start(&d, o, &e) < 0) {
 		rc = report(&e);
 	} else {
@@ -254,10 +150,10 @@ static int netd_run(const struct options *o, const char *run, const char *state)
 
 int main(int argc, char **argv)
 {
-	struct options o = { .level = LOG_INFO };
+	struct daemon_options o = { .level = LOG_INFO };
 	auto_free char *run = NULL, *state = NULL;
 	struct err e = { .code = ERR_NONE };
-	int rc = options_parse(argc, argv, &o);
+	int rc = daemon_options(argc, argv, "netd", usage, true, &o);
 
 	if (rc >= 0)
 		return rc;

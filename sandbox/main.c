@@ -9,17 +9,15 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
-#include <grp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/daemon.h"
 #include "lib/log.h"
 #include "lib/util.h"
 #include "sandbox/env.h"
@@ -31,16 +29,9 @@
 #include "sandbox/rows.h"
 #include "sandbox/serve.h"
 
-#define FILES_MAX (1024 * 1024) /* descriptors: three an environment, and probes */
 #define ROTATE_MS 30000
 #define RESTORE_MS 8000 /* for labs to be taken up before the doors open */
 #define GC_MS 5000
-
-struct options {
-	const char *run, *state, *group;
-	bool gc;
-	enum log_level level;
-};
 
 static const char usage[] =
 	"usage: sandboxd [--run-dir DIR] [--state-dir DIR] [--group NAME] [-v]\n"
@@ -55,87 +46,6 @@ static const char usage[] =
 	"  --foreground     accepted; it never leaves it\n"
 	"  -v               more in the log; twice: each step\n"
 	"  --version, --help\n";
-
-enum { OPT_RUN = 256, OPT_STATE, OPT_GROUP, OPT_GC, OPT_FOREGROUND, OPT_VERSION, OPT_HELP };
-
-/* -1: go on; else the exit status */
-static int options_parse(int argc, char **argv, struct options *o)
-{
-	static const struct option longs[] = {
-		{ "run-dir", required_argument, NULL, OPT_RUN },
-		{ "state-dir", required_argument, NULL, OPT_STATE },
-		{ "group", required_argument, NULL, OPT_GROUP },
-		{ "gc", no_argument, NULL, OPT_GC },
-		{ "foreground", no_argument, NULL, OPT_FOREGROUND },
-		{ "version", no_argument, NULL, OPT_VERSION },
-		{ "help", no_argument, NULL, OPT_HELP },
-		{ NULL, 0, NULL, 0 },
-	};
-	int c;
-
-	while ((c = getopt_long(argc, argv, "vh", longs, NULL)) != -1)
-		switch (c) {
-		case OPT_RUN:
-			o->run = optarg;
-			break;
-		case OPT_STATE:
-			o->state = optarg;
-			break;
-		case OPT_GROUP:
-			o->group = optarg;
-			break;
-		case OPT_GC:
-			o->gc = true;
-			break;
-		case OPT_FOREGROUND:
-			break;
-		case 'v':
-			o->level = o->level < LOG_DEBUG ? LOG_DEBUG : LOG_TRACE;
-			break;
-		case OPT_VERSION:
-			printf("sandboxd %s\n", VERSION);
-			return 0;
-		case 'h':
-		case OPT_HELP:
-			fputs(usage, stdout);
-			return 0;
-		default:
-			return 2;
-		}
-	if (optind < argc) {
-		fprintf(stderr, "sandboxd: %s: takes no arguments (see --help)\n", argv[optind]);
-		return 2;
-	}
-	return -1;
-}
-
-static void files_raise(void)
-{
-	struct rlimit most = { FILES_MAX, FILES_MAX }, have;
-
-	if (setrlimit(RLIMIT_NOFILE, &most) == 0 || getrlimit(RLIMIT_NOFILE, &have) < 0)
-		return;
-	have.rlim_cur = have.rlim_max;
-	if (setrlimit(RLIMIT_NOFILE, &have) < 0)
-		log_warn("ignoring: no more than the usual number of descriptors: %s",
-			 strerror(errno));
-}
-
-static int group_find(const char *name, gid_t *ret, struct err *e)
-{
-	const struct group *g;
-
-	*ret = (gid_t)-1;
-	if (!name)
-		return 0;
-	errno = 0;
-	g = getgrnam(name);
-	if (!g)
-		return err_set(e, ERR_INVALID_PARAMETER, errno ? errno : ENOENT,
-			       "there is no group \"%s\"", name);
-	*ret = g->gr_gid;
-	return 0;
-}
 
 /* beside this program, or where it was installed */
 static int init_open(struct err *e)
@@ -249,10 +159,10 @@ static void restore_wait(struct sandboxd *sd)
 		log_warn("some labs aren't taken up yet: netd does not answer for them");
 }
 
-static int sandboxd_start(struct sandboxd *sd, const struct options *o, struct err *e)
+static int sandboxd_start(struct sandboxd *sd, const struct daemon_options *o, struct err *e)
 {
 	gid_t gid;
-	int r = group_find(o->group, &gid, e);
+	int r = daemon_group(o->group, &gid, e);
 
 	if (!r)
 		r = folders_make(sd, e);
@@ -324,7 +234,7 @@ static int report(const struct err *e)
 	return err_code_exit(e->code);
 }
 
-static int sandboxd_run(const struct options *o, const char *run, const char *state)
+static int sandboxd_run(const struct daemon_options *o, const char *run, const char *state)
 {
 	static struct sandboxd sd;
 	struct err e = { 0 };
@@ -335,7 +245,7 @@ static int sandboxd_run(const struct options *o, const char *run, const char *st
 	LIST_INIT(&sd.doors);
 	if (rundir_open(run, state, "sandboxd", &sd.dir, &e) < 0)
 		return report(&e);
-	files_raise();
+	daemon_files_raise();
 	if (sandboxd_start(&sd, o, &e) < 0) {
 		rc = report(&e);
 	} else {
@@ -401,10 +311,10 @@ static int sandboxd_gc(const char *run, const char *state)
 
 int main(int argc, char **argv)
 {
-	struct options o = { .level = LOG_INFO };
+	struct daemon_options o = { .level = LOG_INFO };
 	auto_free char *run = NULL, *state = NULL;
 	struct err e = { 0 };
-	int rc = options_parse(argc, argv, &o);
+	int rc = daemon_options(argc, argv, "sandboxd", usage, false, &o);
 
 	if (rc >= 0)
 		return rc;

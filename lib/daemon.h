@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * daemon - what the daemons' mains have in common: their options, the group that
+ * their sockets are opened to, and the number of descriptors.
+ */
+#ifndef DAEMON_H
+#define DAEMON_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "lib/err.h"
+#include "lib/log.h"
+
+struct daemon_options {
+	const char *run, *state, *group; /* NULL: the default; borrow from argv */
+	const char *seed;		 /* netd's --id-seed */
+	bool gc;
+	enum log_level level;
+};
+
+/*
+ * daemon_options() - reads "argv" of "program"; "usage" is what --help prints.
+ * "seeded": --id-seed is one of them.  "o" holds the defaults.
+ * Returns -1: go on; else the exit status (0 after --help, 2 on a mistake, told).
+ */
+int daemon_options(int argc, char **argv, const char *program, const char *usage, bool seeded,
+		   struct daemon_options *o);
+/* as many descriptors as the host gives, at most a million */
+void daemon_files_raise(void);
+/* gid of group "name"; (gid_t)-1 for NULL; ERR_INVALID_PARAMETER if there is none */
+int daemon_group(const char *name, gid_t *ret, struct err *e);
+
+#endif
