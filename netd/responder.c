@@ -13,6 +13,7 @@
 #include <search.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -396,6 +397,8 @@ static void door_ready(int fd, unsigned what, void *arg)
 	c->fd = steal_fd(&got);
 	r->n_clients++;
 	LIST_INSERT_HEAD(&r->clients, c, link);
+	/* netd has written down who we are: from here on we outlive it (responder_main.c) */
+	(void)prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0);
 }
 
 struct responder *responder_new(struct loop *l, int listen_fd)

@@ -453,12 +453,14 @@ static int pid_write(const struct responder_link *k, pid_t pid)
 
 static int link_start(struct responder_link *k, struct err *e)
 {
-	static char *const argv[] = { (char *)"responder", NULL };
+	char own[16]; /* our pid: until it is connected, the responder goes with us */
+	char *const argv[] = { (char *)"responder", own, NULL };
 	auto_free char *path = run_path(k, "responder.sock");
 	auto_close int lock = -1, listen_fd = -1, exe = -1, log = -1;
 	struct proc_spec spec = { .argv = argv, .session = true };
 	int fds[5], r;
 
+	snprintf(own, sizeof(own), "%d", (int)getpid());
 	lock = lock_take(k);
 	if (lock < 0)
 		return err_set(e, ERR_UNAVAILABLE, -lock, "%s/responder.lock: %s", k->run,

@@ -20,6 +20,7 @@
 
 #include "lib/log.h"
 #include "lib/loop.h"
+#include "lib/util.h"
 #include "netd/responder.h"
 
 #define LISTEN_FD 3
@@ -58,7 +59,19 @@ static int listener_check(void)
 	return fcntl(LISTEN_FD, F_SETFD, FD_CLOEXEC) < 0 ? -errno : 0;
 }
 
-int main(void)
+/*
+ * Between its start and the pid file that names it nobody could find us: so long
+ * we go with netd ("pid").  Its first connection ends that (responder.c).
+ */
+static bool parent_bind(const char *pid)
+{
+	uint64_t n;
+
+	return parse_u64(pid, 1, INT32_MAX, &n) == 0 &&
+	       prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0 && getppid() == (pid_t)n;
+}
+
+int main(int argc, char **argv)
 {
 	struct loop *l;
 	struct responder *r = NULL;
@@ -66,7 +79,7 @@ int main(void)
 	int rc = 5;
 
 	log_init("responder", LOG_INFO);
-	if (listener_check() < 0) {
+	if (argc != 2 || listener_check() < 0) {
 		fprintf(stderr, "responder: is started by netd, with its socket as descriptor %d\n",
 			LISTEN_FD);
 		return 2;
@@ -76,6 +89,9 @@ int main(void)
 		log_err("%s: %s", step, strerror(errno));
 		return 5;
 	}
+	/* after the change of identity, which would undo it */
+	if (!parent_bind(argv[1]))
+		return 5;
 	(void)signal(SIGPIPE, SIG_IGN); /* can't fail for this signal */
 	l = loop_new();
 	if (l)

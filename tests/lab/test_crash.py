@@ -4,6 +4,8 @@ kill -9 of each daemon and of all: packets flow on through routers and NAT, the 
 """
 import copy
 import os
+import select
+import signal
 import socket
 import struct
 import threading
@@ -97,8 +99,6 @@ def kill(product, program):
         return product.kill(program)
     pid = product.json("daemon", "status")["responder"]["pid"]
     fd = os.pidfd_open(pid)
-    import select
-    import signal
     signal.pidfd_send_signal(fd, signal.SIGKILL)
     assert select.select([fd], [], [], 10)[0]
     os.close(fd)
@@ -129,3 +129,27 @@ def test_gc_after_all_died(fresh):
     assert not [m for m in open("/proc/self/mountinfo") if fresh.run in m]
     fresh.start()
     assert fresh.json("ls") == []
+
+
+@pytest.mark.parametrize("n", range(12))
+def test_a_daemon_killed_while_it_replaces_the_responder(fresh, n):
+    """The kill falls at another moment each time: no responder may be left that nobody knows of."""
+    fresh.start()
+    fresh.up(LAB)
+    pid = fresh.pid("netd")
+    fd = os.pidfd_open(pid)
+    kill(fresh, "responder")
+    threading.Event().wait(n * 0.0004)
+    signal.pidfd_send_signal(fd, signal.SIGKILL)
+    assert select.select([fd], [], [], 10)[0]
+    os.close(fd)
+    fresh.kill("sandboxd")
+    fresh.vpclab("gc", check=0)
+    holders = []
+    for process in os.listdir("/proc"):
+        try:
+            if process.isdigit() and fresh.run in os.readlink("/proc/%s/fd/4" % process):
+                holders.append(process)
+        except OSError:
+            continue
+    assert not holders, "responders left: %s" % holders
