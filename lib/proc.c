@@ -306,3 +306,22 @@ int proc_memfd(const char *name, const void *data, size_t size)
 		return -errno;
 	return steal_fd(&fd);
 }
+
+/* field 22 of /proc/PID/stat: the name before it may hold anything */
+int proc_start_time(pid_t pid, uint64_t *ret)
+{
+	auto_free char *text = NULL;
+	char path[40], *s;
+	int i;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	if (read_file(path, 8192, &text, NULL) < 0)
+		return -ESRCH;
+	s = strrchr(text, ')');
+	for (i = 0; s && i < 20; i++)
+		s = strchr(s + 1, ' ');
+	if (!s)
+		return -ESRCH;
+	*ret = strtoull(s + 1, NULL, 10);
+	return 0;
+}

@@ -54,6 +54,9 @@ int proc_signal(int pidfd, int sig);
 int proc_wait(int pidfd, int timeout_ms, int *ret_status);
 /* a pidfd of a running process; fd or -errno (-ESRCH) */
 int proc_open(pid_t pid);
+/* when it started, in clock ticks since boot: with the pid it names a process for
+ * good.  -ESRCH */
+int proc_start_time(pid_t pid, uint64_t *ret);
 /* a sealed, read-only memfd with a copy of "data", CLOEXEC; fd or -errno */
 int proc_memfd(const char *name, const void *data, size_t size);
 

@@ -247,24 +247,6 @@ static void on_lease(int fd, unsigned what, void *arg)
 		change_enqueue(c);
 }
 
-static int process_start(pid_t pid, uint64_t *ret)
-{
-	auto_free char *text = NULL;
-	char path[40], *s;
-	int i;
-
-	(void)snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	if (read_file(path, 8192, &text, NULL) < 0)
-		return -ESRCH;
-	s = strrchr(text, ')');
-	for (i = 0; s && i < 20; i++)
-		s = strchr(s + 1, ' ');
-	if (!s)
-		return -ESRCH;
-	*ret = strtoull(s + 1, NULL, 10);
-	return 0;
-}
-
 static void lease_begin(struct slab *l, pid_t pid)
 {
 	char text[64] = "";
@@ -273,7 +255,7 @@ static void lease_begin(struct slab *l, pid_t pid)
 
 	lease_end(l);
 	l->lease_pidfd = proc_open(pid);
-	if (l->lease_pidfd >= 0 && process_start(pid, &began) == 0)
+	if (l->lease_pidfd >= 0 && proc_start_time(pid, &began) == 0)
 		(void)snprintf(text, sizeof(text), "%d %" PRIu64, pid, began);
 	if (!text[0] ||
 	    !(l->lease = loop_fd(l->sd->loop, l->lease_pidfd, LOOP_READ, on_lease, l))) {
@@ -1069,7 +1051,7 @@ static bool restore_lease(struct slab *l, const char *lease)
 	if (!lease || sscanf(lease, "%d %" SCNu64, &pid, &began) != 2)
 		return true;
 	l->lease_pidfd = proc_open(pid);
-	if (l->lease_pidfd < 0 || process_start(pid, &now) < 0 || now != began) {
+	if (l->lease_pidfd < 0 || proc_start_time(pid, &now) < 0 || now != began) {
 		lease_end(l);
 		return false;
 	}

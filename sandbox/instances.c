@@ -76,25 +76,6 @@ static char *record_path(const struct node *n)
 		       path;
 }
 
-/* field 22 of /proc/PID/stat: the name before it may hold anything */
-static int start_time(pid_t pid, uint64_t *ret)
-{
-	auto_free char *text = NULL;
-	char path[40], *s;
-	int i;
-
-	(void)snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	if (read_file(path, 8192, &text, NULL) < 0)
-		return -ESRCH;
-	s = strrchr(text, ')');
-	for (i = 0; s && i < 20; i++)
-		s = strchr(s + 1, ' ');
-	if (!s)
-		return -ESRCH;
-	*ret = strtoull(s + 1, NULL, 10);
-	return 0;
-}
-
 static const char *ns_name(const char *path)
 {
 	const char *slash = strrchr(path, '/');
@@ -107,7 +88,7 @@ static int write_record(const struct node *n)
 	auto_free char *path = record_path(n), *text = NULL;
 	uint64_t began;
 
-	if (!path || start_time(n->pid, &began) < 0 ||
+	if (!path || proc_start_time(n->pid, &began) < 0 ||
 	    asprintf(&text, "%d %" PRIu64 " %s %s\n", n->pid, began, n->digest, ns_name(n->ns)) <
 		    0) {
 		text = NULL;
@@ -548,7 +529,7 @@ static void adopt_one(struct slab *l, const char *name, const struct programs *p
 		return;
 	}
 	/* the pidfd first: from here on the number can't go to another */
-	if (start_time(rec.pid, &began) < 0 || began != rec.began ||
+	if (proc_start_time(rec.pid, &began) < 0 || began != rec.began ||
 	    !is_in_cgroup(n->cgroup, rec.pid)) {
 		close(pidfd);
 		node_free(n);
