@@ -23,9 +23,14 @@
 
 #define PATH_MAX_TEXT 1024
 
+struct stand {
+	struct json_pos pos;
+	struct json_span span;
+};
+
 struct json_at {
 	const cJSON *item;
-	struct json_pos pos;
+	struct stand stand;
 };
 
 /* the decoded keys of one open object, for duplicates: a hash table that grows,
@@ -49,8 +54,8 @@ struct scan {
 	const unsigned char *counted;
 	unsigned column;
 	unsigned max_depth;
-	struct json_pos *pos; /* owns; in pre-order */
-	size_t n_pos, cap_pos;
+	struct stand *stands; /* owns; in pre-order */
+	size_t n_stands, cap_stands;
 	json_issue_fn issue;
 	void *arg;
 	bool duplicates;
@@ -125,16 +130,16 @@ static int fault(struct scan *c, const char *code, const char *msg)
 
 static int record(struct scan *c)
 {
-	if (c->n_pos == c->cap_pos) {
-		size_t cap = c->cap_pos ? c->cap_pos * 2 : 256;
-		struct json_pos *more = realloc(c->pos, cap * sizeof(*more));
+	if (c->n_stands == c->cap_stands) {
+		size_t cap = c->cap_stands ? c->cap_stands * 2 : 256;
+		struct stand *more = realloc(c->stands, cap * sizeof(*more));
 
 		if (!more)
 			return c->error = -ENOMEM;
-		c->pos = more;
-		c->cap_pos = cap;
+		c->stands = more;
+		c->cap_stands = cap;
 	}
-	c->pos[c->n_pos++] = here(c);
+	c->stands[c->n_stands++] = (struct stand){ here(c), { (size_t)(c->p - c->s), 0 } };
 	return 0;
 }
 
@@ -514,12 +519,10 @@ static int scan_object(struct scan *c, unsigned depth)
 	return r;
 }
 
-static int scan_value(struct scan *c, unsigned depth)
+static int scan_any(struct scan *c, unsigned depth)
 {
 	auto_buf struct buf text = BUF_INIT;
 
-	if (record(c) < 0)
-		return c->error;
 	if (c->p >= c->end)
 		return scan_word(c);
 	if ((*c->p == '{' || *c->p == '[') && depth > c->max_depth) {
@@ -552,6 +555,18 @@ static int scan_value(struct scan *c, unsigned depth)
 	}
 }
 
+static int scan_value(struct scan *c, unsigned depth)
+{
+	size_t i = c->n_stands;
+	int r = record(c);
+
+	if (r == 0)
+		r = scan_any(c, depth);
+	if (r == 0)
+		c->stands[i].span.to = (size_t)(c->p - c->s);
+	return r;
+}
+
 static int scan_text(struct scan *c)
 {
 	if (c->end - c->s >= 3 && !memcmp(c->s, "\xef\xbb\xbf", 3))
@@ -565,16 +580,16 @@ static int scan_text(struct scan *c)
 	return 0;
 }
 
-/* pre-order walk that gives item n position n; recursion is bounded by max_depth */
-static bool join(struct json_doc *doc, const cJSON *item, const struct json_pos *pos, size_t n)
+/* pre-order walk that gives item n place n; recursion is bounded by max_depth */
+static bool join(struct json_doc *doc, const cJSON *item, const struct stand *stands, size_t n)
 {
 	if (doc->n_at == n)
 		return false;
 	doc->at[doc->n_at].item = item;
-	doc->at[doc->n_at].pos = pos[doc->n_at];
+	doc->at[doc->n_at].stand = stands[doc->n_at];
 	doc->n_at++;
 	for (const cJSON *child = item->child; child; child = child->next)
-		if (!join(doc, child, pos, n))
+		if (!join(doc, child, stands, n))
 			return false;
 	return true;
 }
@@ -608,10 +623,10 @@ int json_doc_parse(const char *text, size_t size, unsigned max_depth, json_issue
 	r = scan_text(&c);
 	if (r == 0) {
 		doc.root = cJSON_ParseWithLength(text, size);
-		doc.at = calloc(c.n_pos ? c.n_pos : 1, sizeof(*doc.at));
+		doc.at = calloc(c.n_stands ? c.n_stands : 1, sizeof(*doc.at));
 		if (!doc.root || !doc.at) {
 			r = -ENOMEM;
-		} else if (!join(&doc, doc.root, c.pos, c.n_pos) || doc.n_at != c.n_pos) {
+		} else if (!join(&doc, doc.root, c.stands, c.n_stands) || doc.n_at != c.n_stands) {
 			/* scanner and cJSON disagree on what the text holds: refuse it */
 			c.p = c.s;
 			c.line = 1;
@@ -619,7 +634,7 @@ int json_doc_parse(const char *text, size_t size, unsigned max_depth, json_issue
 			r = fault(&c, "json-syntax", "the text can't be read the same way twice");
 		}
 	}
-	free(c.pos);
+	free(c.stands);
 	if (r < 0) {
 		json_doc_done(&doc);
 		return r;
@@ -636,13 +651,27 @@ void json_doc_done(struct json_doc *doc)
 	*doc = (struct json_doc){ 0 };
 }
 
-struct json_pos json_doc_pos(const struct json_doc *doc, const cJSON *item)
+static const struct json_at *find_at(const struct json_doc *doc, const cJSON *item)
 {
 	struct json_at key = { .item = item };
-	const struct json_at *found;
 
-	found = doc->n_at ? bsearch(&key, doc->at, doc->n_at, sizeof(key), by_item) : NULL;
-	return found ? found->pos : (struct json_pos){ 1, 1 };
+	return doc->n_at ? bsearch(&key, doc->at, doc->n_at, sizeof(key), by_item) : NULL;
+}
+
+struct json_pos json_doc_pos(const struct json_doc *doc, const cJSON *item)
+{
+	const struct json_at *found = find_at(doc, item);
+
+	return found ? found->stand.pos : (struct json_pos){ 1, 1 };
+}
+
+bool json_doc_span(const struct json_doc *doc, const cJSON *item, struct json_span *ret)
+{
+	const struct json_at *found = find_at(doc, item);
+
+	if (found)
+		*ret = found->stand.span;
+	return found != NULL;
 }
 
 static void keep_first(struct json_pos pos, const char *path, const char *code, const char *msg,

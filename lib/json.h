@@ -19,6 +19,11 @@ struct json_pos {
 	unsigned line, column; /* from 1; columns are code points */
 };
 
+/* the bytes of a value in its text, from "from" up to "to" */
+struct json_span {
+	size_t from, to;
+};
+
 /* called for every syntax error or duplicate key; "path" like vpcs.main or
  * a[0].b or routes["0.0.0.0/0"]; "code" is a short slug ("json-syntax",
  * "duplicate-key", "json-depth", ...) */
@@ -42,6 +47,8 @@ int json_doc_parse(const char *text, size_t size, unsigned max_depth, json_issue
 		   void *arg, struct json_doc *ret);
 void json_doc_done(struct json_doc *doc);
 struct json_pos json_doc_pos(const struct json_doc *doc, const cJSON *item);
+/* false, and "ret" untouched: the item isn't of this document */
+bool json_doc_span(const struct json_doc *doc, const cJSON *item, struct json_span *ret);
 
 /* plain parse with the same strictness, without positions: for bodies of
  * requests and answers; NULL on any fault, "ret_why" (may be NULL, size >= 200) */
