@@ -767,6 +767,97 @@ static size_t merge_log(const struct program *p, const struct graves *g, const s
 	return n;
 }
 
+/*
+ * A short log is taken entry by entry, which costs a search and a move each; not
+ * one that removes what others hang on in ways that only graves know.
+ */
+#define LOG_SHORT 16
+
+static bool log_is_short(const struct arena *a)
+{
+	size_t i;
+
+	if (a->n_log > LOG_SHORT)
+		return false;
+	for (i = 0; i < a->n_log; i++) {
+		const struct item *it = &a->log[i].it;
+
+		if (!it->val &&
+		    (it->kind == ITEM_NS || it->kind == ITEM_LINK || it->kind == ITEM_TABLE))
+			return false;
+	}
+	return true;
+}
+
+/* the first item that isn't before "it" */
+static size_t item_bound(const struct program *p, const struct item *it)
+{
+	size_t lo = 0, hi = p->n;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (item_cmp(&p->items[mid], it) < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+static void cut_items(struct program *p, size_t from, size_t to)
+{
+	memmove(p->items + from, p->items + to, (p->n - to) * sizeof(*p->items));
+	p->n -= to - from;
+}
+
+/* a set's elements stand together: their keys are its own, a tab, which comes before
+ * all that a name may hold, and more */
+static void cut_elems(struct program *p, const struct item *set)
+{
+	const struct item first = { .kind = ITEM_ELEM, .ns = set->ns, .key = set->key };
+	size_t from = item_bound(p, &first), len = strlen(set->key), to;
+
+	for (to = from; to < p->n && p->items[to].kind == ITEM_ELEM &&
+			!strcmp(p->items[to].ns, set->ns) &&
+			!strncmp(p->items[to].key, set->key, len) && p->items[to].key[len] == '\t';)
+		to++;
+	cut_items(p, from, to);
+}
+
+static bool take_change(struct program *p, const struct item *it)
+{
+	size_t at = item_bound(p, it);
+	bool there = at < p->n && !item_cmp(&p->items[at], it);
+
+	if (!it->val) {
+		if (there)
+			cut_items(p, at, at + 1);
+		if (it->kind == ITEM_SET)
+			cut_elems(p, it);
+		return true;
+	}
+	if (!there) {
+		if (!grow(&p->items, &p->cap, p->n + 1, sizeof(*p->items)))
+			return false;
+		memmove(p->items + at + 1, p->items + at, (p->n - at) * sizeof(*p->items));
+		p->n++;
+	}
+	p->items[at] = *it;
+	return true;
+}
+
+static int sync_short(struct program *p)
+{
+	struct arena *a = p->arena;
+	size_t i;
+
+	for (i = 0; i < a->n_log && !p->failed; i++)
+		p->failed = !take_change(p, &a->log[i].it);
+	a->n_log = 0;
+	return p->failed ? -ENOMEM : 0;
+}
+
 int program_sync(struct program *p)
 {
 	struct arena *a = p->arena;
@@ -779,6 +870,8 @@ int program_sync(struct program *p)
 		return -ENOMEM;
 	if (!a || !a->n_log)
 		return 0;
+	if (log_is_short(a))
+		return sync_short(p);
 	sets = malloc(a->n_log * sizeof(*sets));
 	out = malloc((p->n + a->n_log) * sizeof(*out));
 	dig_all(&g, p);
@@ -875,6 +968,26 @@ int program_copy(const struct program *from, struct program *ret)
 	}
 	*ret = r;
 	return 0;
+}
+
+int program_replace(struct program *p, const struct program *old, const struct program *new)
+{
+	size_t i = 0, k = 0;
+
+	while (i < old->n || k < new->n) {
+		const struct item *was = &old->items[i], *is = &new->items[k];
+		int c = i == old->n ? 1 : k == new->n ? -1 : item_cmp(was, is);
+
+		if (c < 0 && was->kind == ITEM_NS)
+			program_unset_ns(p, was->ns);
+		else if (c < 0)
+			program_unset(p, was->ns, was->kind, was->key);
+		else if (c > 0 || strcmp(was->val, is->val) != 0)
+			(void)program_set(p, is); /* failure sticks */
+		i += c <= 0;
+		k += c >= 0;
+	}
+	return p->failed ? -ENOMEM : 0;
 }
 
 /* ---- text ---- */

@@ -100,6 +100,9 @@ void program_unset(struct program *p, const char *ns, enum item_kind kind, const
  * it, with what hangs on them */
 void program_unset_ns(struct program *p, const char *ns);
 int program_copy(const struct program *from, struct program *ret);
+/* a part of "p" that was compiled by itself as "old" becomes "new" (both sealed, either
+ * may be empty): 0, -ENOMEM */
+int program_replace(struct program *p, const struct program *old, const struct program *new);
 /* text: "ns NAME {", indented "kind key: val" lines, "}" ; parse is the inverse */
 void program_print(const struct program *p, struct buf *b);
 int program_parse(const char *text, struct program *ret, struct err *e);

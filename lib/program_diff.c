@@ -228,7 +228,9 @@ static int item_cmp(struct ns_cmp *c, const struct item *a, const struct item *b
 		*c = (struct ns_cmp){ a->ns, b->ns, strcmp(a->ns, b->ns) };
 	if (c->result)
 		return c->result;
-	return a->kind != b->kind ? (int)a->kind - (int)b->kind : strcmp(a->key, b->key);
+	if (a->kind != b->kind)
+		return (int)a->kind - (int)b->kind;
+	return a->key == b->key ? 0 : strcmp(a->key, b->key); /* copies share their texts */
 }
 
 typedef void (*pair_fn)(struct diff *d, const struct item *old, const struct item *new);
@@ -262,7 +264,7 @@ static void note_changed(struct diff *d, const struct item *old, const struct it
 {
 	struct pair *p;
 
-	if (old && new && !strcmp(old->val, new->val))
+	if (old && new && (old->val == new->val || !strcmp(old->val, new->val)))
 		return;
 	if (d->n_changed == d->cap_changed) {
 		size_t cap = d->cap_changed ? d->cap_changed * 2 : 256;

@@ -120,35 +120,17 @@ cJSON *attach_list(const struct netlab *l)
 
 /* ---- programs ---- */
 
-/* "want": the lab's, to be changed by places */
-static int want_begin(struct job *j, struct err *e)
-{
-	program_done(&j->want);
-	if (program_copy(&j->lab->want, &j->want) < 0) {
-		program_init(&j->want);
-		return err_set(e, ERR_INTERNAL, ENOMEM, "out of memory");
-	}
-	return 0;
-}
-
 static int want_place(struct job *j, const struct s_egress *g, const struct s_place *pl, bool there,
 		      struct err *e)
 {
-	struct program p;
-	size_t i;
+	struct program p, none = { 0 };
 	int r = compile_place(g, pl, &p, e);
 
 	if (r < 0)
 		return r;
-	for (i = 0; i < p.n; i++)
-		if (there)
-			(void)program_set(&j->want, &p.items[i]); /* failure sticks */
-		else if (p.items[i].kind == ITEM_NS)
-			program_unset_ns(&j->want, p.items[i].ns);
-		else
-			program_unset(&j->want, p.items[i].ns, p.items[i].kind, p.items[i].key);
+	r = there ? program_replace(&j->want, &none, &p) : program_replace(&j->want, &p, &none);
 	program_done(&p);
-	return j->want.failed ? err_set(e, ERR_INTERNAL, ENOMEM, "out of memory") : 0;
+	return r < 0 ? err_set(e, ERR_INTERNAL, ENOMEM, "out of memory") : 0;
 }
 
 /* ---- filling ---- */
@@ -204,7 +186,7 @@ static int fill_begin(struct job *j, struct err *e)
 	l->fill_waits = false;
 	if (!l->store)
 		return 0;
-	r = want_begin(j, e);
+	r = job_want_begin(j, e);
 	for (i = 0; r == 0 && i < l->store->n_egresses; i++) {
 		struct s_egress *g = l->store->egresses[i];
 
@@ -299,7 +281,7 @@ static int claim_begin(struct job *j, struct err *e)
 		return err_set(e, r == -ENOSPC ? ERR_LIMIT : ERR_INTERNAL, -r, "a place on %s: %s",
 			       c->egress->ns, strerror(-r));
 	c->made = true;
-	r = want_begin(j, e);
+	r = job_want_begin(j, e);
 	if (r == 0)
 		r = want_place(j, c->egress, c->place, true, e);
 	return r < 0 ? r : 1;
@@ -397,7 +379,7 @@ static int drop_begin(struct job *j, struct err *e)
 
 	if (!l->store)
 		return 0;
-	r = want_begin(j, e);
+	r = job_want_begin(j, e);
 	LIST_FOREACH(a, &l->attachments, link) {
 		struct s_egress *g;
 		struct s_place *pl = a->doomed ? place_find(l->store, a->ns, &g) : NULL;

@@ -340,6 +340,16 @@ static void job_next(struct netlab *l)
 	}
 }
 
+int job_want_begin(struct job *j, struct err *e)
+{
+	program_done(&j->want);
+	if (program_copy(&j->lab->want, &j->want) < 0) {
+		program_init(&j->want);
+		return err_set(e, ERR_INTERNAL, ENOMEM, "out of memory");
+	}
+	return 0;
+}
+
 static void job_init(struct netlab *l, struct job *j, const struct job_ops *ops)
 {
 	j->lab = l;

@@ -48,6 +48,9 @@ void job_cancel_all(struct netlab *l, const struct err *why);
 /* runs a job to its end at once; for start-up, before there is a loop to go back to */
 void job_run(struct netlab *l, struct job *j, const struct job_ops *ops);
 
+/* "want" is the lab's, for a job that changes a part of it (program_replace()) */
+int job_want_begin(struct job *j, struct err *e);
+
 /* starts what waits, or frees a lab that is none any more */
 void job_kick(struct netlab *l);
 
