@@ -165,3 +165,12 @@ int compile_place(const struct s_egress *g, const struct s_place *pl, struct pro
 	egress_compile_place(g, pl, &p);
 	return seal(&p, ret, e);
 }
+
+int compile_group(const struct s_group *g, struct program *ret, struct err *e)
+{
+	struct program p;
+
+	program_init(&p);
+	compile_group_items(g, &p);
+	return seal(&p, ret, e);
+}

@@ -29,9 +29,17 @@ int compile(const struct store *s, struct program *ret, struct err *e);
 int compile_place(const struct s_egress *g, const struct s_place *pl, struct program *ret,
 		  struct err *e);
 
+/*
+ * compile_group() - only the items that a group's rules decide: its chains and
+ * sets, and the chains of the combinations that it is in.  A part of compile()'s,
+ * so that editing rules needn't compile a lab.
+ */
+int compile_group(const struct s_group *g, struct program *ret, struct err *e);
+
 /* parts, for compile.c and tests */
 void compile_router(const struct s_vpc *v, struct program *p);
 void compile_groups(const struct s_vpc *v, struct program *p);
+void compile_group_items(const struct s_group *g, struct program *p);
 void compile_internet(const struct store *s, struct program *p);
 void compile_nodes(const struct store *s, struct program *p);
 

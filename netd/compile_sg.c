@@ -325,6 +325,41 @@ static void gate(bool ingress, const struct emit *f, struct buf *b)
 	emit_elem(f, name, "accept", "0x0");
 }
 
+static void both_sides(const struct s_group *g, const struct emit *f, struct buf *b)
+{
+	group_side(g->vpc, g, true, f, b);
+	group_side(g->vpc, g, false, f, b);
+}
+
+static void both_gates(const struct s_combination *c, const struct emit *f, struct buf *b)
+{
+	combination(c, true, f, b);
+	combination(c, false, f, b);
+}
+
+static bool has_group(const struct s_combination *c, const struct s_group *g)
+{
+	size_t i;
+
+	for (i = 0; i < c->n_groups; i++)
+		if (c->groups[i] == g)
+			return true;
+	return false;
+}
+
+void compile_group_items(const struct s_group *g, struct program *p)
+{
+	const struct s_vpc *v = g->vpc;
+	struct emit f = { p, v->ns, "ip vpc" };
+	auto_buf struct buf b = BUF_INIT;
+	size_t i;
+
+	both_sides(g, &f, &b);
+	for (i = 0; i < v->n_combinations; i++)
+		if (has_group(v->combinations[i], g))
+			both_gates(v->combinations[i], &f, &b);
+}
+
 void compile_groups(const struct s_vpc *v, struct program *p)
 {
 	struct emit f = { p, v->ns, "ip vpc" };
@@ -332,14 +367,10 @@ void compile_groups(const struct s_vpc *v, struct program *p)
 	size_t i;
 
 	members(v, &f);
-	for (i = 0; i < v->n_groups; i++) {
-		group_side(v, &v->groups[i], true, &f, &b);
-		group_side(v, &v->groups[i], false, &f, &b);
-	}
-	for (i = 0; i < v->n_combinations; i++) {
-		combination(v->combinations[i], true, &f, &b);
-		combination(v->combinations[i], false, &f, &b);
-	}
+	for (i = 0; i < v->n_groups; i++)
+		both_sides(&v->groups[i], &f, &b);
+	for (i = 0; i < v->n_combinations; i++)
+		both_gates(v->combinations[i], &f, &b);
 	gate(true, &f, &b);
 	gate(false, &f, &b);
 }

@@ -20,6 +20,7 @@
 #include "netd/observe.h"
 #include "netd/state.h"
 #include "netd/zone.h"
+#include "topology/edit.h"
 #include "topology/lab.h"
 
 /* ---- the table ---- */
@@ -318,6 +319,7 @@ struct put {
 	char *base; /* owns */
 	struct mono start;
 	struct store *store; /* owns: the new one */
+	struct edit *edit;   /* owns; or what changes in the old one */
 	struct ops ops;
 	cJSON *issues; /* owns: the parser's warnings, or all if it refuses */
 	bool intended; /* the state has it */
@@ -337,10 +339,12 @@ static int put_intend(struct put *p, struct err *e)
 	struct state_half h = { p->document, p->size, p->base, NULL };
 	int r;
 
-	store_save(p->store, &text);
-	if (buf_error(&text))
-		return err_set(e, ERR_INTERNAL, ENOMEM, "out of memory");
-	h.store = buf_str(&text);
+	if (p->store) {
+		store_save(p->store, &text);
+		if (buf_error(&text))
+			return err_set(e, ERR_INTERNAL, ENOMEM, "out of memory");
+		h.store = buf_str(&text);
+	}
 	if (!l->store)
 		l->created_ms = wall_ms();
 	r = state_intend(l->netd->db, l->name, l->created_ms, &h, e);
@@ -348,13 +352,54 @@ static int put_intend(struct put *p, struct err *e)
 	return r;
 }
 
+/* what the group of the edit is compiled to, before and after it */
+static int want_edit(struct put *p, struct err *e)
+{
+	const struct s_group *g = store_group_of(p->job.lab->store, edit_group(p->edit));
+	struct program old = { 0 }, new = { 0 };
+	int r = job_want_begin(&p->job, e);
+
+	if (r == 0)
+		r = compile_group(g, &old, e);
+	if (r == 0) {
+		edit_swap(p->edit);
+		r = compile_group(g, &new, e);
+	}
+	if (r == 0 && program_replace(&p->job.want, &old, &new) < 0)
+		r = err_set(e, ERR_INTERNAL, ENOMEM, "out of memory");
+	program_done(&old);
+	program_done(&new);
+	return r;
+}
+
+/* a document with other rules of one group: 1, as put_begin(); 0: it's more than that */
+static int put_begin_edit(struct put *p, struct err *e)
+{
+	struct netlab *l = p->job.lab;
+	int r;
+
+	if (!l->store || l->failed || !same_text(p->base, l->base))
+		return 0;
+	r = edit_read(l->store->owned, l->document, l->size, p->document, p->size, &p->edit);
+	if (r < 0)
+		return r == -ENOENT ? 0 : err_set(e, ERR_INTERNAL, -r, "out of memory");
+	r = want_edit(p, e);
+	if (r == 0)
+		r = store_edit_ops(l->store, p->edit, &p->ops, e);
+	if (r == 0)
+		r = put_intend(p, e);
+	return r < 0 ? r : 1;
+}
+
 static int put_begin(struct job *j, struct err *e)
 {
 	struct put *p = (struct put *)j;
 	struct netlab *l = j->lab;
 	struct lab *lab;
-	int r;
+	int r = put_begin_edit(p, e);
 
+	if (r != 0)
+		return r;
 	lab = parse(p->document, p->size, l->name, &p->issues, e);
 	if (!lab)
 		return -EINVAL;
@@ -385,6 +430,7 @@ static int put_commit(struct job *j, struct err *e)
 static void put_free(struct put *p)
 {
 	store_free(p->store);
+	edit_free(p->edit);
 	ops_done(&p->ops);
 	cJSON_Delete(p->issues);
 	free(p->document);
@@ -413,17 +459,29 @@ static void put_tell_events(const struct put *p, bool fresh)
 		   l->store->id, NULL);
 }
 
+static void put_take_store(struct put *p)
+{
+	struct netlab *l = p->job.lab;
+	struct err e = { .code = ERR_NONE };
+
+	if (l->store)
+		forget_moved(l, l->store, p->store);
+	store_free(l->store);
+	l->store = steal_ptr(&p->store);
+	if (observe_watch(l, &e) < 0)
+		log_warn("lab=%s foreign changes will not be noticed: %s", l->name, e.msg);
+}
+
 /* the lab is what the job made */
 static void put_take(struct put *p)
 {
 	struct netlab *l = p->job.lab;
-	struct err e = { .code = ERR_NONE };
 	bool fresh = !l->store;
 
-	if (!fresh)
-		forget_moved(l, l->store, p->store);
-	store_free(l->store);
-	l->store = steal_ptr(&p->store);
+	if (p->edit)
+		edit_keep(steal_ptr(&p->edit));
+	else
+		put_take_store(p);
 	free(l->document);
 	l->document = steal_ptr(&p->document);
 	l->size = p->size;
@@ -432,8 +490,6 @@ static void put_take(struct put *p)
 	put_tell_events(p, fresh);
 	log_info("lab=%s %s changes=%zu took_ms=%.1f", l->name, fresh ? "created" : "updated",
 		 p->ops.n, mono_ms_since(p->start));
-	if (observe_watch(l, &e) < 0)
-		log_warn("lab=%s foreign changes will not be noticed: %s", l->name, e.msg);
 	attach_settle(l);
 }
 
@@ -448,7 +504,7 @@ static void put_give_up(struct put *p, const struct err *why)
 		log_err("lab=%s a change given up stays in the state: %s", l->name, e.msg);
 	if (why->code == ERR_CANCELLED)
 		return; /* what is there is dropped by who cancelled it */
-	if (l->store && views_send(l, l->store, &l->want, &e) < 0)
+	if (l->store && !p->edit && views_send(l, l->store, &l->want, &e) < 0)
 		log_warn("lab=%s names of a change given up stay: %s", l->name, e.msg);
 	if (!l->store && (responder_link_drop_lab(l->netd->responder, l->name, &e) < 0 ||
 			  ns_drop_lab(l->name) < 0))
@@ -474,7 +530,7 @@ static void put_end(struct job *j, const struct err *e)
 			     steal_ptr(&p->issues), p->start);
 	if (!answer)
 		err_set(&none, ERR_INTERNAL, ENOMEM, "done, but no memory to say so");
-	if (p->store)
+	if (p->store || p->edit)
 		put_take(p);
 	p->fn(answer ? NULL : &none, answer, p->arg);
 	put_free(p);

@@ -136,18 +136,19 @@ static int intend(struct db *d, const char *lab, int64_t created_ms, const struc
 		       (const void *)h->document, h->size, h->base);
 
 	if (r == 0)
-		r = db_run(d, e,
-			   "INSERT INTO labs (name, created, new_document)"
-			   " VALUES (?, ?, last_insert_rowid()) ON CONFLICT (name) DO UPDATE"
-			   " SET new_document = excluded.new_document, new_store ="
-			   " (SELECT id FROM stores WHERE id = store AND text = ?)",
-			   "sis", lab, created_ms, h->store);
-	if (r == 0)
+		r = db_run(
+			d, e,
+			"INSERT INTO labs (name, created, new_document)"
+			" VALUES (?, ?, last_insert_rowid()) ON CONFLICT (name) DO UPDATE"
+			" SET new_document = excluded.new_document, new_store ="
+			" (SELECT id FROM stores WHERE id = store AND (?3 IS NULL OR text = ?3))",
+			"sis", lab, created_ms, h->store);
+	if (r == 0 && h->store)
 		r = db_run(d, e,
 			   "INSERT INTO stores (text) SELECT ? FROM labs"
 			   " WHERE name = ? AND new_store IS NULL",
 			   "ss", h->store, lab);
-	if (r == 0)
+	if (r == 0 && h->store)
 		r = db_run(d, e,
 			   "UPDATE labs SET new_store = last_insert_rowid()"
 			   " WHERE name = ? AND new_store IS NULL",

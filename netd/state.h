@@ -27,7 +27,7 @@ struct state_half {
 	const char *document; /* NULL: this half is empty */
 	size_t size;
 	const char *base;  /* Vpclab-Base; NULL if none */
-	const char *store; /* store_save()'s text */
+	const char *store; /* store_save()'s text; to be written, NULL: as the current one */
 };
 
 /* the change begins: a new lab's row comes with an empty "current" */

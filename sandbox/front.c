@@ -25,6 +25,7 @@
 #include "sandbox/logs.h"
 #include "sandbox/prober.h"
 #include "sandbox/rows.h"
+#include "topology/edit.h"
 
 #define LOOK_MS 5	  /* between looks at what has to become ready */
 #define NETD_MS 120000	  /* an answer of netd's */
@@ -41,6 +42,7 @@ struct change {
 	char *document, *base; /* own */
 	size_t size;
 	struct lab *lab;   /* owns until it is in force */
+	struct edit *edit; /* owns; or what changes in the lab in force */
 	char (*codes)[65]; /* owns */
 	cJSON *warnings;   /* owns */
 	cJSON *answer;	   /* netd's; owns */
@@ -125,11 +127,19 @@ static void change_free(struct change *c)
 	free(c->document);
 	free(c->base);
 	lab_free(c->lab);
+	edit_free(c->edit);
 	free(c->codes);
 	cJSON_Delete(c->warnings);
 	cJSON_Delete(c->answer);
 	cJSON_Delete(c->old_show);
 	free(c);
+}
+
+/* the lab that the change leads to; of an edit, the one in force: nodes and functions
+ * are the same */
+static const struct lab *change_lab(const struct change *c)
+{
+	return c->lab ? c->lab : c->slab->lab;
 }
 
 static void check_restored(struct sandboxd *sd)
@@ -311,8 +321,13 @@ static void commit(struct change *c)
 		return;
 	}
 	/* from here on nothing can fail: what can't be undone comes now */
-	if (c->lab) {
+	if (c->edit) {
+		edit_swap(c->edit);
+		edit_keep(steal_ptr(&c->edit));
+	}
+	if (c->lab)
 		l->lab = steal_ptr(&c->lab);
+	if (c->document) {
 		free(l->document);
 		free(l->base);
 		l->document = steal_ptr(&c->document);
@@ -336,9 +351,8 @@ static void on_look(void *arg)
 {
 	struct change *c = arg;
 	struct slab *l = c->slab;
-	const struct lab *lab = c->lab ? c->lab : l->lab;
 	char why[500] = "";
-	int r = instances_ready(l, lab, why, sizeof(why));
+	int r = instances_ready(l, change_lab(c), why, sizeof(why));
 
 	if (c->cancelled)
 		(void)err_set(&c->err, ERR_CANCELLED, ECANCELED, "a later request comes first");
@@ -491,6 +505,8 @@ static bool only_rules(const struct change *c)
 	const cJSON *was, *is;
 	size_t i;
 
+	if (c->edit)
+		return true;
 	if (c->redo || !c->slab->show || !old || !cJSON_GetArraySize(changes))
 		return false;
 	was = json_get(old->doc.root, "functions");
@@ -515,7 +531,8 @@ static void on_put(struct httpc_answer *a, void *arg)
 	if (a->status == 200)
 		c->answer = json_parse(a->body, a->size, NULL);
 	if (c->answer && only_rules(c)) {
-		instances_apply(c->slab, c->lab);
+		if (c->lab)
+			instances_apply(c->slab, c->lab);
 		begin_looking(c);
 		return;
 	}
@@ -554,10 +571,10 @@ static int intend(struct change *c, struct err *e)
 	int r = 0;
 
 	if (!c->codes)
-		r = functions_prepare(c->slab->sd, c->lab, c->base, &c->codes, e);
+		r = functions_prepare(c->slab->sd, change_lab(c), c->base, &c->codes, e);
 	if (r < 0)
 		return r;
-	codes = codes_text(c->lab, c->codes);
+	codes = codes_text(change_lab(c), c->codes);
 	if (!codes)
 		return err_set(e, ERR_INTERNAL, ENOMEM, "out of memory");
 	doc.codes = codes;
@@ -865,33 +882,48 @@ static struct slab *lab_for(struct sandboxd *sd, struct http_req *r, const char 
 	return l;
 }
 
+/* other rules of one group of a lab that nothing else changes; NULL: more than that */
+static struct edit *read_edit(const struct sandboxd *sd, struct http_req *r, const char *name)
+{
+	const struct slab *l = slab_find(sd, name);
+	const char *base = http_header(r, "Vpclab-Base");
+	struct edit *x = NULL;
+	size_t size;
+	const char *body = http_body(r, &size);
+
+	if (!l || !l->lab || !l->document || !l->show || l->change || l->failed || l->going ||
+	    strcmp(base ? base : "", l->base ? l->base : "") != 0)
+		return NULL;
+	/* without memory, reading it whole tells */
+	return edit_read(l->lab, l->document, l->size, body, size, &x) == 0 ? x : NULL;
+}
+
 void front_put(struct sandboxd *sd, struct http_req *r, const char *name)
 {
+	struct edit *edit = read_edit(sd, r, name);
 	cJSON *warnings = NULL;
-	struct lab *lab = parse(r, name, &warnings);
-	struct slab *l = lab ? lab_for(sd, r, name) : NULL;
+	struct lab *lab = edit ? NULL : parse(r, name, &warnings);
+	struct slab *l = edit || lab ? lab_for(sd, r, name) : NULL;
 	struct err e = { 0 };
-	struct change *c;
+	struct change *c = l ? change_new(l, CHANGE_PUT, r) : NULL;
 
-	if (!l) {
-		lab_free(lab);
-		cJSON_Delete(warnings);
-		return;
-	}
-	c = change_new(l, CHANGE_PUT, r);
 	if (!c || read_put(r, c, &e) < 0) {
-		if (!c)
+		if (l && !c)
 			(void)err_set(&e, ERR_INTERNAL, ENOMEM, "out of memory");
-		http_reply_err(r, &e);
+		if (l)
+			http_reply_err(r, &e);
+		edit_free(edit);
 		lab_free(lab);
 		cJSON_Delete(warnings);
 		if (c)
 			change_free(c);
-		front_env_gone(l);
+		if (l)
+			front_env_gone(l);
 		return;
 	}
+	c->edit = edit;
 	c->lab = lab;
-	c->warnings = warnings;
+	c->warnings = edit ? cJSON_CreateArray() : warnings;
 	/* what a restart does again is what nobody waits for any more */
 	if (l->change && l->change->redo)
 		l->change->cancelled = true;

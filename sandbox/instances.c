@@ -369,12 +369,14 @@ static void start(struct node *n)
 
 static void apply_one(struct slab *l, const char *name, const struct programs *p)
 {
-	const char *ns = json_str(slab_node(l, name), "namespace", "");
-	struct node *n = instances_find(l, name);
+	const char *ns;
+	struct node *n;
 	char digest[65], *copy;
 
 	if (!p->command.n)
 		return;
+	ns = json_str(slab_node(l, name), "namespace", "");
+	n = instances_find(l, name);
 	programs_digest(p, ns, digest);
 	if (!n)
 		n = node_new(l, name);
@@ -509,8 +511,8 @@ static bool is_in_cgroup(struct cgroup *g, pid_t pid)
 
 static void adopt_one(struct slab *l, const char *name, const struct programs *p)
 {
-	const char *ns = json_str(slab_node(l, name), "namespace", "");
 	struct record rec;
+	const char *ns;
 	struct node *n;
 	uint64_t began;
 	char path[200];
@@ -518,6 +520,7 @@ static void adopt_one(struct slab *l, const char *name, const struct programs *p
 
 	if (!p->command.n || instances_find(l, name))
 		return;
+	ns = json_str(slab_node(l, name), "namespace", "");
 	n = node_new(l, name);
 	if (!n)
 		return;

@@ -78,6 +78,8 @@ void fill_peerings(struct fill *f, const struct place *top);
 void fill_vpcs(struct fill *f, const struct place *top);
 void fill_route_tables(struct fill *f, const struct place *vpc, struct vpc *v);
 void fill_security_groups(struct fill *f, const struct place *vpc, struct vpc *v);
+/* one, that the file names; "g" has name, place and VPC */
+void fill_security_group(struct fill *f, const struct place *p, struct security_group *g);
 void fill_network_acls(struct fill *f, const struct place *vpc, struct vpc *v);
 void fill_instances(struct fill *f, const struct place *vpc, struct vpc *v);
 void fill_network_interfaces(struct fill *f, const struct place *vpc, struct vpc *v);

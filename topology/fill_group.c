@@ -289,7 +289,7 @@ static void fill_rules(struct fill *f, const struct place *list, const struct se
 	*ret_n = n;
 }
 
-static void fill_group(struct fill *f, const struct place *p, struct security_group *g)
+void fill_security_group(struct fill *f, const struct place *p, struct security_group *g)
 {
 	struct place ingress = place_member(p, "ingress"), egress = place_member(p, "egress");
 
@@ -355,8 +355,10 @@ void fill_security_groups(struct fill *f, const struct place *vpc, struct vpc *v
 		v->security_groups[n].description = "";
 	}
 	PLACE_EACH(p, &map)
-		if (i < v->n_security_groups && !v->security_groups[i].implicit)
-			fill_group(f, &p, &v->security_groups[i++]);
+		if (i < v->n_security_groups && !v->security_groups[i].implicit) {
+			(void)json_doc_span(&f->lab->doc, p.item, &v->security_groups[i].span);
+			fill_security_group(f, &p, &v->security_groups[i++]);
+		}
 	if (i < v->n_security_groups && v->security_groups[i].implicit) {
 		ingress_default(f, &v->security_groups[i]);
 		egress_default(f, &v->security_groups[i]);

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "topology/edit.h"
 #include "topology/fill.h"
 #include "topology/format.h"
 #include "topology/unsupported.h"
@@ -174,13 +175,19 @@ struct lab *lab_parse(const char *text, size_t size, const char *file, const cha
 		ret_issues->n_errors = 1;
 	}
 	issues_sort(ret_issues);
-	return ret_issues->n_errors ? lab_free(r.lab) : r.lab;
+	if (ret_issues->n_errors)
+		return lab_free(r.lab);
+	r.lab->n_warnings = ret_issues->n_warnings;
+	return r.lab;
 }
 
 struct lab *lab_free(struct lab *lab)
 {
 	if (!lab)
 		return NULL;
+	for (size_t i = 0; i < lab->n_vpcs; i++)
+		for (size_t k = 0; k < lab->vpcs[i].n_security_groups; k++)
+			edit_text_free(lab->vpcs[i].security_groups[k].own);
 	json_doc_done(&lab->doc);
 	(void)arena_free(lab->arena);
 	free(lab);

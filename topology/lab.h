@@ -6,6 +6,8 @@
  * All memory of a lab is one arena: pointers in it borrow from the lab and are
  * valid until lab_free().  Arrays keep the file's order.  References are
  * resolved pointers.  Every object that a person wrote has "pos" and "path".
+ * A lab doesn't change but for the rules of its groups (edit.h); what stands
+ * behind an edited group keeps the "pos" it had before.
  */
 #ifndef LAB_H
 #define LAB_H
@@ -125,7 +127,9 @@ struct security_group {
 	const char *description;
 	struct sg_rule *ingress, *egress;
 	size_t n_ingress, n_egress;
-	bool implicit; /* "default" that the file doesn't name */
+	bool implicit;	       /* "default" that the file doesn't name */
+	struct json_span span; /* of its value in the document */
+	struct edit_text *own; /* what its rules live in since an edit; NULL: the lab's arena */
 };
 
 struct acl_entry {
@@ -331,6 +335,7 @@ struct lab {
 	size_t n_functions;
 	struct expect *expects;
 	size_t n_expects;
+	size_t n_warnings;   /* that the document has */
 	struct json_doc doc; /* owns; cJSON values above borrow from it */
 	void *arena;	     /* owns */
 };

@@ -4,10 +4,10 @@
  * service makes for them (network interfaces, egress namespaces, places), with
  * the ids and numbers that they keep for life.  Pure: no kernel, no clock.
  *
- * A store never changes once it is made, but for places: a new document makes a
- * new store beside the old one, which stays valid for undoing.  Both hold their
- * own lab.  What must survive a restart is text (store_save); a store is built
- * again from the document and that text.
+ * A store never changes once it is made, but for places and for the rules of its
+ * lab's groups (edit.h): a new document makes a new store beside the old one, which
+ * stays valid for undoing.  Both hold their own lab.  What must survive a restart is
+ * text (store_save); a store is built again from the document and that text.
  *
  * Everything in a store is in arrays, in the file's order, and lives in the
  * store's arena.  compile (netd/) and netd's "show" read the structs directly.
@@ -68,6 +68,7 @@ struct object {
 	const char *failure_code, *failure_message; /* NULL */
 };
 
+struct edit;
 struct s_vpc;
 struct s_eni;
 
@@ -270,6 +271,12 @@ int store_plan(const struct store *old, const struct lab *new, const char *seed,
 int store_commit(const struct store *old, struct lab *lab, const char *seed, struct store **ret,
 		 struct ops *ret_ops, struct err *e);
 struct store *store_free(struct store *s);
+/*
+ * store_edit_ops() - the operations of an edit that is swapped in (edit.h) to the
+ * store's lab; the store itself has nothing of it to change.  0 and "ret", as
+ * store_plan()'s; ERR_INTERNAL without memory.
+ */
+int store_edit_ops(const struct store *s, const struct edit *x, struct ops *ret, struct err *e);
 
 /* what must survive, as text; and the store again from document and text.
  * "lab" as with store_commit() */

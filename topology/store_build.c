@@ -16,6 +16,7 @@
 
 #include "lib/fmt.h"
 #include "lib/util.h"
+#include "topology/edit.h"
 #include "topology/store_internal.h"
 
 static const char *const kind_names[OBJECT_N_KINDS] = {
@@ -86,6 +87,18 @@ static void op_add(struct build *b, enum op_action action, const struct object *
 		.id = pool_strdup(ops->arena, o->id),
 		.because = pool_strdup(ops->arena, because),
 	};
+}
+
+/* nothing where nothing changed */
+static void op_changed(struct build *b, const struct object *o, const struct change *c)
+{
+	const char *members = c->fixed[0] ? c->fixed : c->free_;
+	char text[260];
+
+	if (!members[0])
+		return;
+	(void)fmt_print(text, sizeof(text), "%s changed", members);
+	op_add(b, c->fixed[0] ? OP_REPLACE : OP_UPDATE, o, text);
 }
 
 static void warning_add(struct build *b, const struct object *o)
@@ -166,7 +179,7 @@ const struct store_past *build_old_past(const struct build *b)
 void build_object_make(struct build *b, struct object *o, const char *key, const struct object *old,
 		       const struct change *c)
 {
-	char text[260], past_key[160];
+	char past_key[160];
 	unsigned last;
 
 	(void)store_key(past_key, o->kind, key);
@@ -186,13 +199,10 @@ void build_object_make(struct build *b, struct object *o, const char *key, const
 	if (!o->state)
 		o->state = "available";
 	build_index_object(b, o);
-	if (!old) {
+	if (!old)
 		op_add(b, OP_CREATE, o, "");
-	} else if (c->fixed[0] || c->free_[0]) {
-		(void)fmt_print(text, sizeof(text), "%s changed",
-				c->fixed[0] ? c->fixed : c->free_);
-		op_add(b, c->fixed[0] ? OP_REPLACE : OP_UPDATE, o, text);
-	}
+	else
+		op_changed(b, o, c);
 }
 
 /* is the object, whose predecessor is "old", another one now? */
@@ -700,4 +710,21 @@ int store_build(const struct store *old, const struct saved *saved, const struct
 	}
 	*ret = b.s;
 	return 0;
+}
+
+int store_edit_ops(const struct store *s, const struct edit *x, struct ops *ret, struct err *e)
+{
+	const struct s_group *g = store_group_of(s, edit_group(x));
+	struct build b = { .ops = ret };
+	struct change c = { 0 };
+
+	*ret = (struct ops){ .arena = pool_new() };
+	if (!ret->arena)
+		return err_set(e, ERR_INTERNAL, ENOMEM, "out of memory");
+	compare_group(edit_other(x), edit_group(x), &c);
+	op_changed(&b, &g->o, &c);
+	if (!b.failed && !pool_error(ret->arena))
+		return 0;
+	ops_done(ret);
+	return err_set(e, ERR_INTERNAL, ENOMEM, "out of memory");
 }

@@ -223,6 +223,15 @@ static void follow(struct reader *r, const struct place *p, const char *path, si
 	}
 }
 
+void unsupported_check_below(struct reader *r, const struct place *p, const char *path)
+{
+	size_t len = strlen(path);
+
+	for (size_t row = 0; row < ARRAY_SIZE(table); row++)
+		if (strncmp(table[row].path, path, len) == 0 && table[row].path[len] == '/')
+			follow(r, p, table[row].path + len + 1, row);
+}
+
 void unsupported_check(struct reader *r, const struct place *top)
 {
 	for (size_t row = 0; row < ARRAY_SIZE(table); row++)

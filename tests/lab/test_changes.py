@@ -115,6 +115,42 @@ def test_plan_says_what_up_does(product):
     assert strip == [{"action": "update", "kind": "security_group", "name": "main/g"}]
 
 
+def rules(*ports):
+    return having(lab(), [{"protocol": "tcp", "from_port": port, "cidr_blocks": ["10.0.0.0/16"]}
+                          for port in ports], *G, "ingress")
+
+
+@pytest.mark.asan
+def test_rules_edited_alone_are_those_of_the_whole_file(product):
+    """Other rules of one group are read and compiled alone; the same file laid out otherwise is read whole,
+    finds nothing to do, and so does a restart."""
+    product.up(rules(80))
+    ids = {k: v["id"] for k, v in product.show("changes", "instances").items()}
+    for ports in ((), (22, 80), (443,), (22, 443, 8080), (80,)):
+        changes = product.up(rules(*ports))["changes"]
+        assert [(c["action"], c["kind"], c["name"]) for c in changes] == [("update", "security_group", "main/g")]
+        state = kernel_state(product, "changes")
+        whole = product.up(product.file(json.dumps(rules(*ports))))
+        assert whole["changes"] == [] and kernel_state(product, "changes") == state
+        product.up(rules(*ports))
+        product.vpclab("daemon", "stop", check=0)
+        product.start()
+        assert product.up(rules(*ports))["changed"] is False and kernel_state(product, "changes") == state
+    assert product.probe("changes", "a", "b", "tcp/80")["result"] == "open"
+    assert product.probe("changes", "a", "b", "tcp/443")["result"] == "timeout"
+    assert ids == {k: v["id"] for k, v in product.show("changes", "instances").items()}
+
+
+def test_rules_that_are_wrong_change_nothing(product):
+    product.up(rules(80))
+    state = kernel_state(product, "changes")
+    doc = having(rules(80), [{"protocol": "tcp", "from_port": 80, "security_groups": ["nobody"]}], *G, "ingress")
+    r = product.vpclab("up", product.file(doc))
+    assert r.rc == 2 and "nobody" in r.err, r
+    assert kernel_state(product, "changes") == state
+    assert product.probe("changes", "a", "b", "tcp/80")["result"] == "open"
+
+
 @pytest.mark.asan
 def test_revoking_spares_tracked_connections(product):
     product.up(lab())

@@ -78,6 +78,22 @@ def test_every_request_of_an_edit(testing):
     testing.vpclab("down", "--all", check=0)
 
 
+def rules():
+    """Other rules of one group: read, compiled and undone alone."""
+    return having(lab(), [{"protocol": "tcp", "from_port": 80, "cidr_blocks": ["10.0.1.0/24"]},
+                          {"protocol": "udp", "from_port": 53, "self": True}],
+                  "vpcs", "main", "security_groups", "g", "ingress")
+
+
+def test_every_request_of_other_rules(testing):
+    testing.up(lab())
+    total = requests_of(testing, rules())
+    testing.up(lab())
+    assert total >= 1
+    each_fault(testing, lab(), rules(), range(1, total + 1))
+    testing.vpclab("down", "--all", check=0)
+
+
 def test_every_request_of_an_up(testing):
     total = requests_of(testing, lab())
     testing.vpclab("down", "--all", check=0)

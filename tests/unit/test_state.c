@@ -98,6 +98,10 @@ static void steps(void **state)
 	intend(f, "a", "two", "base", "s1"); /* the store is written once */
 	expect(f, "a 7 one/-/s1 two/base/s1\n3 texts\n");
 	assert_int_equal(state_undone(f->db, "a", &f->e), 0);
+	intend(f, "a", "rules", NULL, NULL); /* the store stays, without being told again */
+	expect(f, "a 7 one/-/s1 rules/-/s1\n3 texts\n");
+	assert_int_equal(state_undone(f->db, "a", &f->e), 0);
+	expect(f, "a 7 one/-/s1 none\n2 texts\n");
 	expect(f, "a 7 one/-/s1 none\n2 texts\n");
 	intend(f, "b", "bee", NULL, "s1");
 	intend(f, "a", "two", "base", "s2");
