@@ -15,6 +15,19 @@ static const char *const migrations[] = {
 	" document blob, base text, codes text,"
 	" intended blob, intended_base text, intended_codes text,"
 	" deleting integer not null default 0, lease text)",
+	/* SQLite writes whole rows: what is long gets a row of its own, written once */
+	"create table documents (id integer primary key, text blob not null, base text,"
+	" codes text);"
+	"insert into documents select 2 * rowid, document, base, codes from labs"
+	" where document is not null;"
+	"insert into documents select 2 * rowid + 1, intended, intended_base, intended_codes"
+	" from labs where intended is not null;"
+	"alter table labs rename to old;"
+	"create table labs (lab text primary key, created integer not null, document integer,"
+	" intended integer, deleting integer not null default 0, lease text);"
+	"insert into labs select lab, created, iif(document is null, null, 2 * rowid),"
+	" iif(intended is null, null, 2 * rowid + 1), deleting, lease from old;"
+	"drop table old",
 };
 
 int rows_open(const char *dir, struct db **ret, struct err *e)
@@ -28,35 +41,65 @@ int rows_open(const char *dir, struct db **ret, struct err *e)
 	return db_open(path, migrations, ARRAY_SIZE(migrations), ret, e);
 }
 
+/* ends what began with BEGIN: all of it, or with "r" the failure in "e" and nothing;
+ * documents that no lab has any more go */
+static int finish(struct db *d, int r, struct err *e)
+{
+	struct err ignored = { 0 };
+
+	if (!r)
+		r = db_run(d, e,
+			   "delete from documents where not exists (select 1 from labs"
+			   " where documents.id in (labs.document, labs.intended))",
+			   "");
+	if (!r)
+		r = db_exec(d, "COMMIT", e);
+	if (r)
+		(void)db_exec(d, "ROLLBACK", &ignored); /* the first failure is told */
+	return r;
+}
+
 int rows_intend(struct db *d, const char *lab, int64_t created_ms, const struct rows_doc *doc,
 		struct err *e)
 {
-	return db_run(d, e,
-		      "insert into labs (lab, created, intended, intended_base, "
-		      "intended_codes) values (?, ?, ?, ?, ?) on conflict (lab) do update set "
-		      "intended = excluded.intended, intended_base = excluded.intended_base, "
-		      "intended_codes = excluded.intended_codes",
-		      "sibss", lab, created_ms, doc->text, doc->size, doc->base, doc->codes);
+	int r = db_exec(d, "BEGIN IMMEDIATE", e);
+
+	if (r)
+		return r;
+	r = db_run(d, e, "insert into documents (text, base, codes) values (?, ?, ?)", "bss",
+		   (const void *)doc->text, doc->size, doc->base, doc->codes);
+	if (!r)
+		r = db_run(d, e,
+			   "insert into labs (lab, created, intended)"
+			   " values (?, ?, last_insert_rowid()) on conflict (lab) do update"
+			   " set intended = excluded.intended",
+			   "si", lab, created_ms);
+	return finish(d, r, e);
 }
 
 int rows_done(struct db *d, const char *lab, struct err *e)
 {
-	return db_run(d, e,
-		      "update labs set document = intended, base = intended_base, "
-		      "codes = intended_codes, intended = null, intended_base = null, "
-		      "intended_codes = null where lab = ? and intended is not null",
-		      "s", lab);
+	int r = db_exec(d, "BEGIN IMMEDIATE", e);
+
+	if (r)
+		return r;
+	r = db_run(d, e,
+		   "update labs set document = intended, intended = null"
+		   " where lab = ? and intended is not null",
+		   "s", lab);
+	return finish(d, r, e);
 }
 
 int rows_undone(struct db *d, const char *lab, struct err *e)
 {
-	int r = db_run(d, e, "delete from labs where lab = ? and document is null", "s", lab);
+	int r = db_exec(d, "BEGIN IMMEDIATE", e);
 
-	return r ? r :
-		   db_run(d, e,
-			  "update labs set intended = null, intended_base = null, "
-			  "intended_codes = null where lab = ?",
-			  "s", lab);
+	if (r)
+		return r;
+	r = db_run(d, e, "delete from labs where lab = ? and document is null", "s", lab);
+	if (!r)
+		r = db_run(d, e, "update labs set intended = null where lab = ?", "s", lab);
+	return finish(d, r, e);
 }
 
 int rows_lease(struct db *d, const char *lab, const char *lease, struct err *e)
@@ -71,7 +114,9 @@ int rows_deleting(struct db *d, const char *lab, struct err *e)
 
 int rows_delete(struct db *d, const char *lab, struct err *e)
 {
-	return db_run(d, e, "delete from labs where lab = ?", "s", lab);
+	int r = db_exec(d, "BEGIN IMMEDIATE", e);
+
+	return r ? r : finish(d, db_run(d, e, "delete from labs where lab = ?", "s", lab), e);
 }
 
 struct each {
@@ -107,7 +152,8 @@ int rows_each(struct db *d, rows_row_fn fn, void *arg, struct err *e)
 	struct each each = { fn, arg };
 
 	return db_each(d, e, on_row, &each,
-		       "select lab, created, document, base, codes, intended, "
-		       "intended_base, intended_codes, deleting, lease from labs order by lab",
+		       "select lab, created, d.text, d.base, d.codes, n.text, n.base, n.codes,"
+		       " deleting, lease from labs left join documents d on d.id = document"
+		       " left join documents n on n.id = intended order by lab",
 		       "");
 }
