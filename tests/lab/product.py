@@ -267,11 +267,41 @@ def having(doc, value, *path):
     return d
 
 
-def prove_deny(product, allowed, denied, source, target, port, code, lab=None, src_node=None):
+class FunctionLinks:
+    """What reaches a function's sandboxes: what their egress namespaces send into the links of places, which is
+    captured where it leaves, since a place lives no longer than its probe."""
+
+    def __init__(self, product, lab):
+        top = product.named_netns(lab, "")
+        self.captures = [Capture(top + ns) for ns in os.listdir(top)
+                         if (ns == "service" or ns.startswith("egress.")) and ".p" not in ns]
+
+    def received(self):
+        return [p for c in self.captures for p in c.packets() if p.outgoing and p.dev.startswith("sb-")]
+
+    def close(self):
+        for c in self.captures:
+            c.close()
+
+
+class NodeLink:
+    """What reaches a node."""
+
+    def __init__(self, product, lab, node):
+        self.capture = product.capture(product.netns(lab, node))
+
+    def received(self):
+        return [p for p in self.capture.packets() if not p.outgoing]
+
+    def close(self):
+        self.capture.close()
+
+
+def prove_deny(product, allowed, denied, source, target, port, code, lab=None):
     """
     The proof of a deny: with the one rule present the probe is open, before and after; without it
     - the probe times out, and the stated code dropped it,
-    - a capture at the sender shows nothing that came back,
+    - a capture at the sender (of a function: at the links of its places) shows nothing that came back,
     - a capture at the target shows none of the flow,
     - the counter of the stated reason rose, and no other did.
     """
@@ -283,9 +313,8 @@ def prove_deny(product, allowed, denied, source, target, port, code, lab=None, s
     assert first["result"] == "open", "with the rule: %r" % first
     product.up(denied)
     at_target = product.capture(product.netns(lab, target))
-    at_source = None
-    if src_node is not False:
-        at_source = product.capture(product.netns(lab, src_node or source))
+    function = source in allowed.get("functions", {})
+    at_source = FunctionLinks(product, lab) if function else NodeLink(product, lab, source)
     # the allowed connection may still be closing: its last packets are no part of the denied flow
     closing = {p.sport if p.dport == number else p.dport for p in early.packets() if number}
     early.close()
@@ -297,15 +326,19 @@ def prove_deny(product, allowed, denied, source, target, port, code, lab=None, s
     arrived = [p for p in at_target.packets() if not p.outgoing and
                ((p.dport == number and p.sport not in closing) if number else p.proto == 1)]
     assert not arrived, "reached the target: %r" % arrived
-    if at_source:
-        back = [p for p in at_source.packets() if not p.outgoing and not (number and p.dport in closing)]
-        assert not back, "came back to the sender: %r" % back
-        at_source.close()
+    back = [p for p in at_source.received() if not (number and p.dport in closing)]
+    assert not back, "came back to the sender: %r" % back
+    at_source.close()
     at_target.close()
     rose = {c: after.get(c, 0) - before.get(c, 0) for c in set(after) | set(before)}
     rose = {c: n for c, n in rose.items() if n}
     assert set(rose) == {code}, "counters that rose: %r" % rose
     product.up(allowed)
+    if function:
+        at_source = FunctionLinks(product, lab)
     last = product.probe(lab, source, target, port)
     assert last["result"] == "open", "with the rule again: %r" % last
+    if function: # the capture that showed silence shows answers where there are some
+        assert at_source.received(), "the links of places show nothing of an open probe"
+        at_source.close()
     return got

@@ -68,14 +68,14 @@ def test_one_interface_a_subnet_and_group_set(product):
 @pytest.mark.mutant("references")
 def test_database_lets_in_the_functions_group(product):
     outsider = having(lab(), ["fn2"], "functions", "sealed", "vpc_config", "security_groups")
-    prove_deny(product, lab(), outsider, "sealed", "db", "tcp/5432", "ENI_SG_RULES_MISMATCH", src_node=False)
+    prove_deny(product, lab(), outsider, "sealed", "db", "tcp/5432", "ENI_SG_RULES_MISMATCH")
 
 
 @pytest.mark.ids("LN-12", "M-5")
 @pytest.mark.mutant("egress-gate")
 def test_groups_of_a_function_filter_what_it_sends(product):
     closed = having(lab(), {"ingress": [dict(ALL)], "egress": []}, "vpcs", "main", "security_groups", "fn")
-    prove_deny(product, lab(), closed, "a", "host", "tcp/80", "SG_HAS_NO_RULES", src_node=False)
+    prove_deny(product, lab(), closed, "a", "host", "tcp/80", "SG_HAS_NO_RULES")
 
 
 @pytest.mark.ids("LN-3", "M-1")
