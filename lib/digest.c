@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * digest - SHA-256 by libcrypto (util.h); apart from util.c, so that the static
+ * digest - SHA-256 by libcrypto, XXH3 by libxxhash (util.h); apart from util.c, so that the static
  * init of sandboxes doesn't carry a library along that it never calls.
  */
 #include "lib/util.h"
@@ -8,6 +8,7 @@
 #include <openssl/sha.h>
 #include <stdarg.h>
 #include <string.h>
+#include <xxhash.h>
 
 #include "lib/fmt.h"
 
@@ -26,6 +27,19 @@ void sha256_hex(const void *data, size_t size, char ret[65])
 		ret[2 * i + 1] = "0123456789abcdef"[d[i] & 15];
 	}
 	ret[64] = 0;
+}
+
+uint64_t hash64(const void *data, size_t size, uint64_t seed)
+{
+	return XXH3_64bits_withSeed(data, size, seed);
+}
+
+void hash128(const void *data, size_t size, uint64_t seed, uint64_t ret[2])
+{
+	XXH128_hash_t h = XXH3_128bits_withSeed(data, size, seed);
+
+	ret[0] = h.high64;
+	ret[1] = h.low64;
 }
 
 void hash_hex(char *ret, size_t n, const char *fmt, ...)

@@ -9,6 +9,7 @@
 #include "lib/program.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -49,7 +50,18 @@ struct texts {
 	struct chunk *chunks;
 };
 
+/* the digest of a namespace's nft items, added up, so that a change of one item needn't
+ * read the others; of the few that are asked for again and again */
+#define SUMS_MAX 16
+
+struct nft_sum {
+	const char *ns;
+	uint64_t v[2];
+};
+
 struct arena {
+	struct nft_sum sums[SUMS_MAX];
+	size_t n_sums;
 	struct texts *texts;
 	const char *last_ns; /* neighbours mostly share their namespace's name */
 	struct change *log;
@@ -767,6 +779,58 @@ static size_t merge_log(const struct program *p, const struct graves *g, const s
 	return n;
 }
 
+/* ---- sums of nft items ---- */
+
+static bool is_nft(const struct item *it)
+{
+	return it->kind >= ITEM_TABLE && it->kind <= ITEM_ELEM;
+}
+
+static void item_hash(const struct item *it, uint64_t ret[2])
+{
+	uint64_t seed = hash64(it->key, strlen(it->key), (uint64_t)it->kind);
+
+	hash128(it->val, strlen(it->val), seed, ret);
+}
+
+static void sum_add(struct nft_sum *s, const struct item *it)
+{
+	uint64_t h[2];
+
+	item_hash(it, h);
+	s->v[0] += h[0];
+	s->v[1] += h[1];
+}
+
+static struct nft_sum *sum_find(const struct program *p, const char *ns)
+{
+	struct arena *a = p->arena;
+	size_t i;
+
+	for (i = 0; a && i < a->n_sums; i++)
+		if (!strcmp(a->sums[i].ns, ns))
+			return &a->sums[i];
+	return NULL;
+}
+
+/* "old" goes, "new" comes (either may be NULL), in a namespace whose sum may be known */
+static void sum_change(struct program *p, const struct item *old, const struct item *new)
+{
+	const struct item *it = new ? new : old;
+	struct nft_sum *s = is_nft(it) ? sum_find(p, it->ns) : NULL;
+	uint64_t h[2];
+
+	if (!s)
+		return;
+	if (old) {
+		item_hash(old, h);
+		s->v[0] -= h[0];
+		s->v[1] -= h[1];
+	}
+	if (new)
+		sum_add(s, new);
+}
+
 /*
  * A short log is taken entry by entry, which costs a search and a move each; not
  * one that removes what others hang on in ways that only graves know.
@@ -807,6 +871,10 @@ static size_t item_bound(const struct program *p, const struct item *it)
 
 static void cut_items(struct program *p, size_t from, size_t to)
 {
+	size_t i;
+
+	for (i = from; i < to; i++)
+		sum_change(p, &p->items[i], NULL);
 	memmove(p->items + from, p->items + to, (p->n - to) * sizeof(*p->items));
 	p->n -= to - from;
 }
@@ -837,6 +905,7 @@ static bool take_change(struct program *p, const struct item *it)
 			cut_elems(p, it);
 		return true;
 	}
+	sum_change(p, there ? &p->items[at] : NULL, it);
 	if (!there) {
 		if (!grow(&p->items, &p->cap, p->n + 1, sizeof(*p->items)))
 			return false;
@@ -872,6 +941,7 @@ int program_sync(struct program *p)
 		return 0;
 	if (log_is_short(a))
 		return sync_short(p);
+	a->n_sums = 0;
 	sets = malloc(a->n_log * sizeof(*sets));
 	out = malloc((p->n + a->n_log) * sizeof(*out));
 	dig_all(&g, p);
@@ -962,8 +1032,12 @@ int program_copy(const struct program *from, struct program *ret)
 	if (r.n)
 		memcpy(r.items, from->items, r.n * sizeof(*r.items));
 	if (a) {
-		a->texts = ((struct arena *)from->arena)->texts;
+		const struct arena *other = from->arena;
+
+		a->texts = other->texts;
 		a->texts->users++;
+		a->n_sums = other->n_sums;
+		memcpy(a->sums, other->sums, sizeof(a->sums));
 		r.arena = a;
 	}
 	*ret = r;
@@ -1304,26 +1378,32 @@ void program_print_nft(const struct program *p, const char *ns, struct buf *b)
 		print_nft_table(b, p, ns, &p->items[from]);
 }
 
+/* reads them all, and remembers what they come to */
+static struct nft_sum sum_make(const struct program *p, size_t from, size_t to)
+{
+	struct nft_sum sum = { .ns = p->items[from].ns };
+	struct arena *a = p->arena;
+	size_t i;
+
+	for (i = from; i < to; i++)
+		if (is_nft(&p->items[i]))
+			sum_add(&sum, &p->items[i]);
+	a->sums[a->n_sums % SUMS_MAX] = sum;
+	a->n_sums += a->n_sums < SUMS_MAX;
+	return sum;
+}
+
 void program_nft_hash(const struct program *p, const char *ns, char ret[33])
 {
-	auto_buf struct buf b = BUF_INIT;
-	char hex[65];
+	const struct nft_sum *known;
+	struct nft_sum sum = { 0 };
 	size_t from, to;
 
 	program_range(p, ns, ITEM_N_KINDS, &from, &to);
-	for (; from < to; from++) {
-		const struct item *it = &p->items[from];
-
-		if (it->kind < ITEM_TABLE || it->kind > ITEM_ELEM)
-			continue;
-		buf_adds(&b, item_kind_name(it->kind));
-		buf_add(&b, "\n", 1);
-		buf_adds(&b, it->key);
-		buf_add(&b, "\n", 1);
-		buf_adds(&b, it->val);
-		buf_add(&b, "\n", 1);
-	}
-	sha256_hex(buf_str(&b), b.len, hex);
-	memcpy(ret, hex, 32);
-	ret[32] = '\0';
+	known = sum_find(p, ns);
+	if (known)
+		sum = *known;
+	else if (from < to)
+		sum = sum_make(p, from, to);
+	(void)snprintf(ret, 33, "%016" PRIx64 "%016" PRIx64, sum.v[0], sum.v[1]);
 }

@@ -54,11 +54,15 @@ static void assert_same_ops(const struct ops *a, const struct ops *b)
 
 /* "part": the lab's program, carried on by the group's items alone */
 static void assert_same_program(const struct store *s, const struct store *whole,
-				const struct program *part)
+				const struct program *part, const char *ns)
 {
 	struct program a = program_of(s), b = program_of(whole);
 	char *by_edit = text_of(&a), *by_whole = text_of(&b), *by_part = text_of(part);
+	char hash_part[33], hash_whole[33];
 
+	program_nft_hash(part, ns, hash_part);
+	program_nft_hash(&b, ns, hash_whole);
+	assert_string_equal(hash_part, hash_whole);
 	assert_string_equal(by_edit, by_whole);
 	assert_string_equal(by_part, by_whole);
 	assert_diff_leads(part, &b);
@@ -78,13 +82,15 @@ static void check_edit(struct store *s, const char *old, const char *new, struct
 	const struct security_group *twin;
 	struct ops by_edit, by_whole;
 	struct err e = { 0 };
+	char hash[33];
 
+	program_nft_hash(&part, g->vpc->ns, hash); /* known from here on, and carried on */
 	whole = store_of(before, new, &by_whole);
 	assert_int_equal(compile_group(g, &was, &e), 0);
 	edit_swap(x);
 	assert_int_equal(compile_group(g, &is, &e), 0);
 	assert_int_equal(program_replace(&part, &was, &is), 0);
-	assert_same_program(s, whole, &part);
+	assert_same_program(s, whole, &part, g->vpc->ns);
 	assert_int_equal(store_edit_ops(s, x, &by_edit, &e), 0);
 	assert_same_ops(&by_edit, &by_whole);
 	twin = vpc_security_group(lab_vpc(whole->lab, g->vpc->def->name), g->def->name);
