@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 
 #include "cli/out.h"
+#include "lib/mutant.h"
 #include "lib/util.h"
 
 struct source_doc {
@@ -328,6 +329,43 @@ int source_load(const struct cli *c, const char *file, const struct args *a, str
 			"%s: it has warnings, and --strict makes errors of "
 			"them",
 			file);
+}
+
+static int only_expectations(const struct cli *c, const struct source *s)
+{
+	const cJSON *member;
+	size_t i;
+
+	for (i = 1; i < s->n_docs && !MUTANT("merge-over-a-lab"); i++)
+		cJSON_ArrayForEach(member, s->docs[i].doc.root)
+			if (strcmp(member->string, "expect") && strcmp(member->string, "$comment"))
+				return out_fail_usage(c,
+						      "%s: %s: over a lab that runs --merge brings "
+						      "\"expect\" and nothing else",
+						      s->docs[i].file, out_safe(member->string));
+	return 0;
+}
+
+int source_load_lab(const struct cli *c, const char *lab, const char *text, size_t size,
+		    const struct args *a, struct source *ret)
+{
+	int r = 0;
+
+	*ret = (struct source){
+		.file = strdup(lab),
+		.text = strndup(text, size),
+		.size = size,
+	};
+	if (!ret->file || !ret->text)
+		return out_no_memory(c);
+	if (args_has(a, "merge"))
+		r = merge(c, a, ret);
+	if (!r)
+		r = only_expectations(c, ret);
+	if (r)
+		return r;
+	parse(ret, lab);
+	return refuse(c, ret);
 }
 
 void source_done(struct source *s)

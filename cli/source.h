@@ -39,6 +39,13 @@ bool source_is_file(const char *word);
 int source_open(const struct cli *c, const char *file, const struct args *a, struct source *ret);
 /* the same, where a fault of the file is told and ends the verb; warnings too with --strict */
 int source_load(const struct cli *c, const char *file, const struct args *a, struct source *ret);
+/*
+ * source_load_lab() - the same for the document of a lab as it runs ("text" is
+ * copied; its faults are named by "lab").  --merge may bring other expectations
+ * and nothing else: a lab that is looked at isn't changed.
+ */
+int source_load_lab(const struct cli *c, const char *lab, const char *text, size_t size,
+		    const struct args *a, struct source *ret);
 void source_done(struct source *s);
 /* warnings as JSON; owns; NULL: no memory */
 cJSON *source_warnings(const struct source *s);

@@ -92,14 +92,10 @@ static int add_words(const struct cli *c, struct test *t)
 	}
 	if (!r && args_has(t->args, "lab") && (t->n_jobs != 1 || t->jobs[0].is_lab))
 		r = out_fail_usage(c, "test: --lab goes with a single FILE");
-	if (!r && args_has(t->args, "merge"))
-		for (i = 0; i < t->n_jobs && !r; i++)
-			if (t->jobs[i].is_lab)
-				r = out_fail_usage(c, "test: --merge goes with a FILE");
 	return r;
 }
 
-static int load_lab(struct cli *c, struct test_job *j)
+static int load_lab(struct cli *c, const struct test *t, struct test_job *j)
 {
 	auto_free char *path = api_lab_path(j->word, "/document");
 	struct api_request q = {
@@ -120,11 +116,7 @@ static int load_lab(struct cli *c, struct test_job *j)
 
 		r = out_fail_api(c, what, a.status, body);
 	} else {
-		j->source.file = strdup(j->word);
-		j->source.lab = lab_parse(a.body ? a.body : "", a.size, j->word, j->word,
-					  &j->source.issues);
-		if (!j->source.lab)
-			r = out_fail_issues(c, j->word, &j->source.issues);
+		r = source_load_lab(c, j->word, a.body ? a.body : "", a.size, t->args, &j->source);
 	}
 	httpc_answer_done(&a);
 	return r;
@@ -138,7 +130,7 @@ static int load_all(struct cli *c, struct test *t)
 	for (i = 0; i < t->n_jobs && !r; i++) {
 		struct test_job *j = &t->jobs[i];
 
-		r = j->is_lab ? load_lab(c, j) : source_load(c, j->word, t->args, &j->source);
+		r = j->is_lab ? load_lab(c, t, j) : source_load(c, j->word, t->args, &j->source);
 	}
 	return r;
 }

@@ -146,6 +146,25 @@ def test_a_program_that_never_is_ready(product):
     assert product.json("ls") == []
 
 
+@pytest.mark.mutant("merge-over-a-lab")
+def test_other_expectations_are_tried_on_a_lab_that_runs(product):
+    product.up(LAB)
+    other = {"from": "a", "to": "b", "port": "tcp/80", "result": "open"}
+    got = product.json("test", "cli", "--merge", json.dumps({"expect": [other]}))
+    assert [x["name"] for x in got["results"]] == ["a -> b tcp/80 open"]
+    got = product.json("test", "cli", "--merge", json.dumps({"expect": [dict(other, result="refused")]}), check=1)
+    assert got["failed"] == 1
+    r = product.vpclab("test", "cli", "--merge", '{"expect": [\n {"from": "zz", "to": "b", "port": "tcp/80", "result": "open"}]}',
+                       check=2)
+    assert "--merge:2:11: expect[0].from: " in r.err, r
+    # the lab isn't changed, so nothing but expectations can be brought
+    for more in ({"vpcs": {}}, {"expect": [other], "functions": None}):
+        r = product.vpclab("test", "cli", "--merge", json.dumps(more), check=2)
+        assert "nothing else" in r.err, r
+    got = product.json("test", "cli")
+    assert got["failed"] == 0 and len(got["results"]) > 4, "the document's own are as they were: %r" % got
+
+
 @pytest.mark.parametrize("sig,status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_copy_goes_with_its_client(product, sig, status):
     doc = having(LAB, [{"from": "a", "to": "b", "port": "tcp/80", "result": "refused", "within": 60}], "expect")
