@@ -197,9 +197,11 @@ format-check:
 LIBDIR := $(PREFIX)/lib/vpclab
 SHARE := $(PREFIX)/share
 UNITS := $(PREFIX)/lib/systemd/system
+# for pip: which Python's it is to be, and whether as root, is the user's choice
+PYTHON_CLIENT := $(addprefix clients/python/,README.md pyproject.toml pytest_vpclab.py vpclab.py)
 .PHONY: install uninstall
 install: all
-	install -d $(addprefix $(DESTDIR),$(LIBDIR) $(PREFIX)/bin $(UNITS) $(SHARE)/vpclab/examples \
+	install -d $(addprefix $(DESTDIR),$(LIBDIR) $(PREFIX)/bin $(UNITS) $(SHARE)/vpclab/examples $(SHARE)/vpclab/python \
 		$(SHARE)/man/man1 $(SHARE)/man/man5 $(SHARE)/man/man8 $(SHARE)/bash-completion/completions)
 	install -m 755 build/netd build/sandboxd build/responder build/vpclab-init $(DESTDIR)$(LIBDIR)
 	install -m 755 build/vpclab $(DESTDIR)$(PREFIX)/bin
@@ -209,6 +211,7 @@ install: all
 		>$(DESTDIR)$(UNITS)/vpclab-$$u.service || exit 1; done
 	install -m 644 topology/schema.json $(DESTDIR)$(SHARE)/vpclab
 	install -m 644 topology/examples/*.json $(DESTDIR)$(SHARE)/vpclab/examples
+	install -m 644 $(PYTHON_CLIENT) $(DESTDIR)$(SHARE)/vpclab/python
 uninstall:
 	rm -rf $(addprefix $(DESTDIR),$(LIBDIR) $(SHARE)/vpclab)
 	rm -f $(addprefix $(DESTDIR),$(PREFIX)/bin/vpclab $(SHARE)/man/man1/vpclab.1 $(SHARE)/man/man5/vpclab-lab.5 \
