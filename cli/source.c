@@ -331,18 +331,23 @@ int source_load(const struct cli *c, const char *file, const struct args *a, str
 			file);
 }
 
-static int only_expectations(const struct cli *c, const struct source *s)
+static int only_questions(const struct cli *c, const struct source *s)
 {
+	static const char *const questions[] = { "expect", "scenarios", "$comment" };
 	const cJSON *member;
-	size_t i;
+	size_t i, j;
 
 	for (i = 1; i < s->n_docs && !MUTANT("merge-over-a-lab"); i++)
-		cJSON_ArrayForEach(member, s->docs[i].doc.root)
-			if (strcmp(member->string, "expect") && strcmp(member->string, "$comment"))
+		cJSON_ArrayForEach(member, s->docs[i].doc.root) {
+			for (j = 0; j < ARRAY_SIZE(questions); j++)
+				if (!strcmp(member->string, questions[j]))
+					break;
+			if (j == ARRAY_SIZE(questions))
 				return out_fail_usage(c,
 						      "%s: %s: over a lab that runs --merge brings "
-						      "\"expect\" and nothing else",
+						      "\"expect\" and \"scenarios\", nothing else",
 						      s->docs[i].file, out_safe(member->string));
+		}
 	return 0;
 }
 
@@ -361,7 +366,7 @@ int source_load_lab(const struct cli *c, const char *lab, const char *text, size
 	if (args_has(a, "merge"))
 		r = merge(c, a, ret);
 	if (!r)
-		r = only_expectations(c, ret);
+		r = only_questions(c, ret);
 	if (r)
 		return r;
 	parse(ret, lab);

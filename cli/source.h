@@ -42,7 +42,7 @@ int source_load(const struct cli *c, const char *file, const struct args *a, str
 /*
  * source_load_lab() - the same for the document of a lab as it runs ("text" is
  * copied; its faults are named by "lab").  --merge may bring other expectations
- * and nothing else: a lab that is looked at isn't changed.
+ * and scenarios and nothing else: a lab that is looked at isn't changed.
  */
 int source_load_lab(const struct cli *c, const char *lab, const char *text, size_t size,
 		    const struct args *a, struct source *ret);

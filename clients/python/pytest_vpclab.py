@@ -340,6 +340,8 @@ class LabItem(pytest.Item):
         __tracebackhide__ = True
         o, bundle, note = self._file().outcome(self)
         self.user_properties.append(("vpclab_took_ms", o.took_ms))
+        if o.skipped:
+            pytest.skip(o.message or "skipped by vpclab test")
         if not o.ok:
             raise api.ExpectationFailed([o], bundle, note)
 

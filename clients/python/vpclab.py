@@ -850,7 +850,7 @@ class Lab:
             fds = [results]
             args += ["--json", "/proc/self/fd/%d" % results]
             if expectations is not None:
-                patch = json.dumps({"expect": list(expectations)})
+                patch = json.dumps({"expect": list(expectations), "scenarios": None})
                 if len(patch) > INLINE_MAX:
                     fds.append(_memory(stack, patch.encode()))
                     patch = "/proc/self/fd/%d" % fds[-1]
