@@ -301,11 +301,12 @@ class LabFile(pytest.File):
 
     def outcome(self, item: "LabItem") -> Tuple[api.Outcome, Optional[str], str]:
         """All that were selected are tried at once, so that their time-outs overlap; else only what is asked for."""
-        if self._tried is not None:
+        # an item that is run again is tried again
+        if self._tried is not None and (item.case, item.nth) in self._tried:
             return self._pick(self._tried, item), self._bundle, self._note
         held = self.copy()
         held.bundles = _bundles(self.config, self.nodeid)
-        every = sum(i.parent is self for i in self.session.items) == self._all
+        every = self._tried is None and sum(i.parent is self for i in self.session.items) == self._all
         outcomes, bundle, note = held.try_all(only=None if every else item.case, timeout=_timeout(self.config))
         seen: Dict[str, int] = {}
         tried = {}
@@ -316,10 +317,10 @@ class LabFile(pytest.File):
             self._tried, self._bundle, self._note = tried, bundle, note
         return self._pick(tried, item), bundle, note
 
-    def _pick(self, tried: Mapping[Tuple[str, int], api.Outcome], item: "LabItem") -> api.Outcome:
+    def _pick(self, tried: Dict[Tuple[str, int], api.Outcome], item: "LabItem") -> api.Outcome:
         if (item.case, item.nth) not in tried:
             raise api.VpclabError("%s: no result for %s: was the file changed while it was tested?" % (self.path, item.case))
-        return tried[(item.case, item.nth)]
+        return tried.pop((item.case, item.nth))
 
 
 class LabItem(pytest.Item):

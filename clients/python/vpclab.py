@@ -548,7 +548,7 @@ class Client:
             connection.request(method, path, body=body, headers=dict(headers or {}))
             response = connection.getresponse()
             return _Answer(response.status, response.headers, response.read())
-        except TimeoutError:
+        except socket.timeout:
             raise VpclabTimeout("%s: no answer within %g s" % (what, connection.timeout or 0), code="Timeout") from None
         except (OSError, http.client.HTTPException) as e:
             raise Unavailable("%s: sandboxd: %s" % (what, e or type(e).__name__), code="ServiceUnavailable") from None
@@ -655,8 +655,14 @@ class Client:
 
     def close(self) -> None:
         """Takes down the copies that this client brought up and that are still there."""
+        failed = None
         for lab in list(self._labs.values()):
-            lab.down()
+            try:
+                lab.down()
+            except VpclabError as e:
+                failed = failed or e
+        if failed:
+            raise failed
 
     def __enter__(self) -> "Client":
         return self
@@ -967,17 +973,18 @@ class Lab:
         try:
             door.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * MESSAGE_MAX)
             socket.send_fds(door, [message], [null if fd is None else fd for fd in (stdin, stdout, stderr)])
-            p = Process(door, node, argv)
-            p._start(timeout)
-            return p
         except OSError as e:
             door.close()
             raise Unavailable("exec %s: sandboxd: %s" % (node, e), code="ServiceUnavailable") from None
-        except BaseException:
-            door.close()
-            raise
         finally:
             os.close(null)
+        p = Process(door, node, argv)
+        try:
+            p._start(timeout)
+        except BaseException:
+            p.close()
+            raise
+        return p
 
     def logs(self, node: Optional[str] = None) -> str:
         """What functions and instances printed; of all nodes: lines begin with "NODE| "."""
@@ -1025,7 +1032,7 @@ class Process:
         what = "exec %s" % self.node
         try:
             text = self._door.recv(MESSAGE_MAX)
-        except TimeoutError:
+        except socket.timeout:
             raise VpclabTimeout("%s: %s: still runs" % (what, " ".join(self.argv)), code="Timeout") from None
         except OSError as e:
             raise Unavailable("%s: sandboxd: %s" % (what, e), code="ServiceUnavailable") from None
