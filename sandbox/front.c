@@ -20,6 +20,7 @@
 #include "sandbox/env.h"
 #include "sandbox/exec.h"
 #include "sandbox/functions.h"
+#include "sandbox/held.h"
 #include "sandbox/instances.h"
 #include "sandbox/limits.h"
 #include "sandbox/logs.h"
@@ -744,6 +745,7 @@ static void delete_start(struct change *c)
 		l->going = true;
 		exec_end_lab(l);
 		prober_end_lab(l);
+		held_end_lab(l);
 		functions_remove(l);
 		instances_prune(l, NULL);
 		r = ask(c, "DELETE", "", NULL, 0, NULL, on_deleted);

@@ -21,6 +21,7 @@
 #define LIMIT_WAITING 64		     /* changes of a lab that wait for their turn */
 #define LIMIT_PROBES 4096		     /* of one request */
 #define LIMIT_PROBE_PARTS 8192		     /* packets flows of one request */
+#define LIMIT_HELD 1024			     /* connections kept, of an instance */
 #define LIMIT_EXECS 512			     /* at a time */
 #define LIMIT_DOORS 1024		     /* connections to sandboxd.fd */
 #define LIMIT_DOOR_MESSAGE (256 * 1024)

@@ -7,6 +7,7 @@
  *   functions what may be invoked            env        environments' lives
  *   invoke    AWS's Invoke API               instances  nodes' programs
  *   prober    who reaches whom               exec       commands in nodes, and logs -f
+ *   held      connections that are kept
  *   view      plans for inits                logs       files of output
  *   rows      what survives                  wire       the init's messages
  *
@@ -68,7 +69,7 @@ struct slab {
 	bool failed;	  /* neither the old document nor the new one holds */
 	bool going;	  /* it is being deleted: nothing new begins in it */
 	size_t n_running; /* invocations */
-	size_t n_users;	  /* probes and execs under way */
+	size_t n_users;	  /* probes and execs under way, connections held */
 	int lease_pidfd;  /* -1: none */
 	struct loop_event *lease;
 };

@@ -16,6 +16,7 @@
 #include "sandbox/env.h"
 #include "sandbox/front.h"
 #include "sandbox/functions.h"
+#include "sandbox/held.h"
 #include "sandbox/instances.h"
 #include "sandbox/invoke.h"
 #include "sandbox/limits.h"
@@ -190,6 +191,7 @@ static void get_status(const struct sandboxd *sd, struct http_req *r)
 		{ "code_files", LIMIT_CODE_FILES },
 		{ "waiting_changes", LIMIT_WAITING },
 		{ "probes", LIMIT_PROBES },
+		{ "held_connections", LIMIT_HELD },
 		{ "execs", LIMIT_EXECS },
 		{ "node_processes", LIMIT_NODE_PIDS },
 		{ "function_processes", LIMIT_FUNCTION_PIDS },
@@ -282,11 +284,36 @@ static void serve_lab_part(struct sandboxd *sd, struct http_req *r, const char *
 	}
 }
 
+static void serve_connections(struct sandboxd *sd, struct http_req *r, const char *lab)
+{
+	const char *method = http_method(r);
+
+	if (!strcmp(method, "POST"))
+		held_open(sd, r, lab);
+	else if (!strcmp(method, "GET"))
+		held_list(sd, r, lab);
+	else
+		fail(r, ERR_METHOD, "%s %s", method, http_path(r));
+}
+
+static void serve_connection(struct sandboxd *sd, struct http_req *r, const char *lab,
+			     const char *name)
+{
+	const char *method = http_method(r);
+
+	if (!strcmp(method, "POST"))
+		held_check(sd, r, lab, name);
+	else if (!strcmp(method, "DELETE"))
+		held_close(sd, r, lab, name);
+	else
+		fail(r, ERR_METHOD, "%s %s", method, http_path(r));
+}
+
 void serve_request(struct http_req *r, void *arg)
 {
 	struct sandboxd *sd = arg;
 	const char *path = http_path(r), *method = http_method(r);
-	char lab[80] = "", part[40] = "", more[8];
+	char lab[80] = "", part[40] = "", name[80] = "", more[8];
 
 	if (invoke_is_path(path)) {
 		invoke_handle(sd, r);
@@ -299,13 +326,20 @@ void serve_request(struct http_req *r, void *arg)
 	} else if (!strcmp(path, "/v1/labs") && !strcmp(method, "GET")) {
 		proxy(sd, r, "/v1/labs", "", merge_list);
 	} else if (strncmp(path, "/v1/labs/", 9) != 0 ||
-		   http_segment(r, 4, more, sizeof(more)) != -ENOENT) {
+		   http_segment(r, 5, more, sizeof(more)) != -ENOENT) {
 		fail(r, ERR_NO_ROUTE, "%s %s: there is no such operation", method, path);
 	} else if (http_segment(r, 2, lab, sizeof(lab)) < 0 || !is_lab_name(lab)) {
 		fail(r, ERR_NO_LAB, "there is no such lab");
 	} else if (http_segment(r, 3, part, sizeof(part)) == -ENOENT) {
 		serve_lab(sd, r, lab);
+	} else if (http_segment(r, 4, name, sizeof(name)) == -ENOENT) {
+		if (!strcmp(part, "connections"))
+			serve_connections(sd, r, lab);
+		else
+			serve_lab_part(sd, r, lab, part);
+	} else if (!strcmp(part, "connections")) {
+		serve_connection(sd, r, lab, name);
 	} else {
-		serve_lab_part(sd, r, lab, part);
+		fail(r, ERR_NO_ROUTE, "%s %s: there is no such operation", method, path);
 	}
 }
