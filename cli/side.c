@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 
@@ -120,7 +121,7 @@ static void pool_done(struct pool *p)
 #define auto_pool __attribute__((cleanup(pool_done)))
 
 /* never returns */
-static void child_main(struct pool *p, struct test_job *j, int fd)
+static void child_main(struct pool *p, struct test_job *j, int fd, pid_t parent)
 {
 	auto_free char *text = NULL;
 	cJSON *lab = NULL;
@@ -131,6 +132,10 @@ static void child_main(struct pool *p, struct test_job *j, int fd)
 	(void)sigprocmask(SIG_SETMASK, &none, NULL); /* cannot fail with these */
 	p->c->progress = false;
 	r = test_catch_signals(p->c);
+	/* when it is killed outright, nobody else tells us to take our copy down */
+	(void)prctl(PR_SET_PDEATHSIG, SIGTERM); /* cannot fail with a signal */
+	if (!r && getppid() != parent)
+		r = 128 + SIGTERM;
 	if (!r)
 		r = test_run_job(p->c, p->t, j, &lab);
 	text = lab ? json_print(lab) : NULL;
@@ -143,6 +148,7 @@ static void child_main(struct pool *p, struct test_job *j, int fd)
 static int start(struct pool *p)
 {
 	struct child *k = &p->children[p->next];
+	pid_t self = getpid();
 	int fds[2];
 
 	if (pipe2(fds, O_CLOEXEC) < 0)
@@ -152,7 +158,7 @@ static int start(struct pool *p)
 	if (k->pid == 0) {
 		(void)setpgid(0, 0);
 		close(fds[0]);
-		child_main(p, &p->t->jobs[p->next], fds[1]);
+		child_main(p, &p->t->jobs[p->next], fds[1], self);
 	}
 	close(fds[1]);
 	if (k->pid < 0) {
