@@ -176,13 +176,22 @@ static void add_quoted(struct buf *b, const char *s)
 	buf_adds(b, "'");
 }
 
-static void add_again(struct buf *b, const cJSON *lab, const cJSON *x)
+static void add_again(struct buf *b, const cJSON *lab, const cJSON *result)
 {
 	static const char *const words[] = { "from", "to", "port" };
+	const cJSON *x = json_get(result, "expected");
 	const char *invoke = json_str(x, "invoke", NULL);
+	const char *scenario = json_str(result, "scenario", NULL);
 	auto_free char *payload = NULL;
 	size_t i;
 
+	/* a step makes sense after those before it, and on a copy of its own */
+	if (scenario) {
+		buf_adds(b, "vpclab test ");
+		add_quoted(b, json_str(result, "file", "?"));
+		buf_printf(b, " --filter 'scenario %s'", scenario);
+		return;
+	}
 	buf_printf(b, "vpclab %s ", invoke ? "invoke" : "probe");
 	add_quoted(b, json_str(lab, "lab", "?"));
 	if (invoke) {
@@ -235,7 +244,7 @@ static void add_details(struct buf *b, const cJSON *lab, const cJSON *result)
 		buf_printf(b, INDENT "tries     %.0f in %s\n", tries,
 			   out_ms(json_num(result, "took_ms", 0)));
 	buf_adds(b, INDENT "again     ");
-	add_again(b, lab, x);
+	add_again(b, lab, result);
 	buf_adds(b, "\n");
 }
 
@@ -252,6 +261,10 @@ static void add_case(struct buf *b, const cJSON *lab, const cJSON *result, bool 
 	if (json_bool(result, "named", false)) {
 		buf_adds(b, "   ");
 		add_way(b, json_get(result, "expected"));
+	}
+	if (skipped && json_str(result, "message", NULL)) {
+		buf_adds(b, "   ");
+		add_safe(b, json_str(result, "message", ""));
 	}
 	if (ok && !skipped && tries > 1)
 		buf_printf(b, "   (%.0f tries)", tries);
@@ -312,7 +325,7 @@ static void add_tap_details(struct buf *b, const cJSON *lab, const cJSON *result
 
 	add_expected(&expected, json_get(result, "expected"));
 	add_got(&got, result);
-	add_again(&again, lab, json_get(result, "expected"));
+	add_again(&again, lab, result);
 	buf_adds(b, "  ---\n");
 	add_yaml(b, "message", json_str(result, "message", "failed"));
 	add_yaml(b, "expected", buf_str(&expected));
@@ -339,7 +352,11 @@ void report_tap(const cJSON *labs, struct buf *b)
 				buf_adds(b, ": ");
 			}
 			add_tap_name(b, json_str(r, "name", "?"));
-			buf_adds(b, is_skipped(r) ? " # SKIP\n" : "\n");
+			if (is_skipped(r)) {
+				buf_adds(b, json_str(r, "message", NULL) ? " # SKIP " : " # SKIP");
+				add_tap_name(b, json_str(r, "message", ""));
+			}
+			buf_adds(b, "\n");
 			if (!is_ok(r))
 				add_tap_details(b, lab, r);
 		}
@@ -409,7 +426,10 @@ static void add_testcase(struct buf *b, const cJSON *lab, const cJSON *r)
 	add_attribute(b, "classname", suite_of(lab));
 	buf_printf(b, " time=\"%.3f\"", json_num(r, "took_ms", 0) / 1000);
 	if (is_skipped(r)) {
-		buf_adds(b, "><skipped/></testcase>\n");
+		buf_adds(b, "><skipped");
+		if (json_str(r, "message", NULL))
+			add_attribute(b, "message", json_str(r, "message", ""));
+		buf_adds(b, "/></testcase>\n");
 		return;
 	}
 	if (is_ok(r)) {

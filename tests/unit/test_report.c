@@ -70,6 +70,56 @@ static void test_text(void **state)
 		"shop-3fa21c: 1 passed, 2 failed, 1 skipped in 20 ms\n");
 }
 
+static const char OVER_TIME[] =
+	"[{\"lab\":\"shop-3fa21c\",\"suite\":\"shop\",\"took_ms\":20,\"results\":["
+	"{\"name\":\"scenario s: step 1 connect c: a -> b tcp/80\",\"scenario\":\"s\",\"step\":1,"
+	"\"file\":\"the shop.json\",\"ok\":true,\"skipped\":false,\"took_ms\":1},"
+	"{\"name\":\"scenario s: step 2 connection c is alive\",\"scenario\":\"s\",\"step\":2,"
+	"\"file\":\"the shop.json\",\"ok\":false,\"skipped\":false,"
+	"\"message\":\"silent instead of alive\","
+	"\"expected\":{\"connection\":\"c\",\"result\":\"alive\"},"
+	"\"got\":{\"connection\":\"c\",\"result\":\"silent\",\"took_ms\":1000},\"tries\":1,"
+	"\"took_ms\":1001},"
+	"{\"name\":\"scenario s: step 3 advance 9 s\",\"scenario\":\"s\",\"step\":3,"
+	"\"file\":\"the shop.json\",\"ok\":true,\"skipped\":true,\"message\":\"step 2 failed\","
+	"\"expected\":null,\"got\":null,\"tries\":0,\"took_ms\":0}]}]";
+
+static void test_scenarios(void **state)
+{
+	auto_json cJSON *labs = labs_of(OVER_TIME);
+	auto_buf struct buf text = BUF_INIT, tap = BUF_INIT, junit = BUF_INIT;
+
+	(void)state;
+	report_text(labs->child, false, false, &text);
+	assert_string_equal(buf_str(&text),
+			    "ok      scenario s: step 1 connect c: a -> b tcp/80\n"
+			    "not ok  scenario s: step 2 connection c is alive\n"
+			    "        expected  alive\n"
+			    "        got       silent in 1.0 s\n"
+			    "        again     vpclab test 'the shop.json' --filter 'scenario s'\n"
+			    "skipped scenario s: step 3 advance 9 s   step 2 failed\n"
+			    "shop-3fa21c: 1 passed, 1 failed, 1 skipped in 20 ms\n");
+	report_tap(labs, &tap);
+	assert_string_equal(buf_str(&tap),
+			    "TAP version 14\n1..3\n"
+			    "ok 1 - scenario s: step 1 connect c: a -> b tcp/80\n"
+			    "not ok 2 - scenario s: step 2 connection c is alive\n"
+			    "  ---\n"
+			    "  message: \"silent instead of alive\"\n"
+			    "  expected: \"alive\"\n"
+			    "  got: \"silent in 1.0 s\"\n"
+			    "  again: \"vpclab test 'the shop.json' --filter 'scenario s'\"\n"
+			    "  duration_ms: 1001.000\n"
+			    "  ...\n"
+			    "ok 3 - scenario s: step 3 advance 9 s # SKIP step 2 failed\n");
+	report_junit(labs, &junit);
+	assert_non_null(strstr(buf_str(&junit),
+			       "<testcase name=\"scenario s: step 3 advance 9 s\" "
+			       "classname=\"shop\" time=\"0.000\">"
+			       "<skipped message=\"step 2 failed\"/></testcase>\n"));
+	assert_non_null(strstr(buf_str(&junit), "<failure message=\"silent instead of alive\">"));
+}
+
 static void test_quiet_text(void **state)
 {
 	auto_json cJSON *labs = labs_of(LABS);
@@ -229,10 +279,10 @@ static void test_escape(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_text),	     cmocka_unit_test(test_quiet_text),
-		cmocka_unit_test(test_tap),	     cmocka_unit_test(test_junit),
-		cmocka_unit_test(test_several_labs), cmocka_unit_test(test_hostile_names),
-		cmocka_unit_test(test_escape),
+		cmocka_unit_test(test_text),	      cmocka_unit_test(test_scenarios),
+		cmocka_unit_test(test_quiet_text),    cmocka_unit_test(test_tap),
+		cmocka_unit_test(test_junit),	      cmocka_unit_test(test_several_labs),
+		cmocka_unit_test(test_hostile_names), cmocka_unit_test(test_escape),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
