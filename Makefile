@@ -225,7 +225,7 @@ clean:
 help:
 	@echo 'all          the programs, in build/'
 	@echo 'deps         installs the Debian packages that all of this needs (root)'
-	@echo 'demo         deps, all, then the three-modes lab with its invocations and expectations (root)'
+	@echo 'demo         deps, all, then the three-modes lab with its invocations and expectations, then scenarios (root)'
 	@echo 'test         deps, all, check, check-root (root)'
 	@echo 'check        unit tests, fuzz corpora; needs no root'
 	@echo 'check-root   kernel and lab tests (root)'

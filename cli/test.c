@@ -24,6 +24,7 @@
 #include "cli/cli.h"
 #include "cli/out.h"
 #include "cli/report.h"
+#include "cli/scenario.h"
 #include "cli/side.h"
 #include "cli/source.h"
 #include "cli/trial.h"
@@ -106,7 +107,7 @@ static int load_lab(struct cli *c, const struct test *t, struct test_job *j)
 	};
 	struct httpc_answer a = { 0 };
 	int r = path ? api_send(c, &q, &a) : out_no_memory(c);
-	char what[120];
+	char what[120], base[4096];
 
 	if (r)
 		return r;
@@ -118,6 +119,9 @@ static int load_lab(struct cli *c, const struct test *t, struct test_job *j)
 	} else {
 		r = source_load_lab(c, j->word, a.body ? a.body : "", a.size, t->args, &j->source);
 	}
+	/* copies of it are made by its scenarios */
+	if (!r && httpc_header(&a, "Vpclab-Base", base, sizeof(base)) == 0)
+		j->source.base = strdup(base);
 	httpc_answer_done(&a);
 	return r;
 }
@@ -140,7 +144,8 @@ static void test_done(struct test *t)
 	size_t i;
 
 	for (i = 0; i < t->n_jobs; i++) {
-		source_done(&t->jobs[i].source);
+		if (!t->jobs[i].scenario)
+			source_done(&t->jobs[i].source);
 		free(t->jobs[i].word);
 		free(t->jobs[i].name);
 	}
@@ -199,8 +204,7 @@ static int bring_up(struct cli *c, const struct test *t, struct test_job *j)
 	return r;
 }
 
-/* a lab that never came up is as good as one taken down */
-static int take_down(struct cli *c, const char *name)
+int test_take_down(struct cli *c, const char *name)
 {
 	auto_free char *path = api_lab_path(name, "");
 	struct api_request q = {
@@ -262,6 +266,11 @@ int test_run_job(struct cli *c, const struct test *t, struct test_job *j, cJSON 
 	size_t n = 0;
 	int r = 0, down;
 
+	if (j->scenario) {
+		cJSON_Delete(results);
+		cJSON_Delete(lab);
+		return scenario_run_job(c, t, j, ret);
+	}
 	if (!j->is_lab)
 		r = name_copy(c, t, j);
 	if (!r && !j->is_lab)
@@ -274,7 +283,7 @@ int test_run_job(struct cli *c, const struct test *t, struct test_job *j, cJSON 
 	report_count(lab);
 	stays = !r && (t->keep || (t->keep_failed && json_num(lab, "failed", 0) > 0));
 	if (!j->is_lab && j->name && !stays) {
-		down = take_down(c, j->name);
+		down = test_take_down(c, j->name);
 		r = r ? r : down;
 	}
 	cJSON_AddNumberToObject(lab, "took_ms", mono_ms_since(start));
@@ -317,9 +326,27 @@ static void print_lab(const struct cli *c, const cJSON *lab)
 
 void test_take_result(const struct cli *c, struct test *t, cJSON *lab)
 {
-	if (t->format == FORMAT_TEXT)
-		print_lab(c, lab);
-	cJSON_AddItemToArray(t->labs, lab);
+	int n = cJSON_GetArraySize(t->labs);
+
+	if (json_get(lab, "scenario")) {
+		scenario_merge(cJSON_GetArrayItem(t->labs, n - 1), lab);
+		t->n_pending--;
+	} else {
+		t->n_pending = scenario_n_jobs(t, (size_t)n++);
+		cJSON_AddItemToArray(t->labs, lab);
+	}
+	if (!t->n_pending && t->format == FORMAT_TEXT)
+		print_lab(c, cJSON_GetArrayItem(t->labs, n - 1));
+}
+
+/* what waited for scenarios that don't come any more */
+static void print_pending(const struct cli *c, struct test *t)
+{
+	int n = cJSON_GetArraySize(t->labs);
+
+	if (t->n_pending && t->format == FORMAT_TEXT)
+		print_lab(c, cJSON_GetArrayItem(t->labs, n - 1));
+	t->n_pending = 0;
 }
 
 static bool any_failed(const struct test *t)
@@ -369,7 +396,8 @@ static int print_list(const struct cli *c, const struct test *t)
 			.skip = args_get(t->args, "skip"),
 		};
 
-		r = trial_list(c, &trial, names);
+		r = t->jobs[i].scenario ? scenario_list(c, t, &t->jobs[i], names) :
+					  trial_list(c, &trial, names);
 	}
 	n = cJSON_GetArraySize(names);
 	if (!r && !n)
@@ -461,6 +489,7 @@ static int run_all(struct cli *c, struct test *t)
 			r = side_run_parallel(c, t);
 		else
 			r = run_in_turn(c, t);
+		print_pending(c, t);
 	}
 	if (!r && !any_result(t))
 		r = out_fail(c, ERR_NO_OBJECT, "test: no expectation matched");
@@ -481,6 +510,8 @@ static int test(struct cli *c, const struct args *a)
 		r = add_words(c, &t);
 	if (!r)
 		r = load_all(c, &t);
+	if (!r)
+		r = scenario_add_jobs(c, &t);
 	if (!r)
 		r = args_has(a, "list") ? print_list(c, &t) : run_all(c, &t);
 	test_done(&t);

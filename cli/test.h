@@ -17,6 +17,8 @@ struct test_job {
 	bool is_lab;	      /* runs already */
 	struct source source; /* owns */
 	char *name;	      /* owns; of the copy */
+	/* NULL: the lab's expectations; else this scenario, and "source" borrows */
+	const struct scenario *scenario;
 };
 
 struct test {
@@ -27,14 +29,17 @@ struct test {
 	size_t parallel;
 	unsigned repeat;
 	bool keep, keep_failed, fail_fast;
-	cJSON *labs; /* owns; results so far */
+	cJSON *labs;	  /* owns; results so far */
+	size_t n_pending; /* scenarios of the last of them whose results are still to come */
 };
 
 /* SIGINT, SIGTERM and SIGHUP set c->interrupted; 0 or exit status */
 int test_catch_signals(struct cli *c);
 /* one job from up to down; "ret" is the lab's results (owns), also on failure */
 int test_run_job(struct cli *c, const struct test *t, struct test_job *j, cJSON **ret);
-/* takes "lab"; prints it if the format is text */
+/* a lab that never came up is as good as one taken down; 0 or exit status, told */
+int test_take_down(struct cli *c, const char *name);
+/* takes "lab"; prints it if the format is text, once its scenarios are there too */
 void test_take_result(const struct cli *c, struct test *t, cJSON *lab);
 
 #endif

@@ -199,7 +199,8 @@ int edit_read(struct lab *lab, const char *old, size_t old_size, const char *new
 	struct edit *x;
 	int r;
 
-	if (lab->n_warnings || size > LAB_SIZE_MAX)
+	/* what patches of scenarios make of the new rules is known by reading it whole */
+	if (lab->n_warnings || lab->n_scenarios || size > LAB_SIZE_MAX)
 		return -ENOENT;
 	g = group_around(lab, changed_span(old, old_size, new, size));
 	if (!g)

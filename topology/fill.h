@@ -42,6 +42,12 @@ static inline const struct vpc_names *fill_names(const struct fill *f, const str
 	return &f->names[v - f->lab->vpcs];
 }
 
+/* ---- lab.c ---- */
+/* lab_parse(); "ret_fill": the names of the lab that was read, valid as long as
+ * it is, with no reader.  For documents that patches make. */
+struct lab *lab_read(const char *text, size_t size, const char *file, const char *name,
+		     struct issues *ret_issues, struct fill *ret_fill);
+
 /* ---- declare.c ---- */
 void declare_lab(struct fill *f, const struct place *top);
 
@@ -86,6 +92,9 @@ void fill_network_interfaces(struct fill *f, const struct place *vpc, struct vpc
 void fill_programs(struct fill *f, const struct place *node, struct programs *p);
 void fill_functions(struct fill *f, const struct place *top);
 void fill_expects(struct fill *f, const struct place *top);
+void fill_expect(struct fill *f, const struct place *x, struct expect *e);
+/* last of all: it looks at what else is wrong with the file */
+void fill_scenarios(struct fill *f, const struct place *top);
 
 /* ---- between objects ---- */
 void check_node_names(struct fill *f);

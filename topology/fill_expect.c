@@ -379,7 +379,7 @@ static void fill_invocation(struct fill *f, const struct place *x, struct expect
 		      e->times);
 }
 
-static void fill_expect(struct fill *f, const struct place *x, struct expect *e)
+void fill_expect(struct fill *f, const struct place *x, struct expect *e)
 {
 	e->at = place_where(f->r, x);
 	e->name = read_str(x, "name");

@@ -130,12 +130,12 @@ static void fill_lab(struct fill *f, const struct place *top)
 	check_claims(f);
 	check_warnings(f, top);
 	unsupported_check(f->r, top);
+	fill_scenarios(f, top);
 }
 
 /* everything that may jump on want of memory; -ENOMEM then */
-static int run(struct reader *r, const char *text, size_t size)
+static int run(struct reader *r, struct fill *f, const char *text, size_t size)
 {
-	struct fill f = { .r = r, .lab = r->lab };
 	struct place top;
 
 	if (setjmp(r->no_memory))
@@ -146,14 +146,14 @@ static int run(struct reader *r, const char *text, size_t size)
 	top = place_top(r->lab->doc.root);
 	shape_check(r, &top);
 	if (cJSON_IsObject(top.item))
-		fill_lab(&f, &top);
+		fill_lab(f, &top);
 	if (r->issues->n_errors >= LAB_ISSUES_MAX)
 		r->issues->errors[LAB_ISSUES_MAX - 1].msg = "and more faults, which aren't listed";
 	return 0;
 }
 
-struct lab *lab_parse(const char *text, size_t size, const char *file, const char *name,
-		      struct issues *ret_issues)
+struct lab *lab_read(const char *text, size_t size, const char *file, const char *name,
+		     struct issues *ret_issues, struct fill *ret_fill)
 {
 	struct reader r = { .file = file, .name = name, .issues = ret_issues };
 	int err = -ENOMEM;
@@ -165,8 +165,9 @@ struct lab *lab_parse(const char *text, size_t size, const char *file, const cha
 	if (r.lab)
 		r.lab->arena = r.arena;
 	ret_issues->arena = r.issue_arena;
+	*ret_fill = (struct fill){ .r = &r, .lab = r.lab };
 	if (r.issue_arena && r.arena && r.lab)
-		err = run(&r, text, size);
+		err = run(&r, ret_fill, text, size);
 	else if (!r.lab)
 		r.arena = arena_free(r.arena);
 	if (err) {
@@ -174,11 +175,20 @@ struct lab *lab_parse(const char *text, size_t size, const char *file, const cha
 		ret_issues->errors = &no_memory;
 		ret_issues->n_errors = 1;
 	}
+	ret_fill->r = NULL;
 	issues_sort(ret_issues);
 	if (ret_issues->n_errors)
 		return lab_free(r.lab);
 	r.lab->n_warnings = ret_issues->n_warnings;
 	return r.lab;
+}
+
+struct lab *lab_parse(const char *text, size_t size, const char *file, const char *name,
+		      struct issues *ret_issues)
+{
+	struct fill f;
+
+	return lab_read(text, size, file, name, ret_issues, &f);
 }
 
 struct lab *lab_free(struct lab *lab)
@@ -188,6 +198,9 @@ struct lab *lab_free(struct lab *lab)
 	for (size_t i = 0; i < lab->n_vpcs; i++)
 		for (size_t k = 0; k < lab->vpcs[i].n_security_groups; k++)
 			edit_text_free(lab->vpcs[i].security_groups[k].own);
+	for (size_t i = 0; i < lab->n_patched; i++)
+		(void)lab_free(lab->patched[i]);
+	cJSON_Delete(lab->bare);
 	json_doc_done(&lab->doc);
 	(void)arena_free(lab->arena);
 	free(lab);

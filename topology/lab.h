@@ -22,7 +22,13 @@
 
 #define LAB_SIZE_MAX (16 * 1024 * 1024)
 #define LAB_DEPTH_MAX 64
-#define LAB_SUBNETS_MAX 250 /* subnets, and route tables, of a VPC */
+#define LAB_SUBNETS_MAX 250	    /* subnets, and route tables, of a VPC */
+#define SCENARIO_STEPS_MAX 1000	    /* of one scenario */
+#define SCENARIO_CONNECTIONS_MAX 64 /* that one scenario opens */
+#define SCENARIO_ADVANCE_MAX 600    /* s of real time that one step may wait */
+/* bytes of all the documents that a file's patches make: each is read whole, by
+ * the daemons too */
+#define SCENARIO_PATCHED_MAX LAB_SIZE_MAX
 
 struct where {
 	struct json_pos pos;
@@ -316,6 +322,34 @@ struct expect {
 	unsigned times, parallel; /* 1, 1 */
 };
 
+enum scenario_kind {
+	SCENARIO_EXPECT,
+	SCENARIO_CONNECT,
+	SCENARIO_CONNECTION,
+	SCENARIO_PATCH,
+	SCENARIO_ADVANCE
+};
+
+struct scenario_step {
+	enum scenario_kind kind;
+	struct where at;
+	const struct lab *lab; /* in force at the step, a patch of its own included */
+	struct expect expect;
+	const char *connection; /* connect, connection: its name */
+	const char *from, *to;	/* connect: NODE or FUNCTION@SUBNET; node, address, name */
+	const char *port_text;	/* connect */
+	const char *result;	/* connection: "alive", "reset", "closed", "silent" */
+	const cJSON *patch;	/* borrowed */
+	double advance;		/* s of AWS time */
+};
+
+struct scenario {
+	const char *name;
+	struct where at;
+	struct scenario_step *steps;
+	size_t n_steps;
+};
+
 struct lab {
 	const char *name, *description, *region;
 	double time_scale;
@@ -335,7 +369,13 @@ struct lab {
 	size_t n_functions;
 	struct expect *expects;
 	size_t n_expects;
-	size_t n_warnings;   /* that the document has */
+	size_t n_warnings; /* that the document has */
+	struct scenario *scenarios;
+	size_t n_scenarios;
+	cJSON *bare;	      /* owns; the document of a scenario's copy: without expectations and
+		      * scenarios; NULL without scenarios */
+	struct lab **patched; /* owns them; what patches of scenarios make of it */
+	size_t n_patched;
 	struct json_doc doc; /* owns; cJSON values above borrow from it */
 	void *arena;	     /* owns */
 };
@@ -390,6 +430,9 @@ bool programs_serve(const struct programs *p, const struct port *port);
 char *expect_title(const struct expect *x);
 /* "tcp/443", "http/80", "icmp"; 0, -EINVAL */
 int port_parse(const char *s, struct port *ret);
+/* a title for a report: "connect c: a -> b tcp/443", "advance 60 s", or an
+ * expectation's; caller frees, NULL without memory */
+char *scenario_step_title(const struct scenario_step *s);
 /* REACH-1 codes known to the product */
 bool reach_code_known(const char *code);
 

@@ -7,6 +7,7 @@
 #include "topology/shape.h"
 
 #include "topology/format.h"
+#include "topology/lab.h"
 
 #define BOOL (&(const struct shape){ .kind = SHAPE_BOOL })
 #define ANY (&(const struct shape){ .kind = SHAPE_ANY })
@@ -323,12 +324,12 @@ static const struct shape shape_expect = {
 };
 
 static const struct shape shape_connect =
-	OBJ("step_connect", REQ("connect", STR1, "a name for the connection"),
+	OBJ("step_connect", REQ("connect", FORM(format_name), "a name for the connection"),
 	    REQ("from", STR1, "a node"), REQ("to", STR1, "a node, an address or a DNS name"),
 	    REQ("port", FORM(format_port), "tcp/N or udp/N"));
 
 static const struct shape shape_connection =
-	OBJ("step_connection", REQ("connection", STR1, "an open connection"),
+	OBJ("step_connection", REQ("connection", FORM(format_name), "an open connection"),
 	    REQ("result", WORDS("alive", "reset", "closed", "silent"), "what became of it"));
 
 static const struct shape shape_patch =
@@ -359,4 +360,5 @@ const struct shape shape_lab =
 	    OPT("peerings", MAP(&shape_peering), "peerings between VPCs"),
 	    OPT("functions", MAP(&shape_function), "functions"),
 	    OPT("expect", LIST(&shape_expect, 0, 0), "what must hold"),
-	    OPT("scenarios", MAP(LIST(&shape_step, 0, 0)), "things over time, each on a copy"));
+	    OPT("scenarios", MAP(LIST(&shape_step, 0, SCENARIO_STEPS_MAX)),
+		"things over time, each on a copy"));

@@ -271,6 +271,8 @@ static bool left_out(enum family family)
 		return MUTANT("validate-name");
 	case FAMILY_UNSUPPORTED:
 		return MUTANT("validate-unsupported");
+	case FAMILY_SCENARIO:
+		return MUTANT("validate-scenario");
 	case FAMILY_FILE:
 		break;
 	}

@@ -39,6 +39,7 @@ enum family {
 	FAMILY_ROLE,
 	FAMILY_NAME,
 	FAMILY_UNSUPPORTED,
+	FAMILY_SCENARIO,
 	FAMILY_FILE /* what no lab can be read without: syntax, size, depth */
 };
 

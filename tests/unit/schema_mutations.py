@@ -126,7 +126,8 @@ def compare(title, validator, cases):
     answers = verdicts([document for _, _, document in cases])
     assert len(answers) == len(cases), "%d verdicts for %d documents" % (len(answers), len(cases))
     for (kind, path, document), answer in zip(cases, answers):
-        by_parser = [e for e in answer["errors"] if e["code"] in SHAPE]
+        # nor what a scenario's patch makes of the lab
+        by_parser = [e for e in answer["errors"] if e["code"] in SHAPE and not e["message"].startswith("makes of ")]
         by_schema = list(validator.iter_errors(document))
         refused += bool(by_schema)
         if bool(by_schema) != bool(by_parser):

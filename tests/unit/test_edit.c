@@ -245,11 +245,27 @@ static void test_which_are_edits(void **state)
 	}
 }
 
+/* their patches stand on the rules */
+static void test_a_lab_with_scenarios_is_read_whole(void **state)
+{
+#define OVER_TIME(x)                                                      \
+	"{\"lab\":\"t\",\"vpcs\":{\"v\":{\"cidr_block\":\"10.0.0.0/16\"," \
+	"\"security_groups\":{\"x\":" x "}}},\"scenarios\":{\"s\":[{\"patch\":{}}]}}"
+	struct store *s = store_of(NULL, OVER_TIME(X), NULL);
+	struct edit *x = NULL;
+
+	(void)state;
+	assert_int_equal(read_edit(s, OVER_TIME(X), OVER_TIME("{\"ingress\":[]}"), &x), -ENOENT);
+	store_free(s);
+#undef OVER_TIME
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_as_the_whole),
 		cmocka_unit_test(test_which_are_edits),
+		cmocka_unit_test(test_a_lab_with_scenarios_is_read_whole),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

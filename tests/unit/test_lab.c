@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/buf.h"
 #include "lib/util.h"
 #include "topology/lab.h"
 #include "topology/shape.h"
@@ -493,6 +494,74 @@ static void test_ports(void **state)
 	assert_true(reach_code_known("SG_HAS_NO_RULES") && !reach_code_known("NO_LUCK"));
 }
 
+static void test_scenario_steps(void **state)
+{
+	static const char *const titles[] = {
+		"connect old: a -> b udp/9", "patch vpcs.v.instances.c.subnet",
+		"connection old is alive",   "advance 0.5 s",
+		"c -> b tcp/80 open",	     "patch the lab",
+	};
+	struct lab *l = parse(
+		"{ \"lab\": \"x\", \"expect\": [{ \"from\": \"a\", \"to\": \"b\", \"port\": "
+		"\"icmp\", \"result\": \"open\" }],\n"
+		"  \"vpcs\": { \"v\": { \"cidr_block\": \"10.0.0.0/16\", \"subnets\": { \"s\": { "
+		"\"cidr_block\": \"10.0.0.0/24\" } },\n"
+		"    \"instances\": { \"a\": { \"subnet\": \"s\" }, \"b\": { \"subnet\": \"s\" } } "
+		"} "
+		"},\n"
+		"  \"scenarios\": { \"one\": [\n"
+		"    { \"connect\": \"old\", \"from\": \"a\", \"to\": \"b\", \"port\": \"udp/9\" "
+		"},\n"
+		"    { \"patch\": { \"vpcs\": { \"v\": { \"instances\": {\n"
+		"        \"c\": { \"subnet\": \"s\" }, \"$comment\": \"x\" } } } } },\n"
+		"    { \"connection\": \"old\", \"result\": \"alive\" },\n"
+		"    { \"advance\": 0.5 },\n"
+		"    { \"from\": \"c\", \"to\": \"b\", \"port\": \"tcp/80\", \"result\": "
+		"\"open\" },\n"
+		"    { \"patch\": { \"region\": null, \"description\": \"y\" } } ],\n"
+		"    \"none\": [] } }");
+	const struct scenario *s = &l->scenarios[0];
+
+	(void)state;
+	assert_int_equal(l->n_scenarios, 2);
+	assert_string_equal(s->name, "one");
+	assert_string_equal(s->steps[4].at.path, "scenarios.one[4]");
+	assert_int_equal(s->n_steps, ARRAY_SIZE(titles));
+	for (size_t i = 0; i < s->n_steps; i++) {
+		auto_free char *title = scenario_step_title(&s->steps[i]);
+
+		assert_string_equal(title, titles[i]);
+	}
+	/* what is in force at a step */
+	assert_ptr_equal(s->steps[0].lab, l);
+	assert_non_null(lab_instance(s->steps[1].lab, "c"));
+	assert_ptr_equal(s->steps[4].lab, s->steps[1].lab);
+	assert_string_equal(s->steps[5].lab->description, "y");
+	assert_null(lab_instance(l, "c"));
+	/* copies have neither */
+	assert_null(json_get(l->bare, "expect"));
+	assert_null(json_get(l->bare, "scenarios"));
+	assert_int_equal(s->steps[1].lab->n_expects, 0);
+	(void)lab_free(l);
+}
+
+static void test_patches_have_a_limit(void **state)
+{
+	struct buf b = BUF_INIT;
+
+	(void)state;
+	/* each patch makes a lab of a megabyte */
+	buf_adds(&b, "{ \"lab\": \"x\", \"description\": \"");
+	for (size_t i = 0; i < 1 << 20; i++)
+		buf_adds(&b, "x");
+	buf_adds(&b, "\", \"scenarios\": { \"s\": [");
+	for (size_t i = 0; i < 17; i++)
+		buf_printf(&b, "%s{ \"patch\": {} }", i ? ", " : "");
+	buf_adds(&b, " ] } }");
+	expect_errors(buf_str(&b), "LimitExceeded");
+	buf_done(&b);
+}
+
 static void test_schema_file_is_the_tables(void **state)
 {
 	cJSON *schema = shape_schema();
@@ -526,6 +595,8 @@ int main(void)
 		cmocka_unit_test(test_many_faults),
 		cmocka_unit_test(test_json_of_issues),
 		cmocka_unit_test(test_ports),
+		cmocka_unit_test(test_scenario_steps),
+		cmocka_unit_test(test_patches_have_a_limit),
 		cmocka_unit_test(test_schema_file_is_the_tables),
 	};
 
