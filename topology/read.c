@@ -519,8 +519,15 @@ const char *index_list(struct reader *r, const struct index *ix)
 
 	if (!ix->n)
 		return "none";
-	for (size_t i = 0; i < ix->n && i < most; i++)
-		s = arena_printf(r, r->issue_arena, "%s%s%.63s", s, i ? ", " : "", ix->v[i].name);
+	for (size_t i = 0; i < ix->n && i < most; i++) {
+		size_t len = strnlen(ix->v[i].name, 63);
+
+		/* names that have the wrong form are in it, too: not through a character */
+		while (len && ((unsigned char)ix->v[i].name[len] & 0xc0) == 0x80)
+			len--;
+		s = arena_printf(r, r->issue_arena, "%s%s%.*s", s, i ? ", " : "", (int)len,
+				 ix->v[i].name);
+	}
 	if (ix->n > most)
 		s = arena_printf(r, r->issue_arena, "%s and %zu more", s, ix->n - most);
 	return s;
