@@ -619,7 +619,7 @@ int cgroups_remove(struct cgroups *c, int timeout_ms, struct err *e)
 	if (r == 0)
 		r = remove_path(c, "", timeout_ms);
 	for (i = 0; i < c->n && r == 0; i++)
-		if (!c->h[i].delegated && rmdir(c->h[i].path) < 0 && errno != ENOENT)
+		if (rmdir(c->h[i].path) < 0 && errno != ENOENT)
 			r = -errno;
 	if (r < 0)
 		return err_set(e, r == -EBUSY ? ERR_BUSY : ERR_KERNEL, -r,

@@ -3,11 +3,10 @@
  * cgroup - limits, freezing and killing of groups of processes, through cgroup
  * v1 or v2, whichever holds each controller on this host.
  *
- * All groups of an instance of the product are below one root: the unit's own
- * group where systemd delegated it (the daemon then moves to the leaf "daemon"
- * before controllers are turned on), else /vpclab-HASH in each hierarchy, HASH
- * being 8 hex digits of the run directory's digest.  The roots in use are
- * written to RUN/cgroups, which is how gc finds what a dead daemon left.
+ * All groups of an instance of the product are below one root: /vpclab-HASH in
+ * each hierarchy, HASH being 8 hex digits of the run directory's digest.  The
+ * roots in use are written to RUN/cgroups, which is how gc finds what a dead
+ * daemon left.  The daemons themselves stay where they were started.
  *
  * A cgroup.subtree_control that we didn't make is never written: where a
  * controller is not turned on for us, opening fails with ERR_HOST and the line
@@ -51,7 +50,7 @@ const char *cgroups_describe(const struct cgroups *c);
 /*
  * cgroups_remove() - kills every process below the root except the caller and
  * removes it in all hierarchies; waits at most "timeout_ms" for them to be
- * gone (-EBUSY then).  A unit's own group is emptied, not removed.
+ * gone (-EBUSY then).
  */
 int cgroups_remove(struct cgroups *c, int timeout_ms, struct err *e);
 

@@ -5,13 +5,16 @@
  *
  * Which hierarchy serves what: memory, cpu and pids wherever the host has the
  * controller; freezing and killing in a cgroup2 tree if one is mounted, also
- * one without controllers.  The root is our unit's own group where systemd has
- * delegated it (it marks the directory with an extended attribute), else
- * /vpclab-HASH.  In a unit's group the caller first moves to the leaf "daemon":
- * v2 has no processes where controllers are passed on.
+ * one without controllers.
  *
- * RUN/cgroups has a line "VERSION USES DELEGATED PATH" for each root ever made;
- * it is written before anything is put into them.
+ * The root is /vpclab-HASH in each, also for a unit of systemd, whose own group
+ * could be delegated: programs outlive the daemon, so groups with controllers
+ * would stay below the unit's, and v2 takes no process into a group that has such:
+ * systemd couldn't start the unit again (219/CGROUP; what helps, DelegateSubgroup=,
+ * came with version 254).  And so a daemon finds the same groups whoever starts it.
+ *
+ * RUN/cgroups has a line "VERSION USES PATH" for each root ever made; it is
+ * written before anything is put into them.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -19,28 +22,25 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "lib/buf.h"
 #include "lib/cgroup_int.h"
 #include "lib/util.h"
 
-#define LEAF "daemon"
+#define LEAF "probe"
 #define TEXT_MAX (1024 * 1024)
 
 /* a mounted hierarchy */
 struct mount {
 	int version;
 	char *point;   /* owns */
-	char *root;    /* owns; part of the hierarchy that is seen there */
 	char *options; /* owns; v1: its controllers are among them */
 };
 
 struct host {
 	struct mount mounts[32];
 	size_t n_mounts;
-	char *self; /* owns; /proc/self/cgroup */
 };
 
 const char *cgroup_use_name(enum cgroup_use use)
@@ -73,10 +73,8 @@ static void host_done(struct host *h)
 
 	for (i = 0; i < h->n_mounts; i++) {
 		free(h->mounts[i].point);
-		free(h->mounts[i].root);
 		free(h->mounts[i].options);
 	}
-	free(h->self);
 }
 
 /* \ooo of mountinfo, in place */
@@ -116,108 +114,27 @@ static int mount_line(struct host *h, char *line)
 	options = strtok_r(NULL, " ", &save);
 	if (!type || !options || strncmp(type, "cgroup", 6) != 0)
 		return 0;
-	unescape(field[3]);
 	unescape(field[4]);
 	m->version = strcmp(type, "cgroup2") == 0 ? 2 : 1;
-	m->root = strdup(field[3]);
 	m->point = strdup(field[4]);
 	m->options = strdup(options);
 	h->n_mounts++;
-	return m->root && m->point && m->options ? 0 : -ENOMEM;
+	return m->point && m->options ? 0 : -ENOMEM;
 }
 
-static int host_read(const char *mountinfo, const char *self, struct host *h)
+static int host_read(const char *mountinfo, struct host *h)
 {
 	auto_free char *text = NULL;
 	char *line, *save = NULL;
 	size_t size;
 	int r;
 
-	r = read_file(self, TEXT_MAX, &h->self, &size);
-	if (r < 0)
-		return r;
 	r = read_file(mountinfo, TEXT_MAX, &text, &size);
 	if (r < 0)
 		return r;
 	for (line = strtok_r(text, "\n", &save); line && r >= 0; line = strtok_r(NULL, "\n", &save))
 		r = mount_line(h, line);
 	return r;
-}
-
-/* the caller's path in a hierarchy; owned, NULL if there is none */
-static char *self_path(const struct host *h, const struct mount *m)
-{
-	const char *line = h->self;
-
-	while (*line) {
-		const char *list = strchr(line, ':'), *path, *end = line + strcspn(line, "\n");
-		auto_free char *names = NULL;
-		bool hit;
-
-		path = list ? strchr(list + 1, ':') : NULL;
-		if (path && path < end) {
-			names = strndup(list + 1, (size_t)(path - list - 1));
-			if (!names)
-				return NULL;
-			hit = m->version == 2 ? !*names :
-						*names && cgroup_has_word(m->options, names);
-			/* "cpu,cpuacct": any of them tells */
-			if (m->version == 1 && !hit && strchr(names, ',')) {
-				names[strcspn(names, ",")] = '\0';
-				hit = cgroup_has_word(m->options, names);
-			}
-			if (hit)
-				return strndup(path + 1, (size_t)(end - path - 1));
-		}
-		line = *end ? end + 1 : end;
-	}
-	return NULL;
-}
-
-/* where "path" of the hierarchy is seen below the mount; owned */
-static char *below_mount(const struct mount *m, const char *path)
-{
-	size_t n = strlen(m->root);
-	char *ret;
-
-	if (n > 1 && strncmp(path, m->root, n) == 0 && (path[n] == '/' || !path[n]))
-		path += n;
-	if (strcmp(path, "/") == 0)
-		path = "";
-	return asprintf(&ret, "%s%s", m->point, path) < 0 ? NULL : ret;
-}
-
-static bool is_delegated(const char *dir)
-{
-	char v[4];
-
-	return (getxattr(dir, "trusted.delegate", v, sizeof(v)) == 1 && *v == '1') ||
-	       (getxattr(dir, "user.delegate", v, sizeof(v)) == 1 && *v == '1');
-}
-
-/* path of the unit's group if systemd gave it to us; owned, NULL otherwise */
-static char *unit_path(const struct host *h)
-{
-	size_t i;
-
-	for (i = 0; i < h->n_mounts; i++) {
-		const struct mount *m = &h->mounts[i];
-		auto_free char *path = NULL, *dir = NULL;
-		char *slash;
-
-		if (m->version == 1 && !cgroup_has_word(m->options, "name=systemd"))
-			continue;
-		path = self_path(h, m);
-		if (!path)
-			continue;
-		slash = strrchr(path, '/'); /* moved there before */
-		if (slash && slash > path && strcmp(slash, "/" LEAF) == 0)
-			*slash = '\0';
-		dir = below_mount(m, path);
-		if (dir && is_delegated(dir))
-			return steal_ptr(&path);
-	}
-	return NULL;
 }
 
 /* ---- roots ---- */
@@ -275,43 +192,33 @@ static struct hier *hier_for(struct cgroups *c, const char *path, int version)
 }
 
 static int choose_one(struct cgroups *c, const struct host *host, enum cgroup_use use,
-		      const char *unit, const char *own, struct err *e)
+		      const char *name, struct err *e)
 {
 	const struct mount *m = find_mount(host, use);
-	auto_free char *path = NULL, *self = NULL;
-	bool delegated = false;
+	auto_free char *path = NULL;
 	struct hier *h;
 
 	if (!m)
 		return err_set(e, ERR_HOST, ENOTSUP,
 			       "this host has no cgroup controller \"%s\", neither v1 nor v2",
 			       cgroup_use_name(use));
-	self = unit ? self_path(host, m) : NULL;
-	/* a unit has its group in the hierarchies that systemd was told to delegate */
-	if (self) {
-		size_t n = strlen(unit);
-
-		delegated = strncmp(self, unit, n) == 0 &&
-			    (!self[n] || strcmp(self + n, "/" LEAF) == 0);
-	}
-	path = below_mount(m, delegated ? unit : own);
+	if (asprintf(&path, "%s/%s", m->point, name) < 0)
+		path = NULL;
 	h = path ? hier_for(c, path, m->version) : NULL;
 	if (!h)
 		return err_set(e, ERR_INTERNAL, ENOMEM, "out of memory");
 	h->uses |= USE_BIT(use);
-	h->delegated = delegated;
 	return 0;
 }
 
 static int choose(struct cgroups *c, const struct host *host, struct err *e)
 {
-	auto_free char *unit = unit_path(host);
-	char own[] = "/vpclab-00000000";
+	char name[] = "vpclab-00000000";
 	int r = 0, use;
 
-	hash_hex(own + strlen(own) - 8, 8, "%s", c->run);
+	hash_hex(name + strlen(name) - 8, 8, "%s", c->run);
 	for (use = 0; use < N_USES && r >= 0; use++)
-		r = choose_one(c, host, (enum cgroup_use)use, unit, own, e);
+		r = choose_one(c, host, (enum cgroup_use)use, name, e);
 	return r;
 }
 
@@ -364,10 +271,6 @@ static int check_controllers(const struct hier *h, struct err *e)
 			break;
 	if (use == USE_FREEZER)
 		return 0;
-	if (h->delegated)
-		return err_set(e, ERR_HOST, ENOTSUP,
-			       "cgroup controller \"%s\" is not delegated to %s: set Delegate=yes",
-			       cgroup_use_name((enum cgroup_use)use), h->path);
 	snprintf(parent, sizeof(parent), "%s", h->path);
 	*strrchr(parent, '/') = '\0';
 	enable_text(h->uses, want, sizeof(want));
@@ -405,22 +308,15 @@ static int hier_open(struct hier *h)
 	return 0;
 }
 
-/* the daemon's leaf: "dir" stays free of processes where v2 asks for it */
-static int move_to_leaf(const struct hier *h, int *ret_fd)
+/* a group that stays empty, to look at */
+static int make_leaf(const struct hier *h)
 {
-	auto_close int fd = -1;
-	int r;
+	int fd;
 
 	if (mkdirat(h->fd, LEAF, 0755) < 0 && errno != EEXIST)
 		return -errno;
 	fd = openat(h->fd, LEAF, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	r = h->delegated ? cgroup_write(fd, "cgroup.procs", "0") : 0;
-	if (r < 0)
-		return r;
-	*ret_fd = steal_fd(&fd);
-	return 0;
+	return fd < 0 ? -errno : fd;
 }
 
 int cgroup_root_make(struct hier *h, struct err *e)
@@ -428,7 +324,7 @@ int cgroup_root_make(struct hier *h, struct err *e)
 	auto_close int leaf = -1;
 	int r = 0;
 
-	if (!h->delegated && mkdir(h->path, 0755) < 0 && errno != EEXIST)
+	if (mkdir(h->path, 0755) < 0 && errno != EEXIST)
 		r = -errno;
 	if (r == 0)
 		r = hier_open(h);
@@ -438,9 +334,12 @@ int cgroup_root_make(struct hier *h, struct err *e)
 	r = check_controllers(h, e);
 	if (r < 0)
 		return r;
-	r = move_to_leaf(h, &leaf);
-	if (r == 0 && h->ops->version == 2 && h->uses & USE_LIMITS)
+	if (h->ops->version == 2 && h->uses & USE_LIMITS)
 		r = cgroup_enable(h->fd, h->uses & USE_LIMITS);
+	if (r == 0) {
+		leaf = make_leaf(h);
+		r = leaf < 0 ? leaf : 0;
+	}
 	if (r < 0)
 		return err_set(e, ERR_HOST, -r, "cgroup %s: turn controllers on: %s", h->path,
 			       strerror(-r));
@@ -451,8 +350,7 @@ void cgroup_root_prune(struct hier *h)
 {
 	/* both fail while anything is in them, as they should */
 	unlinkat(h->fd, LEAF, AT_REMOVEDIR);
-	if (!h->delegated)
-		rmdir(h->path);
+	rmdir(h->path);
 }
 
 static void describe(struct cgroups *c)
@@ -469,12 +367,8 @@ static void describe(struct cgroups *c)
 					      h->ops->version);
 	}
 	if (c->n && n < sizeof(c->text)) {
-		const char *where = c->h[0].path;
-
-		/* ours has the same name in every hierarchy */
-		if (!c->h[0].delegated && strrchr(where, '/'))
-			where = strrchr(where, '/');
-		snprintf(c->text + n, sizeof(c->text) - n, " (%s)", where);
+		/* the same name in every hierarchy */
+		snprintf(c->text + n, sizeof(c->text) - n, " (%s)", strrchr(c->h[0].path, '/'));
 	}
 }
 
@@ -490,12 +384,12 @@ static int roots_write(const struct cgroups *c, struct err *e)
 	if (asprintf(&path, "%s/cgroups", c->run) < 0)
 		return err_set(e, ERR_INTERNAL, ENOMEM, "out of memory");
 	if (read_file(path, TEXT_MAX, &old, &size) == 0)
-		buf_adds(&b, old); /* of a unit that was started elsewhere, too */
+		buf_adds(&b, old); /* where else the host had its hierarchies */
 	for (i = 0; i < c->n; i++) {
 		const struct hier *h = &c->h[i];
 		auto_buf struct buf line = BUF_INIT;
 
-		buf_printf(&line, "%d %u %d %s\n", h->ops->version, h->uses, h->delegated, h->path);
+		buf_printf(&line, "%d %u %s\n", h->ops->version, h->uses, h->path);
 		if (!strstr(buf_str(&b), buf_str(&line)))
 			buf_adds(&b, buf_str(&line));
 	}
@@ -507,18 +401,17 @@ static int roots_write(const struct cgroups *c, struct err *e)
 
 static int roots_line(struct cgroups *c, const char *line)
 {
-	unsigned version, uses, delegated;
+	unsigned version, uses;
 	struct hier *h;
 	int at = 0, r;
 
-	if (sscanf(line, "%u %u %u %n", &version, &uses, &delegated, &at) < 3 || !at ||
-	    line[at] != '/' || version < 1 || version > 2)
+	if (sscanf(line, "%u %u %n", &version, &uses, &at) < 2 || !at || line[at] != '/' ||
+	    version < 1 || version > 2)
 		return 0;
 	h = hier_for(c, line + at, (int)version);
 	if (!h)
 		return -ENOMEM;
 	h->uses |= uses;
-	h->delegated = delegated;
 	if (h->fd >= 0)
 		return 0;
 	r = hier_open(h);
@@ -566,8 +459,7 @@ int cgroups_find(const char *run, struct cgroups **ret, struct err *e)
 	return 0;
 }
 
-int cgroups_open_from(const char *mountinfo, const char *self, const char *run,
-		      struct cgroups **ret, struct err *e)
+int cgroups_open_from(const char *mountinfo, const char *run, struct cgroups **ret, struct err *e)
 {
 	struct cgroups *c = cgroups_new(run);
 	struct host host = { 0 };
@@ -576,7 +468,7 @@ int cgroups_open_from(const char *mountinfo, const char *self, const char *run,
 
 	if (!c)
 		return err_set(e, ERR_INTERNAL, ENOMEM, "out of memory");
-	r = host_read(mountinfo, self, &host);
+	r = host_read(mountinfo, &host);
 	if (r < 0)
 		err_set(e, ERR_HOST, -r, "read the host's cgroups: %s", strerror(-r));
 	else
@@ -597,5 +489,5 @@ int cgroups_open_from(const char *mountinfo, const char *self, const char *run,
 
 int cgroups_open(const char *run, struct cgroups **ret, struct err *e)
 {
-	return cgroups_open_from("/proc/self/mountinfo", "/proc/self/cgroup", run, ret, e);
+	return cgroups_open_from("/proc/self/mountinfo", run, ret, e);
 }

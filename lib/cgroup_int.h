@@ -32,10 +32,9 @@ extern const struct cgroup_ops cgroup_v1, cgroup_v2;
 /* one hierarchy in use */
 struct hier {
 	const struct cgroup_ops *ops;
-	unsigned uses;	/* bits */
-	char *path;	/* of our root in it, owns */
-	int fd;		/* of that directory */
-	bool delegated; /* a unit's group: not ours to remove */
+	unsigned uses; /* bits */
+	char *path;    /* of our root in it, owns */
+	int fd;	       /* of that directory */
 };
 
 struct cgroups {
@@ -60,11 +59,10 @@ bool cgroup_has_word(const char *list, const char *word);
 /* makes the hierarchy's root and turns its controllers on; also again, when the
  * last of another daemon's groups took it along */
 int cgroup_root_make(struct hier *h, struct err *e);
-/* removes the root and the daemon's leaf where nothing else is in them */
+/* removes the root where nothing is in it */
 void cgroup_root_prune(struct hier *h);
 
-/* cgroups_open() on given copies of /proc/self/mountinfo and /proc/self/cgroup: for tests */
-int cgroups_open_from(const char *mountinfo, const char *self, const char *run,
-		      struct cgroups **ret, struct err *e);
+/* cgroups_open() on a given copy of /proc/self/mountinfo: for tests */
+int cgroups_open_from(const char *mountinfo, const char *run, struct cgroups **ret, struct err *e);
 
 #endif
