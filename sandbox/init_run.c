@@ -5,7 +5,9 @@
  * program: pid 1 of a node.  It starts the node's command, reaps, starts it
  * again when it ends (after 0.1 s, doubled up to 10 s; 10 s of running begin
  * anew), and writes what happened into the node's log, which is its standard
- * error.  After it has told sandboxd that it started it needs no daemon.
+ * error.  After it has told sandboxd that it started it needs no daemon.  A
+ * SIGTERM of the host's, which is how a shutdown asks whatever runs, is passed on
+ * and is the end of starting again: else each shutdown waited 90 s for it.
  *
  * exec: runs one command with the caller's descriptors and tells its status;
  * what runs lives on when sandboxd dies.
@@ -97,42 +99,46 @@ static void note_end(const char *how, int ms)
 		return; /* a full disk: the program goes on all the same */
 }
 
-/* reaps; the status of "pid" when it ended, else -1 */
-static int reap(int signal_fd, pid_t pid)
+/* reaps; the status of "pid" when it ended, else -1; *ret_asked: the host asks for the end */
+static int reap(int signal_fd, pid_t pid, bool *ret_asked)
 {
 	struct signalfd_siginfo info;
 	int status, got = -1;
 	pid_t p;
 
+	/* sender 0: of another pid namespace; what runs here has no business to end its init */
 	while (read(signal_fd, &info, sizeof(info)) > 0)
-		;
+		if (info.ssi_signo == SIGTERM && info.ssi_pid == 0)
+			*ret_asked = true;
 	while ((p = waitpid(-1, &status, WNOHANG)) > 0)
 		if (p == pid)
 			got = status;
 	return got;
 }
 
-static int block_signals(void)
+static int block_signals(bool term)
 {
 	sigset_t set;
 
 	sigemptyset(&set);
 	sigaddset(&set, SIGCHLD);
+	if (term)
+		sigaddset(&set, SIGTERM);
 	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
 		return -errno;
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
 /* reaps while the back-off lasts */
-static void pause_for(int signal_fd, int ms)
+static void pause_for(int signal_fd, int ms, bool *ret_asked)
 {
 	struct pollfd p = { .fd = signal_fd, .events = POLLIN };
 	struct mono begin = mono_now();
 	int left;
 
-	while ((left = ms - (int)mono_ms_since(begin)) > 0)
+	while (!*ret_asked && (left = ms - (int)mono_ms_since(begin)) > 0)
 		if (poll(&p, 1, left) > 0)
-			(void)reap(signal_fd, -1); /* none of them is ours */
+			(void)reap(signal_fd, -1, ret_asked); /* none of them is ours */
 }
 
 static void keep_running(struct init *i, int signal_fd) __attribute__((noreturn));
@@ -140,6 +146,7 @@ static void keep_running(struct init *i, int signal_fd)
 {
 	struct pollfd p = { .fd = signal_fd, .events = POLLIN };
 	int backoff = BACKOFF_FIRST_MS, status;
+	bool asked = false, told;
 	struct mono began;
 	char how[200];
 	pid_t pid;
@@ -148,9 +155,15 @@ static void keep_running(struct init *i, int signal_fd)
 		began = mono_now();
 		pid = start(i);
 		status = -1;
-		while (pid > 0 && status < 0)
+		told = false;
+		while (pid > 0 && status < 0) {
 			if (poll(&p, 1, -1) > 0)
-				status = reap(signal_fd, pid);
+				status = reap(signal_fd, pid, &asked);
+			if (asked && !told && status < 0)
+				told = kill(pid, SIGTERM) == 0; /* not reaped: still this one */
+		}
+		if (asked)
+			_exit(0);
 		if (pid < 0)
 			(void)snprintf(how, sizeof(how), "cannot run %.120s: %s", i->argv[0],
 				       strerror(-pid));
@@ -159,7 +172,9 @@ static void keep_running(struct init *i, int signal_fd)
 		if (mono_ms_since(began) > BACKOFF_LAST_MS)
 			backoff = BACKOFF_FIRST_MS;
 		note_end(how, backoff);
-		pause_for(signal_fd, backoff);
+		pause_for(signal_fd, backoff, &asked);
+		if (asked)
+			_exit(0);
 		backoff = backoff * 2 < BACKOFF_LAST_MS ? backoff * 2 : BACKOFF_LAST_MS;
 	}
 }
@@ -170,7 +185,7 @@ void init_program(struct init *i)
 
 	if (r < 0)
 		init_fail(i, i->step, -r);
-	signal_fd = block_signals();
+	signal_fd = block_signals(true);
 	if (signal_fd < 0)
 		init_fail(i, "block signals", -signal_fd);
 	(void)wire_put_strs(&i->out, WIRE_READY, NULL); /* without memory it counts as failed */
@@ -212,7 +227,7 @@ static void tell_status(struct init *i, int status)
 void init_exec(struct init *i)
 {
 	struct pollfd p[2] = { { .events = POLLIN }, { .fd = INIT_FD_PAIR, .events = POLLIN } };
-	bool open = true;
+	bool open = true, asked = false;
 	int status = -1, r;
 	char number[16];
 	pid_t pid;
@@ -220,7 +235,7 @@ void init_exec(struct init *i)
 	r = init_drop(i);
 	if (r < 0)
 		init_fail(i, i->step, -r);
-	p[0].fd = block_signals();
+	p[0].fd = block_signals(false);
 	if (p[0].fd < 0 || fcntl(INIT_FD_PAIR, F_SETFL, O_NONBLOCK) < 0)
 		init_fail(i, "block signals", errno);
 	pid = start(i);
@@ -239,7 +254,7 @@ void init_exec(struct init *i)
 		if (p[1].revents)
 			take_messages(i, pid, &open);
 		if (p[0].revents)
-			status = reap(p[0].fd, pid);
+			status = reap(p[0].fd, pid, &asked);
 	}
 	tell_status(i, status);
 }

@@ -131,6 +131,24 @@ def test_gc_after_all_died(fresh):
     assert fresh.json("ls") == []
 
 
+def test_a_program_ends_when_the_host_shuts_down(fresh):
+    """SIGTERM for all that is left, as systemd sends it once the daemons have stopped; the next start is a fresh one."""
+    fresh.start()
+    doc = copy.deepcopy(LAB)
+    doc["vpcs"]["main"]["instances"]["app"]["command"] = ["sleep", "1000"]
+    fresh.up(doc)
+    app = fresh.show("crash", "instances/app")["pid"]
+    fresh.vpclab("exec", "crash", "app", "--", "sh", "-c", "kill -TERM 1", check=0)
+    fresh.kill("sandboxd", signal.SIGTERM)
+    fd = os.pidfd_open(app)
+    assert not select.select([fd], [], [], 0.2)[0], "the program's own signal ended its init"
+    signal.pidfd_send_signal(fd, signal.SIGTERM)
+    assert select.select([fd], [], [], 10)[0], "it ignores the host's SIGTERM"
+    os.close(fd)
+    fresh.start()
+    wait_until(lambda: fresh.show("crash", "instances/app")["pid"] not in (None, 0, app), "it runs again")
+
+
 @pytest.mark.parametrize("n", range(12))
 def test_a_daemon_killed_while_it_replaces_the_responder(fresh, n):
     """The kill falls at another moment each time: no responder may be left that nobody knows of."""
