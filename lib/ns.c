@@ -33,6 +33,9 @@
 #include <unistd.h>
 
 #include <linux/magic.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_conntrack.h>
+#include <linux/netlink.h>
 #include <linux/nsfs.h>
 
 #include "lib/util.h"
@@ -483,6 +486,29 @@ int ns_socket(int ns_fd, int domain, int type, int protocol)
 
 /* ---- namespaces ---- */
 
+/*
+ * Settings of connection tracking are there once its module is, which nothing may
+ * have asked for since the host was booted; the kernel loads it for this question.
+ */
+static void load_tracking(void)
+{
+	struct {
+		struct nlmsghdr h;
+		struct nfgenmsg g;
+	} ask = {
+		.h = { .nlmsg_len = sizeof(ask),
+		       .nlmsg_type = NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_GET_STATS,
+		       .nlmsg_flags = NLM_F_REQUEST },
+		.g = { .nfgen_family = AF_INET, .version = NFNETLINK_V0 },
+	};
+	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
+	auto_close int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
+
+	/* what comes of it shows where the setting is opened again */
+	if (fd >= 0)
+		(void)sendto(fd, &ask, sizeof(ask), 0, (struct sockaddr *)&kernel, sizeof(kernel));
+}
+
 static int sysctl_write(const char *name, size_t name_len, const char *val, size_t val_len)
 {
 	char path[SYSCTL_PATH_MAX];
@@ -498,6 +524,10 @@ static int sysctl_write(const char *name, size_t name_len, const char *val, size
 		path[10 + i] = name[i] == '.' ? '/' : name[i];
 	path[10 + i] = '\0';
 	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0 && errno == ENOENT && !strncmp(name, "net.netfilter.", 14)) {
+		load_tracking();
+		fd = open(path, O_WRONLY | O_CLOEXEC);
+	}
 	if (fd < 0)
 		return -errno;
 	return write(fd, val, val_len) == (ssize_t)val_len ? 0 : -errno;
