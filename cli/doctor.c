@@ -1,46 +1,114 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * doctor - tries what the product needs of this host, each need in a child of
- * its own, and says how to get what is missing.
+ * its own, and says why it is needed and how to get what is missing.
  */
 #include "cli/doctor.h"
 
 #include <errno.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
 #include "cli/out.h"
 #include "lib/json.h"
+#include "lib/ns.h"
 #include "lib/table.h"
 #include "lib/util.h"
 
 enum state { STATE_OK, STATE_MISSING, STATE_UNKNOWN };
 static const char *const STATES[] = { "ok", "missing", "unknown" };
 
+enum { CHILD_OK, CHILD_MISSING, CHILD_NOT_TRIED };
+
 struct finding {
 	enum state state;
 	char detail[DOCTOR_DETAIL];
 };
 
-/* never returns */
-static void child_main(const struct doctor_check *k, int fd)
-{
-	char detail[DOCTOR_DETAIL] = "";
-	int r = 0;
+/* ---- what checks say ---- */
 
-	if (k->needs_root && unshare(CLONE_NEWNET) < 0) {
-		r = -errno;
-		(void)snprintf(detail, sizeof(detail), "network namespace: %s", strerror(-r));
+int doctor_found(struct doctor *d, const char *text)
+{
+	(void)snprintf(d->detail, sizeof(d->detail), "%s", text);
+	return 0;
+}
+
+int doctor_broken(struct doctor *d, const struct err *e)
+{
+	(void)doctor_found(d, e->msg);
+	return e->errnum ? -e->errnum : -EIO;
+}
+
+int doctor_result(struct doctor *d, const char *what, int r)
+{
+	if (r >= 0)
+		return 0;
+	(void)snprintf(d->detail, sizeof(d->detail), "%s: %s", what, strerror(-r));
+	return r;
+}
+
+int doctor_failed(struct doctor *d, const char *what)
+{
+	return doctor_result(d, what, -errno);
+}
+
+/* ---- one check ---- */
+
+/* tests: the first kernel request of the named check fails */
+static void inject(const struct doctor_check *k)
+{
+#ifdef VPCLAB_TESTING
+	const char *name = getenv("VPCLAB_DOCTOR_FAULT");
+
+	if (name && !strcmp(name, k->name))
+		fault_set(1);
+#else
+	(void)k;
+#endif
+}
+
+/* what a check mounts and makes must not be seen outside, nor outlive it */
+static int seclude(struct doctor *d)
+{
+	if (unshare(CLONE_NEWNET | CLONE_NEWNS) < 0)
+		return doctor_failed(d, "not tried: namespaces");
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		return doctor_failed(d, "not tried: private mounts");
+	return 0;
+}
+
+static void child_main(const struct cli *c, const struct doctor_check *k, int fd)
+	__attribute__((noreturn));
+
+static void child_main(const struct cli *c, const struct doctor_check *k, int fd)
+{
+	struct doctor d = { .run = c->run, .state = c->state };
+	int status = CHILD_NOT_TRIED;
+
+	if (!k->needs_root || seclude(&d) == 0) {
+		inject(k);
+		status = k->fn(&d) < 0 ? CHILD_MISSING : CHILD_OK;
 	}
-	if (!r)
-		r = k->fn(detail, sizeof(detail));
-	if (write_all(fd, detail, strlen(detail)) < 0)
-		r = -EIO;
-	_exit(r < 0 ? 1 : 0);
+	if (write_all(fd, d.detail, strlen(d.detail)) < 0)
+		status = CHILD_MISSING;
+	_exit(status);
+}
+
+static void judge(int status, struct finding *f)
+{
+	if (WIFSIGNALED(status))
+		(void)snprintf(f->detail, sizeof(f->detail), "ended by signal %d",
+			       WTERMSIG(status));
+	f->state = !WIFEXITED(status)			  ? STATE_MISSING :
+		   WEXITSTATUS(status) == CHILD_OK	  ? STATE_OK :
+		   WEXITSTATUS(status) == CHILD_NOT_TRIED ? STATE_UNKNOWN :
+							    STATE_MISSING;
 }
 
 static int try(const struct cli *c, const struct doctor_check *k, struct finding *f)
@@ -60,7 +128,7 @@ static int try(const struct cli *c, const struct doctor_check *k, struct finding
 	pid = fork();
 	if (pid == 0) {
 		close(fds[0]);
-		child_main(k, fds[1]);
+		child_main(c, k, fds[1]);
 	}
 	close(fds[1]);
 	while (pid > 0 && len < sizeof(f->detail) - 1 &&
@@ -70,12 +138,11 @@ static int try(const struct cli *c, const struct doctor_check *k, struct finding
 	close(fds[0]);
 	if (pid < 0 || waitpid(pid, &status, 0) < 0)
 		return out_fail(c, ERR_INTERNAL, "doctor: child: %s", strerror(errno));
-	f->state = WIFEXITED(status) && WEXITSTATUS(status) == 0 ? STATE_OK : STATE_MISSING;
-	if (WIFSIGNALED(status))
-		(void)snprintf(f->detail, sizeof(f->detail), "ended by signal %d",
-			       WTERMSIG(status));
+	judge(status, f);
 	return 0;
 }
+
+/* ---- the report ---- */
 
 static cJSON *json_of(const struct doctor_check *k, const struct finding *f)
 {
@@ -84,6 +151,7 @@ static cJSON *json_of(const struct doctor_check *k, const struct finding *f)
 	cJSON_AddStringToObject(o, "name", k->name);
 	cJSON_AddStringToObject(o, "state", STATES[f->state]);
 	cJSON_AddBoolToObject(o, "needed", !k->optional);
+	cJSON_AddStringToObject(o, "why", k->why);
 	if (*f->detail)
 		cJSON_AddStringToObject(o, "detail", f->detail);
 	else
@@ -93,6 +161,24 @@ static cJSON *json_of(const struct doctor_check *k, const struct finding *f)
 	else
 		cJSON_AddNullToObject(o, "fix");
 	return o;
+}
+
+static const char *color_of(const cJSON *k)
+{
+	if (!strcmp(json_str(k, "state", "?"), "ok"))
+		return "green";
+	return cJSON_IsTrue(json_get(k, "needed")) ? "red" : "yellow";
+}
+
+static void print_missing(const cJSON *checks)
+{
+	const cJSON *k;
+
+	cJSON_ArrayForEach(k, checks)
+		if (json_str(k, "fix", NULL))
+			printf("\n%s%s\n  why  %s\n  get  %s\n", json_str(k, "name", "?"),
+			       cJSON_IsTrue(json_get(k, "needed")) ? "" : " (not needed)",
+			       json_str(k, "why", ""), json_str(k, "fix", ""));
 }
 
 static int print(const struct cli *c, const cJSON *checks)
@@ -105,39 +191,45 @@ static int print(const struct cli *c, const cJSON *checks)
 	if (!t)
 		return out_no_memory(c);
 	cJSON_ArrayForEach(k, checks) {
-		const char *state = json_str(k, "state", "?");
-		const char *cells[] = { json_str(k, "name", "?"), state,
+		const char *cells[] = { json_str(k, "name", "?"), json_str(k, "state", "?"),
 					json_str(k, "detail", NULL) };
 
 		(void)table_add(t, cells); /* table_print() tells */
-		table_color(t, 1, !strcmp(state, "ok") ? "green" : "red");
+		table_color(t, 1, color_of(k));
 	}
 	r = table_print(t, stdout);
 	table_free(t);
 	if (r < 0)
 		return out_no_memory(c);
-	cJSON_ArrayForEach(k, checks)
-		if (json_str(k, "fix", NULL))
-			printf("%s: %s\n", json_str(k, "name", "?"), json_str(k, "fix", ""));
+	print_missing(checks);
 	return out_done(c);
 }
 
-static int doctor(struct cli *c, const struct args *a)
+static int try_all(const struct cli *c, const struct doctor_check *k, cJSON *checks,
+		   bool *ret_missing)
 {
-	const struct doctor_check *k;
-	cJSON *checks = cJSON_CreateArray(), *doc;
-	bool missing = false;
 	int r = 0;
 
-	(void)a;
-	for (k = DOCTOR_CHECKS; k->name && !r; k++) {
+	for (; k->name && !r; k++) {
 		struct finding f = { 0 };
 
 		out_progress(c, "trying %s ...", k->name);
 		r = try(c, k, &f);
-		missing = missing || (f.state != STATE_OK && !k->optional);
+		*ret_missing = *ret_missing || (f.state != STATE_OK && !k->optional);
 		cJSON_AddItemToArray(checks, json_of(k, &f));
 	}
+	return r;
+}
+
+static int doctor(struct cli *c, const struct args *a)
+{
+	cJSON *checks = cJSON_CreateArray(), *doc;
+	bool missing = false;
+	int r;
+
+	(void)a;
+	r = try_all(c, DOCTOR_HOST, checks, &missing);
+	r = r ? r : try_all(c, DOCTOR_NET, checks, &missing);
 	out_progress(c, "%s", "");
 	if (!r && c->json) {
 		doc = cJSON_CreateObject();
