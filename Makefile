@@ -34,7 +34,7 @@ PKGS := libevent_core=libevent-dev libmicrohttpd=libmicrohttpd-dev libnl-3.0=lib
 package = $(lastword $(subst =, ,$(1)))
 pc = $(firstword $(subst =, ,$(1)))
 NAMES := $(foreach p,$(PKGS),$(call pc,$(p)))
-ifneq ($(filter-out deps help clean test demo lint format format-check uninstall,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter-out deps help clean test demo lint format format-check uninstall deb,$(or $(MAKECMDGOALS),all)),)
 ifneq ($(shell $(PKG_CONFIG) --exists $(NAMES) && echo yes),yes)
 $(error missing: $(foreach p,$(PKGS),$(if $(shell $(PKG_CONFIG) --exists $(call pc,$(p)) && echo yes),,\
 	Debian's $(call package,$(p)) for $(call pc,$(p)))) (or run "make deps"))
@@ -196,10 +196,10 @@ format-check:
 # ---- install
 LIBDIR := $(PREFIX)/lib/vpclab
 SHARE := $(PREFIX)/share
-UNITS := $(PREFIX)/lib/systemd/system
+UNITS ?= $(PREFIX)/lib/systemd/system
 # for pip: which Python's it is to be, and whether as root, is the user's choice
 PYTHON_CLIENT := $(addprefix clients/python/,README.md pyproject.toml pytest_vpclab.py vpclab.py)
-.PHONY: install uninstall
+.PHONY: install uninstall deb
 install: all
 	install -d $(addprefix $(DESTDIR),$(LIBDIR) $(PREFIX)/bin $(UNITS) $(SHARE)/vpclab/examples $(SHARE)/vpclab/python \
 		$(SHARE)/man/man1 $(SHARE)/man/man5 $(SHARE)/man/man8 $(SHARE)/bash-completion/completions)
@@ -217,6 +217,17 @@ uninstall:
 	rm -f $(addprefix $(DESTDIR),$(PREFIX)/bin/vpclab $(SHARE)/man/man1/vpclab.1 $(SHARE)/man/man5/vpclab-lab.5 \
 		$(SHARE)/man/man8/netd.8 $(SHARE)/man/man8/sandboxd.8 $(SHARE)/bash-completion/completions/vpclab \
 		$(UNITS)/vpclab-netd.service $(UNITS)/vpclab-sandboxd.service)
+
+# a copy is built, so that neither this folder nor the one above it changes; tests/run_deb holds lintian against it
+DEB := build/deb
+deb:
+	rm -rf $(DEB)
+	install -d $(DEB)/vpclab-$(VERSION)
+	tar --exclude-vcs --exclude=./build -cf - . | tar -xf - -C $(DEB)/vpclab-$(VERSION)
+	cd $(DEB)/vpclab-$(VERSION) && env -u MAKEFLAGS -u MAKELEVEL dpkg-buildpackage -us -uc -b \
+		$(if $(filter 1,$(V)),,>../build.log 2>&1 || { tail -n 40 ../build.log; exit 1; })
+	rm -rf $(DEB)/vpclab-$(VERSION)
+	@ls $(DEB)/*.deb
 
 # ---- help
 .PHONY: clean help
@@ -236,6 +247,7 @@ help:
 	@echo 'bench        the figures (root)'
 	@echo 'lint         what a program can check of the style; format, format-check: clang-format'
 	@echo 'install      to PREFIX ($(PREFIX)) below DESTDIR; uninstall'
+	@echo 'deb          a Debian package, in build/deb/'
 	@echo 'clean        removes build/'
 	@echo 'variables    MODE=release|debug|asan|cov V=1 WERROR=1 CC CFLAGS LDFLAGS'
 
