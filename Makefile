@@ -34,7 +34,7 @@ PKGS := libevent_core=libevent-dev libmicrohttpd=libmicrohttpd-dev libnl-3.0=lib
 package = $(lastword $(subst =, ,$(1)))
 pc = $(firstword $(subst =, ,$(1)))
 NAMES := $(foreach p,$(PKGS),$(call pc,$(p)))
-ifneq ($(filter-out deps help clean test demo lint format format-check uninstall deb,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter-out deps help clean test demo format format-check uninstall deb,$(or $(MAKECMDGOALS),all)),)
 ifneq ($(shell $(PKG_CONFIG) --exists $(NAMES) && echo yes),yes)
 $(error missing: $(foreach p,$(PKGS),$(if $(shell $(PKG_CONFIG) --exists $(call pc,$(p)) && echo yes),,\
 	Debian's $(call package,$(p)) for $(call pc,$(p)))) (or run "make deps"))
@@ -84,6 +84,9 @@ $(B)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(call SAY,CC      )
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+# it holds the file (.incbin), which -MMD can't tell
+$(B)/obj/cli/init.o: cli/starter.json
 
 define archive
 $(B)/$(1).a: $$(call objs,$(1))
@@ -186,7 +189,7 @@ demo:
 C_FILES := $(wildcard $(foreach d,$(FOLDERS) tests/unit tests/kernel tests/fuzz tests/bench,$(d)/*.[ch]))
 deps:
 	@scripts/deps
-lint:
+lint: all
 	@tests/lint
 format:
 	clang-format -i $(C_FILES)
@@ -214,8 +217,8 @@ install: all
 	install -m 644 $(PYTHON_CLIENT) $(DESTDIR)$(SHARE)/vpclab/python
 uninstall:
 	rm -rf $(addprefix $(DESTDIR),$(LIBDIR) $(SHARE)/vpclab)
-	rm -f $(addprefix $(DESTDIR),$(PREFIX)/bin/vpclab $(SHARE)/man/man1/vpclab.1 $(SHARE)/man/man5/vpclab-lab.5 \
-		$(SHARE)/man/man8/netd.8 $(SHARE)/man/man8/sandboxd.8 $(SHARE)/bash-completion/completions/vpclab \
+	rm -f $(addprefix $(DESTDIR),$(PREFIX)/bin/vpclab $(SHARE)/bash-completion/completions/vpclab \
+		$(foreach s,1 5 8,$(patsubst man/%,$(SHARE)/man/man$s/%,$(wildcard man/*.$s))) \
 		$(UNITS)/vpclab-netd.service $(UNITS)/vpclab-sandboxd.service)
 
 # a copy is built, so that neither this folder nor the one above it changes; tests/run_deb holds lintian against it
