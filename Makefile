@@ -34,7 +34,7 @@ PKGS := libevent_core=libevent-dev libmicrohttpd=libmicrohttpd-dev libnl-3.0=lib
 package = $(lastword $(subst =, ,$(1)))
 pc = $(firstword $(subst =, ,$(1)))
 NAMES := $(foreach p,$(PKGS),$(call pc,$(p)))
-ifneq ($(filter-out deps help clean test demo format format-check uninstall deb,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter-out deps help clean test demo format format-check uninstall deb check-deb,$(or $(MAKECMDGOALS),all)),)
 ifneq ($(shell $(PKG_CONFIG) --exists $(NAMES) && echo yes),yes)
 $(error missing: $(foreach p,$(PKGS),$(if $(shell $(PKG_CONFIG) --exists $(call pc,$(p)) && echo yes),,\
 	Debian's $(call package,$(p)) for $(call pc,$(p)))) (or run "make deps"))
@@ -202,7 +202,7 @@ SHARE := $(PREFIX)/share
 UNITS ?= $(PREFIX)/lib/systemd/system
 # for pip: which Python's it is to be, and whether as root, is the user's choice
 PYTHON_CLIENT := $(addprefix clients/python/,README.md pyproject.toml pytest_vpclab.py vpclab.py)
-.PHONY: install uninstall deb
+.PHONY: install uninstall deb check-deb
 install: all
 	install -d $(addprefix $(DESTDIR),$(LIBDIR) $(PREFIX)/bin $(UNITS) $(SHARE)/vpclab/examples $(SHARE)/vpclab/python \
 		$(SHARE)/man/man1 $(SHARE)/man/man5 $(SHARE)/man/man8 $(SHARE)/bash-completion/completions)
@@ -231,6 +231,8 @@ deb:
 		$(if $(filter 1,$(V)),,>../build.log 2>&1 || { tail -n 40 ../build.log; exit 1; })
 	rm -rf $(DEB)/vpclab-$(VERSION)
 	@ls $(DEB)/*.deb
+check-deb: deb
+	@tests/run_deb $(DEB)/vpclab_$(VERSION)_*.deb
 
 # ---- help
 .PHONY: clean help
@@ -250,7 +252,7 @@ help:
 	@echo 'bench        the figures (root)'
 	@echo 'lint         what a program can check of the style; format, format-check: clang-format'
 	@echo 'install      to PREFIX ($(PREFIX)) below DESTDIR; uninstall'
-	@echo 'deb          a Debian package, in build/deb/'
+	@echo 'deb          a Debian package, in build/deb/; check-deb: lintian, and installed in a container (root)'
 	@echo 'clean        removes build/'
 	@echo 'variables    MODE=release|debug|asan|cov V=1 WERROR=1 CC CFLAGS LDFLAGS'
 

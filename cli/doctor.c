@@ -17,6 +17,7 @@
 #include "cli/cli.h"
 #include "cli/out.h"
 #include "lib/json.h"
+#include "lib/mutant.h"
 #include "lib/ns.h"
 #include "lib/table.h"
 #include "lib/util.h"
@@ -215,7 +216,8 @@ static int try_all(const struct cli *c, const struct doctor_check *k, cJSON *che
 
 		out_progress(c, "trying %s ...", k->name);
 		r = try(c, k, &f);
-		*ret_missing = *ret_missing || (f.state != STATE_OK && !k->optional);
+		if (f.state != STATE_OK && !k->optional && !MUTANT("doctor-verdict"))
+			*ret_missing = true;
 		cJSON_AddItemToArray(checks, json_of(k, &f));
 	}
 	return r;
