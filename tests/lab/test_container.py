@@ -28,8 +28,8 @@ def test_a_lab_in_a_container():
         vpclab -q doctor >doctor.txt
         vpclab -o json test %s/three-modes.json >result.json
         vpclab daemon stop && vpclab gc
-        ! grep -E '/run/vpclab|nsfs' /proc/self/mountinfo
-        ! find /sys/fs/cgroup -name 'vpclab-[0-9a-f]*' | grep .
+        ! grep -E '/run/vpclab|nsfs' /proc/self/mountinfo || exit 1
+        ! find /sys/fs/cgroup -name 'vpclab-[0-9a-f]*' | grep . || exit 1
         cat result.json""" % (BUILD, EXAMPLES), check=0)
     got = json.loads(r.stdout)
     assert got["failed"] == 0 and got["passed"] >= 40, got
