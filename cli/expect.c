@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * expect - cases are made in the file's order; an only_from becomes the sources
- * that it names, then every other node.  Judging a probe of a function with
- * several interfaces judges each part: the expectation holds if all do.
+ * expect - cases are made in the file's order: of an expectation first those of
+ * its first source, to each target on each port; of an only_from those of the
+ * sources that it names, then those of all others.  Judging a probe of a function
+ * with several interfaces judges each part: the expectation holds if all do.
  */
 #include "cli/expect.h"
 
@@ -12,6 +13,7 @@
 #include <string.h>
 
 #include "lib/addr.h"
+#include "lib/mutant.h"
 #include "lib/util.h"
 
 /* ---- cases ---- */
@@ -22,14 +24,6 @@ struct making {
 	struct expect_case *cases; /* owns */
 	size_t n, cap;
 };
-
-/* "inside@private" names the node "inside" */
-static bool is_node(const char *word, const char *node)
-{
-	size_t len = strcspn(word, "@");
-
-	return strlen(node) == len && !strncmp(word, node, len);
-}
 
 static const cJSON *show_instance(const cJSON *show, const char *name)
 {
@@ -51,25 +45,24 @@ static bool has_public_address(const struct making *m, const struct instance *i)
 }
 
 /* which of the target's addresses; only an instance has a choice */
-static const char *address_of(const struct making *m, const struct expect *x, const char *from)
+static const char *address_of(const struct making *m, const struct expect *x,
+			      const struct endpoint *from, const struct endpoint *to)
 {
-	const struct instance *to = lab_instance(m->l, x->to);
+	const struct instance *target = to->node ? lab_instance(m->l, to->node) : NULL;
 	const char *address = x->address;
-	size_t i;
 
-	if (!to)
-		return x->address;
-	for (i = 0; i < m->l->n_hosts && !address; i++)
-		if (is_node(from, m->l->hosts[i].name))
-			address = "public";
+	if (!target)
+		return address;
 	if (!address)
-		address = "private";
-	if (x->has_only_from && !strcmp(address, "public") && !has_public_address(m, to))
+		address = lab_host(m->l, from->node) ? "public" : "private";
+	/* nobody chose this pair by name, so the target may not have what is asked for */
+	if ((x->has_only_from || from->selected || to->selected) && !strcmp(address, "public") &&
+	    !has_public_address(m, target))
 		address = "private";
 	return address;
 }
 
-static int add_case(struct making *m, const struct expect *x, const char *from, const char *result)
+static struct expect_case *new_case(struct making *m)
 {
 	struct expect_case *k;
 
@@ -78,18 +71,49 @@ static int add_case(struct making *m, const struct expect *x, const char *from, 
 
 		k = reallocarray(m->cases, cap, sizeof(*k));
 		if (!k)
-			return -ENOMEM;
+			return NULL;
 		m->cases = k;
 		m->cap = cap;
 	}
-	k = &m->cases[m->n++];
-	*k = (struct expect_case){ .x = x, .from = from, .result = result };
-	if (from)
-		k->address = address_of(m, x, from);
-	if (!x->has_only_from)
-		k->name = expect_title(x);
+	return &m->cases[m->n++];
+}
+
+static int add_call(struct making *m, const struct expect *x)
+{
+	struct expect_case *k = new_case(m);
+
+	if (!k)
+		return -ENOMEM;
+	*k = (struct expect_case){ .x = x, .named = x->name != NULL };
+	if (x->name)
+		k->name = strdup(x->name);
+	else if (asprintf(&k->name, "invoke %s", x->invoke) < 0)
+		k->name = NULL;
+	return k->name ? 0 : -ENOMEM;
+}
+
+/* "result": NULL: neither open nor refused */
+static int add_probe(struct making *m, const struct expect *x, const struct endpoint *from,
+		     const struct endpoint *to, const char *port, const char *result)
+{
+	struct expect_case *k = new_case(m);
+
+	if (!k)
+		return -ENOMEM;
+	*k = (struct expect_case){
+		.x = x,
+		.named = x->name && !x->product && !x->has_only_from,
+		.from = from->text,
+		.to = to->text,
+		.port = port,
+		.result = result,
+		.address = address_of(m, x, from, to),
+	};
+	/* the cells of one expectation must be told apart, also by --filter */
+	if (k->named)
+		k->name = strdup(x->name);
 	else if (asprintf(&k->name, "%s%s%s -> %s %s %s", x->name ? x->name : "",
-			  x->name ? ": " : "", from, x->to, x->port_text,
+			  x->name ? ": " : "", from->text, to->text, port,
 			  result ? result : "closed") < 0)
 		k->name = NULL;
 	return k->name ? 0 : -ENOMEM;
@@ -158,51 +182,57 @@ static bool is_target_instance(const struct making *m, const struct instance *i,
 	       is_address_of(show_instance(m->show, i->name), &a);
 }
 
-static bool is_named(const struct expect *x, const char *node)
+/* is the target the source itself, by whatever name or address? */
+static bool is_itself(const struct making *m, const struct endpoint *from,
+		      const struct endpoint *to)
 {
-	size_t i;
+	const struct instance *i;
+	const struct host *h;
 
-	for (i = 0; i < x->only_from.n; i++)
-		if (is_node(x->only_from.v[i], node))
-			return true;
-	return false;
+	if (to->node)
+		return !strcmp(from->node, to->node);
+	h = lab_host(m->l, from->node);
+	i = h ? NULL : lab_instance(m->l, from->node);
+	return (h && is_target_host(h, to->text)) || (i && is_target_instance(m, i, to->text));
 }
 
-/* every node that is neither named nor the target */
-static int add_others(struct making *m, const struct expect *x)
+/* "itself": also who would probe itself, though a selector picked it */
+static int add_cells(struct making *m, const struct expect *x, const struct endpoints *sources,
+		     const char *result, bool itself)
 {
-	const struct lab *l = m->l;
-	size_t i, v;
+	size_t i, j, n;
 	int r = 0;
 
-	for (i = 0; i < l->n_hosts && !r; i++)
-		if (!is_named(x, l->hosts[i].name) && !is_target_host(&l->hosts[i], x->to))
-			r = add_case(m, x, l->hosts[i].name, NULL);
-	for (v = 0; v < l->n_vpcs; v++)
-		for (i = 0; i < l->vpcs[v].n_instances && !r; i++) {
-			const struct instance *n = &l->vpcs[v].instances[i];
+	for (i = 0; i < sources->n && !r; i++)
+		for (j = 0; j < x->to.n && !r; j++) {
+			const struct endpoint *from = &sources->v[i], *to = &x->to.v[j];
 
-			if (!is_named(x, n->name) && !is_target_instance(m, n, x->to))
-				r = add_case(m, x, n->name, NULL);
+			if (!itself && (from->selected || to->selected) &&
+			    !MUTANT("expect-itself") && is_itself(m, from, to))
+				continue;
+			for (n = 0; n < x->n_ports && !r; n++)
+				r = add_probe(m, x, from, to, x->ports[n].text, result);
 		}
-	for (i = 0; i < l->n_functions && !r; i++)
-		if (!is_named(x, l->functions[i].name) && !is_node(x->to, l->functions[i].name))
-			r = add_case(m, x, l->functions[i].name, NULL);
 	return r;
 }
 
 static int add_cases(struct making *m, const struct expect *x)
 {
-	size_t i;
-	int r = 0;
+	const size_t before = m->n;
+	bool itself = false;
+	int r;
 
 	if (x->invoke)
-		return add_case(m, x, NULL, NULL);
-	if (!x->has_only_from)
-		return add_case(m, x, x->from, x->result);
-	for (i = 0; i < x->only_from.n && !r; i++)
-		r = add_case(m, x, x->only_from.v[i], "open");
-	return r ? r : add_others(m, x);
+		return add_call(m, x);
+	do {
+		r = add_cells(m, x, &x->from, x->result, itself);
+		if (!r && !MUTANT("expect-rest"))
+			r = add_cells(m, x, &x->rest, NULL, itself);
+		/* all of them turn out to have the target's address: an expectation that
+		 * asks nothing would hold in silence */
+		itself = !itself && m->n == before;
+	} while (!r && itself);
+	return r;
 }
 
 int expect_cases(const struct lab *l, const cJSON *show, struct expect_case **ret, size_t *ret_n)
@@ -234,8 +264,8 @@ cJSON *expect_probe(const struct expect_case *k)
 	cJSON *o = cJSON_CreateObject();
 
 	cJSON_AddStringToObject(o, "from", k->from);
-	cJSON_AddStringToObject(o, "to", k->x->to);
-	cJSON_AddStringToObject(o, "port", k->x->port_text);
+	cJSON_AddStringToObject(o, "to", k->to);
+	cJSON_AddStringToObject(o, "port", k->port);
 	if (k->address)
 		cJSON_AddStringToObject(o, "address", k->address);
 	if (k->x->timeout > 0)
@@ -289,6 +319,18 @@ static void expected_call(const struct expect *x, cJSON *o)
 	add_number(o, "parallel", x->parallel, 1);
 }
 
+/* of an only_from: the sources that it lets in */
+static bool asks_who_was_seen(const struct expect_case *k)
+{
+	return k->x->seen_as && k->result;
+}
+
+/* and here those that it doesn't */
+static bool asks_what_dropped(const struct expect_case *k)
+{
+	return k->x->because.n && !(k->x->has_only_from && k->result);
+}
+
 cJSON *expect_expected(const struct expect_case *k)
 {
 	const struct expect *x = k->x;
@@ -299,15 +341,15 @@ cJSON *expect_expected(const struct expect_case *k)
 		return o;
 	}
 	add_text(o, "from", k->from);
-	add_text(o, "to", x->to);
-	add_text(o, "port", x->port_text);
+	add_text(o, "to", k->to);
+	add_text(o, "port", k->port);
 	if (k->result)
 		add_text(o, "result", k->result);
 	else
 		cJSON_AddStringToObject(o, "result", "neither open nor refused");
-	if (k->result || !x->has_only_from)
+	if (asks_who_was_seen(k))
 		add_text(o, "seen_as", x->seen_as);
-	if (!k->result || !x->has_only_from)
+	if (asks_what_dropped(k))
 		add_strings(o, "because", &x->because);
 	if (k->address && (x->address || !strcmp(k->address, "public")))
 		add_text(o, "address", k->address);
@@ -419,7 +461,7 @@ static bool seen_holds(const struct lab *l, const cJSON *show, const struct expe
 {
 	const char *seen = json_str(result, "seen_as", NULL), *want = k->x->seen_as;
 
-	if (!want || (k->x->has_only_from && !k->result) || expect_is_seen(l, show, want, seen))
+	if (!asks_who_was_seen(k) || expect_is_seen(l, show, want, seen))
 		return true;
 	if (!seen)
 		return fails(v, "the target told nobody's address, instead of %s", want);
@@ -432,8 +474,7 @@ static bool because_holds(const struct expect_case *k, const cJSON *result,
 	const char *code = json_str(json_get(result, "dropped"), "code", NULL);
 	const struct strings *want = &k->x->because;
 
-	/* the sources that only_from lets in have nothing that dropped them */
-	if (!want->n || (k->x->has_only_from && k->result) || (code && list_has(want, code)))
+	if (!asks_what_dropped(k) || (code && list_has(want, code)))
 		return true;
 	return fails(v, "dropped by %s instead of %s%s", code ? code : "nothing that was noted",
 		     want->v[0], want->n > 1 ? " or another of the list" : "");

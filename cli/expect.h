@@ -13,13 +13,15 @@
 #include "lib/json.h"
 #include "topology/lab.h"
 
-/* one test case: an expectation, or one source of an only_from */
+/* one test case: an invocation, or one source, target and port of an expectation */
 struct expect_case {
 	const struct expect *x; /* borrows from the lab, as all but "name" */
 	char *name;		/* owns */
-	const char *from;	/* NULL: an invocation */
-	const char *result;	/* NULL: neither open nor refused */
-	const char *address;	/* of the target: "private", "public"; NULL: no choice */
+	bool named;		/* "name" is the file's, and doesn't say from, to and port */
+	const char *from;	/* NULL: an invocation, as the next two */
+	const char *to, *port;
+	const char *result;  /* NULL: neither open nor refused */
+	const char *address; /* of the target: "private", "public"; NULL: no choice */
 };
 
 /* "show": the lab as it runs (what public addresses there are); NULL: as the

@@ -283,7 +283,7 @@ static cJSON *result_of(const struct run *r, struct item *i)
 	if (r->t->rounds > 1)
 		buf_printf(&name, " (%u of %u)", r->t->round, r->t->rounds);
 	cJSON_AddStringToObject(o, "name", buf_str(&name));
-	if (i->k->x->name)
+	if (i->k->named)
 		cJSON_AddTrueToObject(o, "named");
 	cJSON_AddBoolToObject(o, "ok", i->skipped || i->verdict.ok);
 	cJSON_AddBoolToObject(o, "skipped", i->skipped);

@@ -35,6 +35,8 @@ struct fill {
 	struct vpc_names *names; /* beside lab->vpcs */
 	struct claim *claims;
 	size_t n_claims, cap_claims;
+	uint32_t *picked; /* of each node, by pick.c; NULL: not yet */
+	size_t n_cases;	  /* that expectations make, so far */
 };
 
 static inline const struct vpc_names *fill_names(const struct fill *f, const struct vpc *v)

@@ -5,10 +5,10 @@
  */
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "topology/fill.h"
 #include "topology/format.h"
+#include "topology/pick.h"
 
 /* REACH-1 */
 static const char *const reach_codes[] = {
@@ -58,155 +58,11 @@ static const char *reach_code_list(struct fill *f)
 	return s;
 }
 
-/* ---- nodes ---- */
+/* ---- targets ---- */
 
 static const struct node_ref *find_node(struct fill *f, const char *name)
 {
 	return index_find(&f->r->nodes, name);
-}
-
-static bool is_selector(const char *s)
-{
-	static const char *const prefixes[] = { "*", "!", "vpc:", "subnet:", "security_group:" };
-
-	for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++)
-		if (strncmp(s, prefixes[i], strlen(prefixes[i])) == 0)
-			return true;
-	return false;
-}
-
-static void no_such_node(struct fill *f, const struct place *p, const char *name)
-{
-	fault(f->r, FAMILY_REFERENCE, p, "InvalidNode.NotFound",
-	      "the node '%s' does not exist (the lab has: %s)", name,
-	      index_list(f->r, &f->r->nodes));
-}
-
-/* "inside@private": one of a function's interfaces */
-static const struct node_ref *node_at_subnet(struct fill *f, const struct place *p, const char *s)
-{
-	const char *at = strchr(s, '@');
-	const char *name = TEXT(f->r, "%.*s", (int)(at - s), s);
-	const struct node_ref *node = find_node(f, name);
-	const struct function *fn;
-
-	if (!node) {
-		no_such_node(f, p, name);
-		return NULL;
-	}
-	if (node->kind != NODE_FUNCTION) {
-		fault(f->r, FAMILY_REFERENCE, p, "InvalidNode.NotFound",
-		      "%s isn't a function (FUNCTION@SUBNET picks one of its interfaces)", name);
-		return node;
-	}
-	fn = node->object;
-	for (size_t i = 0; i < fn->n_subnets; i++)
-		if (strcmp(fn->subnets[i]->name, at + 1) == 0)
-			return node;
-	fault(f->r, FAMILY_REFERENCE, p, "InvalidSubnetID.NotFound",
-	      "function %s isn't in a subnet '%s' (allowed: a subnet of its vpc_config)", name,
-	      at + 1);
-	return node;
-}
-
-/* a node, or a function at a subnet; NULL: neither (and a fault) */
-static const struct node_ref *expect_node(struct fill *f, const struct place *p)
-{
-	const char *s = place_str(p);
-	const struct node_ref *node;
-
-	if (!s || !*s || is_selector(s))
-		return NULL;
-	if (strchr(s, '@'))
-		return node_at_subnet(f, p, s);
-	node = find_node(f, s);
-	if (!node)
-		no_such_node(f, p, s);
-	return node;
-}
-
-/* ---- targets ---- */
-
-static bool named_by(const struct strings *names, const char *name)
-{
-	for (size_t i = 0; i < names->n; i++)
-		if (strcasecmp(names->v[i], name) == 0)
-			return true;
-	return false;
-}
-
-static bool ends_with(const char *s, const char *tail)
-{
-	size_t a = strlen(s), b = strlen(tail);
-
-	return a >= b && strcasecmp(s + a - b, tail) == 0;
-}
-
-static bool in_private_zone(const struct vpc *v, const char *name)
-{
-	for (size_t i = 0; i < v->n_private_zone; i++)
-		if (strcasecmp(v->private_zone[i].name, name) == 0)
-			return true;
-	return false;
-}
-
-/* can any resolver of the lab know the name? AWS's own names depend on addresses
- * that are given out later */
-static bool dns_name_known(const struct lab *l, const char *name)
-{
-	if (ends_with(name, ".amazonaws.com") || ends_with(name, ".compute.internal") ||
-	    ends_with(name, ".ec2.internal"))
-		return true;
-	for (size_t i = 0; i < l->n_hosts; i++)
-		if (named_by(&l->hosts[i].dns_names, name))
-			return true;
-	for (size_t i = 0; i < l->n_vpcs; i++) {
-		const struct vpc *v = &l->vpcs[i];
-
-		if (in_private_zone(v, name))
-			return true;
-		for (size_t j = 0; j < v->n_instances; j++) {
-			const struct instance *in = &v->instances[j];
-			size_t len = strlen(in->name), vlen = strlen(v->name);
-
-			if (named_by(&in->dns_names, name))
-				return true;
-			if (strncasecmp(name, in->name, len) == 0 && name[len] == '.' &&
-			    strncasecmp(name + len + 1, v->name, vlen) == 0 &&
-			    strcasecmp(name + len + 1 + vlen, ".internal") == 0)
-				return true;
-		}
-	}
-	return false;
-}
-
-/* "to": the node, or NULL for an address, a DNS name, or nothing (and a fault) */
-static const struct node_ref *expect_target(struct fill *f, const struct place *p)
-{
-	const char *s = place_str(p);
-	const struct node_ref *node;
-	struct addr a;
-
-	if (!s || !*s || is_selector(s))
-		return NULL;
-	if (strchr(s, '@'))
-		return node_at_subnet(f, p, s);
-	node = find_node(f, s);
-	if (node)
-		return node;
-	if (addr_parse(s, &a) == 0) {
-		if (a.family != AF_INET)
-			refuse(f->r, p, "%s: IPv6 isn't supported", s);
-		return NULL;
-	}
-	if (!strchr(s, '.'))
-		no_such_node(f, p, s);
-	else if (!dns_name_known(f->lab, s))
-		fault(f->r, FAMILY_REFERENCE, p, "InvalidNode.NotFound",
-		      "nothing in the lab is called '%s' (allowed: a node, an IPv4 address, or a "
-		      "name in dns_names or NAME.VPC.internal)",
-		      s);
-	return NULL;
 }
 
 static const struct programs *node_programs(const struct node_ref *node)
@@ -241,10 +97,53 @@ static void nat_gateway_ref(struct fill *f, const struct place *p, const char *s
 		      "the NAT gateway '%s' does not exist (nat_gateway:VPC/NAME)", s);
 }
 
-static void seen_as_rules(struct fill *f, const struct place *x, const struct expect *e,
-			  const struct node_ref *target)
+/* would each of the sources probe itself? what a selector picked doesn't */
+static bool all_probe_themselves(const struct endpoints *from, const struct endpoints *to)
+{
+	for (size_t i = 0; i < from->n; i++)
+		for (size_t j = 0; j < to->n; j++) {
+			const struct endpoint *a = &from->v[i], *b = &to->v[j];
+
+			if (!b->node || !(a->selected || b->selected) ||
+			    strcmp(a->node, b->node) != 0)
+				return false;
+		}
+	return true;
+}
+
+/* the first target, and port of it, that can't tell whom it saw; NULL: none */
+static const struct node_ref *dumb_target(struct fill *f, const struct expect *e,
+					  const struct expect_port **ret_port)
+{
+	for (size_t i = 0; i < e->to.n; i++) {
+		const struct endpoints one = { &e->to.v[i], 1 };
+		const char *name = one.v->node;
+		const struct node_ref *node = name ? find_node(f, name) : NULL;
+
+		if (node && all_probe_themselves(&e->from, &one))
+			continue;
+		for (size_t j = 0; node && j < e->n_ports; j++)
+			if (!served(node, &e->ports[j].port)) {
+				*ret_port = &e->ports[j];
+				return node;
+			}
+	}
+	return NULL;
+}
+
+static bool has_icmp(const struct expect *e)
+{
+	for (size_t i = 0; i < e->n_ports; i++)
+		if (e->ports[i].port.proto == IPPROTO_ICMP)
+			return true;
+	return false;
+}
+
+static void seen_as_rules(struct fill *f, const struct place *x, const struct expect *e)
 {
 	struct place p = place_member(x, "seen_as");
+	const struct expect_port *port = NULL;
+	const struct node_ref *target;
 	struct prefix cidr;
 	struct addr a;
 
@@ -253,13 +152,13 @@ static void seen_as_rules(struct fill *f, const struct place *x, const struct ex
 	if (e->result && strcmp(e->result, "open") != 0)
 		fault(f->r, FAMILY_REFERENCE, &p, "InvalidParameterCombination",
 		      "nobody is seen when the result is %s (allowed: with open)", e->result);
-	else if (e->port.proto == IPPROTO_ICMP)
+	else if (has_icmp(e))
 		fault(f->r, FAMILY_REFERENCE, &p, "InvalidParameterCombination",
 		      "an answer to icmp doesn't tell whom the target saw (allowed: tcp/N, udp/N)");
-	else if (target && e->port.port && !served(target, &e->port))
+	else if ((target = dumb_target(f, e, &port)))
 		fault(f->r, FAMILY_REFERENCE, &p, "InvalidParameterCombination",
 		      "%s doesn't serve %s, so it can't tell whom it saw (\"serve\" of the target)",
-		      target->name, e->port_text);
+		      target->name, port->text);
 	if (strcmp(e->seen_as, "service") == 0)
 		return;
 	if (strncmp(e->seen_as, "nat_gateway:", 12) == 0) {
@@ -299,49 +198,133 @@ static void fill_because(struct fill *f, const struct place *x, struct expect *e
 			because_code(f, &code, e);
 	else
 		because_code(f, &p, e);
-	if (e->result && strcmp(e->result, "open") == 0)
+	if (!e->has_only_from && e->result && strcmp(e->result, "open") == 0)
 		fault(f->r, FAMILY_REFERENCE, &p, "InvalidParameterCombination",
 		      "nothing is dropped when the result is open (allowed: with timeout, refused, "
 		      "unreachable)");
 }
 
-/* a value, or (refused elsewhere) a list of them: checks each, gives the value */
-static const struct node_ref *each_node(struct fill *f, const struct place *p, bool target)
+/* ---- lists ---- */
+
+struct word {
+	const char *s;
+	size_t idx;
+};
+
+static int word_cmp(const void *a, const void *b)
 {
-	if (!cJSON_IsArray(p->item))
-		return target ? expect_target(f, p) : expect_node(f, p);
-	PLACE_EACH(one, p) {
-		if (target)
-			(void)expect_target(f, &one);
-		else
-			(void)expect_node(f, &one);
+	const struct word *x = a, *y = b;
+	int r = strcmp(x->s, y->s);
+
+	return r ? r : x->idx < y->idx ? -1 : 1;
+}
+
+/* a word that a list repeats is a slip of the pen, and costs time to no end */
+static void words_once(struct fill *f, const struct place *list)
+{
+	size_t n = 0, all = cJSON_IsArray(list->item) ? place_n_children(list) : 0;
+	struct word *v;
+	bool *again;
+
+	if (all < 2)
+		return;
+	v = NEW(f->r, all, struct word);
+	again = NEW(f->r, all, bool);
+	PLACE_EACH(p, list)
+		if (place_str(&p))
+			v[n++] = (struct word){ place_str(&p), p.idx };
+	qsort(v, n, sizeof(*v), word_cmp);
+	for (size_t i = 1; i < n; i++)
+		again[v[i].idx] = strcmp(v[i - 1].s, v[i].s) == 0;
+	PLACE_EACH(p, list)
+		if (again[p.idx])
+			fault(f->r, FAMILY_DUPLICATE, &p, "InvalidParameterValue",
+			      "\"%s\" is there twice", place_str(&p));
+}
+
+static bool is_product(const struct place *p)
+{
+	return cJSON_IsArray(p->item) || (place_str(p) && pick_is_selector(place_str(p)));
+}
+
+static void add_port(const struct place *p, struct expect *e)
+{
+	struct expect_port *port = &e->ports[e->n_ports];
+
+	port->text = place_str(p);
+	if (port->text && port_parse(port->text, &port->port) == 0)
+		e->n_ports++; /* else the shape's fault */
+}
+
+static void fill_ports(struct fill *f, const struct place *p, struct expect *e)
+{
+	if (!cJSON_IsArray(p->item)) {
+		e->ports = NEW(f->r, 1, struct expect_port);
+		add_port(p, e);
+		return;
 	}
-	return NULL;
+	e->ports = NEW(f->r, place_n_children(p), struct expect_port);
+	PLACE_EACH(one, p)
+		add_port(&one, e);
+}
+
+/* ---- cases ---- */
+
+/* counts cases; the lab's limit is a fault of the first expectation beyond it */
+static void count_cases(struct fill *f, const struct place *x, size_t sources, size_t targets,
+			size_t ports)
+{
+	size_t n;
+
+	if (f->n_cases > LAB_CASES_MAX)
+		return;
+	if (__builtin_mul_overflow(sources, targets, &n) || __builtin_mul_overflow(n, ports, &n) ||
+	    n > LAB_CASES_MAX)
+		n = LAB_CASES_MAX + 1;
+	f->n_cases += n;
+	if (f->n_cases > LAB_CASES_MAX)
+		fault(f->r, FAMILY_RANGE, x, "TestCaseLimitExceeded",
+		      "with it the expectations make more than %d test cases (%zu sources, %zu "
+		      "targets, %zu ports here)",
+		      LAB_CASES_MAX, sources, targets, ports);
+}
+
+static void fill_ends(struct fill *f, const struct place *x, struct expect *e)
+{
+	struct place from = place_member(x, e->has_only_from ? "only_from" : "from");
+	struct place to = place_member(x, "to"), port = place_member(x, "port");
+	size_t n_errors = f->r->issues->n_errors;
+
+	words_once(f, &from);
+	words_once(f, &to);
+	words_once(f, &port);
+	fill_ports(f, &port, e);
+	if (from.item)
+		e->from =
+			pick_endpoints(f, &from, PICK_SOURCES, e->has_only_from ? &e->rest : NULL);
+	if (to.item)
+		e->to = pick_endpoints(f, &to, PICK_TARGETS, NULL);
+	e->product =
+		is_product(&to) || is_product(&port) || (!e->has_only_from && is_product(&from));
+	if (f->n_cases <= LAB_CASES_MAX && n_errors == f->r->issues->n_errors && from.item &&
+	    e->to.n && all_probe_themselves(&e->from, &e->to) &&
+	    all_probe_themselves(&e->rest, &e->to))
+		fault(f->r, FAMILY_REFERENCE, x, "InvalidParameterValue",
+		      "there is nobody but the target itself, which a selector leaves out: what "
+		      "is said about nobody always holds");
+	count_cases(f, x, e->from.n + e->rest.n, e->to.n, e->n_ports);
 }
 
 static void fill_probe(struct fill *f, const struct place *x, struct expect *e)
 {
-	struct place from = place_member(x, "from"), to = place_member(x, "to");
-	struct place only = place_member(x, "only_from");
-	const struct node_ref *target;
-
-	e->from = place_str(&from);
-	e->to = place_str(&to);
-	e->port_text = read_str(x, "port");
-	if (e->port_text && port_parse(e->port_text, &e->port) < 0)
-		e->port = (struct port){ 0 }; /* the shape's fault */
-	e->result = read_str(x, "result");
+	e->has_only_from = cJSON_IsArray(place_member(x, "only_from").item);
+	e->result = e->has_only_from ? "open" : read_str(x, "result");
 	e->seen_as = read_str(x, "seen_as");
 	e->address = read_str(x, "address");
 	e->timeout = read_num(x, "timeout");
 	e->within = read_num(x, "within");
-	(void)each_node(f, &from, false);
-	target = each_node(f, &to, true);
-	e->has_only_from = cJSON_IsArray(only.item);
-	e->only_from = read_strings(f->r, x, "only_from");
-	PLACE_EACH(p, &only)
-		(void)expect_node(f, &p);
-	seen_as_rules(f, x, e, target);
+	fill_ends(f, x, e);
+	seen_as_rules(f, x, e);
 	fill_because(f, x, e);
 }
 
@@ -358,6 +341,7 @@ static void fill_invocation(struct fill *f, const struct place *x, struct expect
 	const struct node_ref *node;
 
 	e->invoke = place_str(&invoke);
+	count_cases(f, x, 1, 1, 1);
 	node = e->invoke ? find_node(f, e->invoke) : NULL;
 	if (e->invoke && *e->invoke && (!node || node->kind != NODE_FUNCTION))
 		fault(f->r, FAMILY_REFERENCE, &invoke, "ResourceNotFoundException",

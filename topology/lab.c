@@ -296,19 +296,3 @@ int port_parse(const char *s, struct port *ret)
 	*ret = p;
 	return 0;
 }
-
-char *expect_title(const struct expect *x)
-{
-	char *s;
-	int n;
-
-	if (x->name)
-		return strdup(x->name);
-	if (x->invoke)
-		n = asprintf(&s, "invoke %s", x->invoke);
-	else if (x->has_only_from)
-		n = asprintf(&s, "only some reach %s %s", x->to, x->port_text);
-	else
-		n = asprintf(&s, "%s -> %s %s %s", x->from, x->to, x->port_text, x->result);
-	return n < 0 ? NULL : s;
-}

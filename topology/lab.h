@@ -29,6 +29,7 @@
 /* bytes of all the documents that a file's patches make: each is read whole, by
  * the daemons too */
 #define SCENARIO_PATCHED_MAX LAB_SIZE_MAX
+#define LAB_CASES_MAX 20000	    /* test cases that the expectations make */
 
 struct where {
 	struct json_pos pos;
@@ -295,18 +296,37 @@ struct function {
 	bool publish;
 };
 
-/* a selector of nodes in an expectation, as written */
-struct expect {
-	const char *name; /* NULL: make one up: expect_title() */
-	struct where at;
-	/* reachability: from == NULL for an invocation */
-	const char *from; /* NODE, NODE@SUBNET; NULL with only_from */
-	struct strings only_from;
-	bool has_only_from;
-	const char *to; /* node, address or DNS name */
+/* an end of a probe */
+struct endpoint {
+	const char *text; /* NODE, FUNCTION@SUBNET; of a target also an address or DNS name */
+	const char *node; /* NULL: an address or a DNS name */
+	bool selected;	  /* by a selector, not by its name */
+};
+
+struct endpoints {
+	struct endpoint *v;
+	size_t n;
+};
+
+struct expect_port {
+	const char *text; /* "tcp/443", "icmp" */
 	struct port port;
-	const char *port_text;	/* "tcp/443", "icmp" */
-	const char *result;	/* "open" ... ; NULL with only_from */
+};
+
+/* each source, target and port make a test case: from x to x ports get "result",
+ * rest x to x ports get neither open nor refused */
+struct expect {
+	const char *name; /* NULL: none given */
+	struct where at;
+	/* reachability; n 0 for an invocation */
+	struct endpoints from; /* with only_from: those that it names */
+	struct endpoints rest; /* only_from: everybody else */
+	struct endpoints to;
+	struct expect_port *ports;
+	size_t n_ports;
+	bool has_only_from;
+	bool product;		/* written with a list or a selector */
+	const char *result;	/* "open" ...; with only_from "open" */
 	const char *seen_as;	/* NULL */
 	struct strings because; /* n 0: none */
 	const char *address;	/* "private", "public" or NULL */
@@ -426,8 +446,6 @@ const struct nat_gateway *vpc_nat_gateway(const struct vpc *v, const char *name)
 const struct route_table *vpc_route_table(const struct vpc *v, const char *name);
 /* does this node's built-in server or declared "ready" list answer the port? */
 bool programs_serve(const struct programs *p, const struct port *port);
-/* a title for a report: the name, or "a -> b tcp/443 open"; caller frees */
-char *expect_title(const struct expect *x);
 /* "tcp/443", "http/80", "icmp"; 0, -EINVAL */
 int port_parse(const char *s, struct port *ret);
 /* a title for a report: "connect c: a -> b tcp/443", "advance 60 s", or an

@@ -260,8 +260,8 @@ static const struct shape shape_function =
 #define NAME_OR_LIST EITHER(STR1, LIST(STR1, 1, 0))
 #define PORT_OR_LIST EITHER(FORM(format_port), LIST(FORM(format_port), 1, 0))
 #define PROBE                                                                                  \
-	REQ("to", NAME_OR_LIST, "a node, an address or a DNS name"),                           \
-		REQ("port", PORT_OR_LIST, "tcp/N, udp/N or icmp"),                             \
+	REQ("to", NAME_OR_LIST, "as from; also an address or a DNS name"),                     \
+		REQ("port", PORT_OR_LIST, "tcp/N, udp/N or icmp, or a list: each"),            \
 		OPT("seen_as", STR1,                                                           \
 		    "who the target saw: address, CIDR, node, nat_gateway:V/N or service"),    \
 		OPT("because", NAME_OR_LIST,                                                   \
@@ -273,12 +273,16 @@ static const struct shape shape_function =
 
 static const struct shape shape_reach = OBJ(
 	"expect_reachability",
-	REQ("from", NAME_OR_LIST, "a node; FUNCTION@SUBNET picks one interface"), PROBE,
+	REQ("from", NAME_OR_LIST,
+	    "a node, FUNCTION@SUBNET, *, vpc:V, subnet:V/S, security_group:V/G, or a list; !WORD "
+	    "takes out"),
+	PROBE,
 	REQ("result", WORDS("open", "refused", "timeout", "unreachable"), "what a probe finds"));
 
 static const struct shape shape_only_from =
 	OBJ("expect_only_from",
-	    REQ("only_from", LIST(STR1, 0, 0), "nodes that reach it; every other node must not"),
+	    REQ("only_from", LIST(STR1, 0, 0),
+		"words as in from: who reaches it; every other node must not"),
 	    PROBE);
 
 static const struct shape shape_outcomes =

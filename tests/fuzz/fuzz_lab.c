@@ -2,12 +2,13 @@
 /*
  * fuzz_lab - any bytes as a lab file: a lab, or at least one fault, never both;
  * every fault has a place and words; the verdict prints as JSON; look-ups in a
- * lab that came through find what is in it.
+ * lab that came through find what is in it; no expectation is without a case.
  */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/expect.h"
 #include "topology/lab.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -20,6 +21,20 @@ static void check_issues(const struct issue *v, size_t n)
 			abort();
 }
 
+static void check_cases(const struct lab *l)
+{
+	struct expect_case *cases;
+	size_t n, seen = 0;
+
+	if (expect_cases(l, NULL, &cases, &n) < 0 || n > LAB_CASES_MAX)
+		abort();
+	for (size_t i = 0; i < n; i++)
+		seen += !i || cases[i].x != cases[i - 1].x;
+	if (seen != l->n_expects)
+		abort();
+	expect_cases_free(cases, n);
+}
+
 static void check_lab(const struct lab *l)
 {
 	for (size_t i = 0; i < l->n_vpcs; i++)
@@ -29,13 +44,7 @@ static void check_lab(const struct lab *l)
 	for (size_t i = 0; i < l->n_functions; i++)
 		if (lab_function(l, l->functions[i].name) != &l->functions[i])
 			abort();
-	for (size_t i = 0; i < l->n_expects; i++) {
-		char *title = expect_title(&l->expects[i]);
-
-		if (!title)
-			abort();
-		free(title);
-	}
+	check_cases(l);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "cli/expect.h"
+#include "lib/buf.h"
 #include "lib/util.h"
 
 static const char LAB[] =
@@ -214,13 +215,15 @@ static void test_only_from(void **state)
 
 	(void)state;
 	open_world(&w, "{\"to\":\"db\",\"port\":\"tcp/80\",\"only_from\":[\"in@one\",\"web\"]}");
-	assert_int_equal(w.n, 4);
+	assert_int_equal(w.n, 5);
 	check_case(&w.cases[0], "in@one", "open", "private");
 	check_case(&w.cases[1], "web", "open", "private");
 	/* db has no public address: probed at its private one */
 	check_case(&w.cases[2], "api", NULL, "private");
 	check_case(&w.cases[3], "plain", NULL, "private");
 	assert_string_equal(w.cases[3].name, "plain -> db tcp/80 closed");
+	/* naming one interface of a function doesn't name the other */
+	check_case(&w.cases[4], "in@two", NULL, "private");
 	expect_judge_probe(w.lab, w.show, &w.cases[3], open, &v);
 	assert_false(v.ok);
 	cJSON_Delete(v.got);
@@ -268,6 +271,159 @@ static void test_addresses(void **state)
 		assert_true(json_num(probe, "timeout", 0) > 0.99);
 		close_world(&w);
 	}
+}
+
+#define TO_DB ",\"to\":\"db\",\"port\":\"tcp/80\",\"result\":\"timeout\"}"
+#define TO_API ",\"to\":\"api\",\"port\":\"tcp/443\",\"result\":\"open\"}"
+#define FROM_PLAIN "{\"from\":\"plain\",\"port\":\"tcp/80\",\"result\":\"timeout\",\"to\":"
+#define ONLY_FROM "{\"port\":\"tcp/80\",\"to\":\"db\",\"only_from\":"
+
+/* an expectation with lists and selectors, and the names of its cells */
+static void test_cells(void **state)
+{
+	static const struct {
+		const char *expect, *names;
+	} cases[] = {
+		{ "{\"from\":[\"plain\",\"web\"],\"to\":[\"db\",\"api\"],"
+		  "\"port\":[\"tcp/80\",\"icmp\"],\"result\":\"timeout\"}",
+		  "plain -> db tcp/80 timeout|plain -> db icmp timeout|"
+		  "plain -> api tcp/80 timeout|plain -> api icmp timeout|"
+		  "web -> db tcp/80 timeout|web -> db icmp timeout|"
+		  "web -> api tcp/80 timeout|web -> api icmp timeout|" },
+		{ "{\"name\":\"N\",\"from\":[\"plain\"]" TO_DB, "N: plain -> db tcp/80 timeout|" },
+		{ "{\"name\":\"N\",\"from\":\"plain\"" TO_DB, "N|" },
+		/* the target is no source of its own, and everybody else is */
+		{ "{\"from\":\"*\"" TO_DB,
+		  "api -> db tcp/80 timeout|web -> db tcp/80 timeout|plain -> db tcp/80 timeout|"
+		  "in -> db tcp/80 timeout|" },
+		{ "{\"from\":\"vpc:main\"" TO_API,
+		  "db -> api tcp/443 open|web -> api tcp/443 open|in -> api tcp/443 open|" },
+		/* of a function in two subnets one interface */
+		{ "{\"from\":\"subnet:main/one\"" TO_API,
+		  "web -> api tcp/443 open|in@one -> api tcp/443 open|" },
+		{ "{\"from\":\"security_group:main/g\"" TO_API, "in -> api tcp/443 open|" },
+		{ "{\"from\":\"security_group:main/default\"" TO_API,
+		  "db -> api tcp/443 open|web -> api tcp/443 open|" },
+		/* without a word that picks, everybody but */
+		{ "{\"from\":\"!plain\"" TO_API,
+		  "db -> api tcp/443 open|web -> api tcp/443 open|in -> api tcp/443 open|" },
+		{ "{\"from\":[\"!plain\",\"!vpc:main\",\"!db\"],\"to\":\"web\",\"port\":\"icmp\","
+		  "\"result\":\"open\"}",
+		  "api -> web icmp open|" },
+		/* wherever the word stands that takes out */
+		{ "{\"from\":[\"!subnet:main/two\",\"vpc:main\"]" TO_API,
+		  "web -> api tcp/443 open|in@one -> api tcp/443 open|" },
+		{ "{\"from\":[\"in\",\"!in@one\"]" TO_API, "in@two -> api tcp/443 open|" },
+		/* a union: nobody twice, in the order of the words */
+		{ "{\"from\":[\"web\",\"vpc:main\"]" TO_API,
+		  "web -> api tcp/443 open|db -> api tcp/443 open|in -> api tcp/443 open|" },
+		{ "{\"from\":[\"in@two\",\"in\"]" TO_API,
+		  "in@two -> api tcp/443 open|in@one -> api tcp/443 open|" },
+		/* who is named on both sides is meant */
+		{ "{\"from\":[\"db\",\"web\"]" TO_DB,
+		  "db -> db tcp/80 timeout|web -> db tcp/80 timeout|" },
+		{ FROM_PLAIN "\"*\"}", "plain -> api tcp/80 timeout|plain -> db tcp/80 timeout|"
+				       "plain -> web tcp/80 timeout|plain -> in tcp/80 timeout|" },
+		{ FROM_PLAIN "[\"subnet:main/two\",\"10.9.9.9\"]}",
+		  "plain -> db tcp/80 timeout|plain -> in@two tcp/80 timeout|"
+		  "plain -> 10.9.9.9 tcp/80 timeout|" },
+		/* by an address that only the running lab knows it is the target */
+		{ "{\"from\":\"vpc:main\",\"to\":\"10.0.2.4\",\"port\":\"icmp\",\"result\":"
+		  "\"open\"}",
+		  "web -> 10.0.2.4 icmp open|in -> 10.0.2.4 icmp open|" },
+		/* and if nobody else is there, it is asked: nothing would hold in silence */
+		{ "{\"from\":[\"vpc:main\",\"!web\",\"!in\"],\"to\":\"10.0.2.4\","
+		  "\"port\":\"icmp\",\"result\":\"open\"}",
+		  "db -> 10.0.2.4 icmp open|" },
+		{ ONLY_FROM "[\"subnet:main/one\"]}",
+		  "web -> db tcp/80 open|in@one -> db tcp/80 open|api -> db tcp/80 closed|"
+		  "plain -> db tcp/80 closed|in@two -> db tcp/80 closed|" },
+		{ ONLY_FROM "[\"!plain\"],\"name\":\"N\"}",
+		  "N: api -> db tcp/80 open|N: web -> db tcp/80 open|N: in -> db tcp/80 open|"
+		  "N: plain -> db tcp/80 closed|" },
+		{ "{\"port\":[\"tcp/80\",\"tcp/81\"],\"to\":[\"db\",\"web\"],"
+		  "\"only_from\":[\"!api\",\"!in\"]}",
+		  "db -> web tcp/80 open|db -> web tcp/81 open|"
+		  "web -> db tcp/80 open|web -> db tcp/81 open|"
+		  "plain -> db tcp/80 open|plain -> db tcp/81 open|"
+		  "plain -> web tcp/80 open|plain -> web tcp/81 open|"
+		  "api -> db tcp/80 closed|api -> db tcp/81 closed|"
+		  "api -> web tcp/80 closed|api -> web tcp/81 closed|"
+		  "in -> db tcp/80 closed|in -> db tcp/81 closed|"
+		  "in -> web tcp/80 closed|in -> web tcp/81 closed|" },
+		{ ONLY_FROM "[]}",
+		  "api -> db tcp/80 closed|web -> db tcp/80 closed|plain -> db tcp/80 closed|"
+		  "in -> db tcp/80 closed|" },
+	};
+	size_t i, j;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct world w = { 0 };
+		struct buf names = BUF_INIT;
+
+		open_world(&w, cases[i].expect);
+		for (j = 0; j < w.n; j++)
+			buf_printf(&names, "%s|", w.cases[j].name);
+		assert_string_equal(buf_str(&names), cases[i].names);
+		buf_done(&names);
+		close_world(&w);
+	}
+}
+
+/* the public address is for who chose the pair by name; else what there is */
+static void test_addresses_of_cells(void **state)
+{
+	static const struct {
+		const char *from, *to, *more, *address;
+	} cases[] = {
+		{ "[\"api\"]", "[\"db\"]", "", "public" },
+		{ "\"!vpc:main\"", "\"db\"", "", "private" },
+		{ "\"!vpc:main\"", "\"web\"", "", "public" },
+		{ "\"api\"", "[\"vpc:main\",\"!in\",\"!web\"]", "", "private" },
+		{ "\"plain\"", "[\"vpc:main\",\"!in\"]", ",\"address\":\"public\"", "private" },
+		{ "\"plain\"", "[\"vpc:main\",\"!db\"]", ",\"address\":\"public\"", "public" },
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct world w = { 0 };
+		char text[300];
+
+		(void)snprintf(
+			text, sizeof(text),
+			"{\"from\":%s,\"to\":%s,\"port\":\"tcp/80\",\"result\":\"timeout\"%s}",
+			cases[i].from, cases[i].to, cases[i].more);
+		open_world(&w, text);
+		assert_string_equal(w.cases[0].address, cases[i].address);
+		close_world(&w);
+	}
+}
+
+/* what an expectation asks besides its result, each cell is asked */
+static void test_cells_are_judged(void **state)
+{
+	static const char seen[] = "{\"result\":\"open\",\"seen_as\":\"10.0.1.7\"}";
+	static const char dropped[] =
+		"{\"result\":\"timeout\",\"dropped\":{\"code\":\"SG_HAS_NO_RULES\"}}";
+	auto_json cJSON *in = json_parse(seen, strlen(seen), NULL);
+	auto_json cJSON *by_sg = json_parse(dropped, strlen(dropped), NULL);
+	struct world w = { 0 };
+	struct expect_verdict v;
+
+	(void)state;
+	assert_non_null(in);
+	assert_non_null(by_sg);
+	open_world(&w, "{\"port\":\"tcp/80\",\"to\":\"db\",\"only_from\":[\"in@one\"],"
+		       "\"seen_as\":\"10.0.1.0/24\",\"because\":\"NO_ROUTE_TO_DESTINATION\"}");
+	expect_judge_probe(w.lab, w.show, &w.cases[0], in, &v);
+	assert_string_equal(v.why, "");
+	cJSON_Delete(v.got);
+	expect_judge_probe(w.lab, w.show, &w.cases[1], by_sg, &v);
+	assert_string_equal(v.why, "dropped by SG_HAS_NO_RULES instead of NO_ROUTE_TO_DESTINATION");
+	cJSON_Delete(v.got);
+	close_world(&w);
 }
 
 /* the target itself is no source, whatever it is called */
@@ -399,6 +555,9 @@ int main(void)
 		cmocka_unit_test(test_seen),
 		cmocka_unit_test(test_only_from),
 		cmocka_unit_test(test_addresses),
+		cmocka_unit_test(test_cells),
+		cmocka_unit_test(test_addresses_of_cells),
+		cmocka_unit_test(test_cells_are_judged),
 		cmocka_unit_test(test_target_is_left_out),
 		cmocka_unit_test(test_invocations),
 	};

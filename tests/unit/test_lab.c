@@ -271,24 +271,75 @@ static void test_expectations(void **state)
 {
 	struct lab *l = parse(small);
 	const struct expect *x = l->expects;
-	char *title;
 
 	(void)state;
 	assert_int_equal(l->n_expects, 4);
 	assert_true(x[0].timeout == 1 && x[0].within == 0 && !x[0].has_only_from);
-	title = expect_title(&x[0]);
-	assert_string_equal(title, "f -> api tcp/443 open");
-	free(title);
-	assert_true(x[1].has_only_from && !x[1].from && !x[1].result && x[1].within == 2);
-	assert_int_equal(x[1].port.proto, IPPROTO_ICMP);
+	assert_true(x[0].from.n == 1 && x[0].to.n == 1 && x[0].n_ports == 1 && !x[0].product);
+	assert_string_equal(x[0].from.v[0].text, "f");
+	assert_string_equal(x[0].to.v[0].node, "api");
+	assert_string_equal(x[0].ports[0].text, "tcp/443");
+	assert_string_equal(x[0].result, "open");
+	assert_true(x[1].has_only_from && !x[1].from.n && x[1].within == 2);
+	assert_int_equal(x[1].ports[0].port.proto, IPPROTO_ICMP);
 	assert_int_equal(x[1].because.n, 1);
-	assert_string_equal(x[2].from, "g@sealed");
+	assert_string_equal(x[2].from.v[0].text, "g@sealed");
+	assert_string_equal(x[2].from.v[0].node, "g");
+	assert_null(x[2].to.v[0].node);
 	assert_string_equal(x[2].because.v[0], "SG_HAS_NO_RULES");
 	assert_true(x[2].timeout == 0.5);
 	assert_string_equal(x[3].invoke, "f");
 	assert_true(cJSON_IsArray(x[3].payload) && cJSON_IsNull(x[3].returns) && !x[3].matches);
 	assert_int_equal(x[3].times * 10 + x[3].parallel, 42);
 	(void)lab_free(l);
+}
+
+/* a lab of "n" hosts, and "expects" */
+static char *hosts_text(unsigned n, const char *expects)
+{
+	struct buf b = BUF_INIT;
+
+	buf_adds(&b, "{ \"lab\": \"x\", \"internet\": { \"hosts\": {");
+	for (unsigned i = 0; i < n; i++)
+		buf_printf(&b, "%s\"h%u\": { \"ip\": \"198.51.%u.%u\" }", i ? ", " : " ", i,
+			   i / 200, i % 200 + 1);
+	buf_printf(&b, " } },\n\"expect\": [%s] }", expects);
+	return buf_steal(&b);
+}
+
+/* a few words can ask for very much */
+static void test_limit_of_cases(void **state)
+{
+#define ALL_TO_ALL(port) \
+	"{ \"from\": \"*\", \"to\": \"*\", \"port\": " port ", \"result\": \"open\" }"
+#define ONE "{ \"from\": \"h0\", \"to\": \"h1\", \"port\": \"icmp\", \"result\": \"open\" }"
+	static const struct {
+		unsigned n;
+		const char *expects, *path;
+	} cases[] = {
+		{ 100, ALL_TO_ALL("[\"tcp/1\", \"tcp/2\"]"), NULL },
+		{ 100, ALL_TO_ALL("[\"tcp/1\", \"tcp/2\"]") ", " ONE, "expect[1]" },
+		{ 100, ALL_TO_ALL("[\"tcp/1\", \"tcp/2\", \"tcp/3\"]"), "expect[0]" },
+		{ 142, ALL_TO_ALL("\"icmp\""), "expect[0]" },
+		/* told once, and what follows is still read */
+		{ 142, ALL_TO_ALL("\"icmp\"") ", " ALL_TO_ALL("\"icmp\""), "expect[0]" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		auto_free char *text = hosts_text(cases[i].n, cases[i].expects);
+		struct issues issues;
+		struct lab *l = lab_parse(text, strlen(text), "t.json", NULL, &issues);
+
+		assert_int_equal(issues.n_errors, cases[i].path ? 1 : 0);
+		assert_int_equal(l != NULL, !cases[i].path);
+		if (cases[i].path) {
+			assert_string_equal(issues.errors[0].path, cases[i].path);
+			assert_string_equal(issues.errors[0].code, "TestCaseLimitExceeded");
+		}
+		issues_done(&issues);
+		(void)lab_free(l);
+	}
 }
 
 static void test_warnings(void **state)
@@ -308,6 +359,13 @@ static void test_warnings(void **state)
 			"\"instances\": { \"i\": { \"subnet\": \"s\", "
 			"\"associate_public_ip_address\": true } } } } }",
 			"nat-without-igw sg-rule-ports-ignored public-address-without-igw");
+	expect_warnings(
+		"{ \"lab\": \"x\", \"internet\": { \"hosts\": { \"h\": { \"ip\": "
+		"\"198.51.100.1\" }, \"g\": { \"ip\": \"198.51.100.2\" } } }, \"expect\": [ { "
+		"\"from\": [\"h\", \"!g\"], \"to\": [\"*\", \"!g\", \"h\"], \"port\": \"icmp\", "
+		"\"result\": \"open\" }, { \"from\": \"!h\", \"to\": \"h\", \"port\": \"icmp\", "
+		"\"result\": \"open\" } ] }",
+		"selector-takes-nothing-out");
 	expect_warnings(
 		"{ \"lab\": \"x\", \"roles\": { \"r\": { \"managed_policies\": [\"Mine\"],"
 		"\"actions\": [\"*\"] } }, \"vpcs\": { \"a\": { \"cidr_block\": \"10.0.0.0/16\","
@@ -587,6 +645,7 @@ int main(void)
 		cmocka_unit_test(test_nodes),
 		cmocka_unit_test(test_functions),
 		cmocka_unit_test(test_expectations),
+		cmocka_unit_test(test_limit_of_cases),
 		cmocka_unit_test(test_warnings),
 		cmocka_unit_test(test_warnings_about_answers),
 		cmocka_unit_test(test_aws_codes),
