@@ -68,6 +68,10 @@ typedef void (*nft_elem_fn)(const void *key, size_t size, uint64_t packets, uint
 			    void *arg);
 int nft_each_elem(struct nft *s, const char *family_table, const char *set, nft_elem_fn fn,
 		  void *arg);
+/* the same of a set whose elements time out: "left_ms" until then, 0 without */
+typedef void (*nft_expiring_fn)(const void *key, size_t size, uint64_t left_ms, void *arg);
+int nft_each_expiring(struct nft *s, const char *family_table, const char *set, nft_expiring_fn fn,
+		      void *arg);
 
 /* hears commits in the namespace; nft_monitor_read(): 1 foreign, 0 ours, -errno
  * (ENOBUFS counts as foreign) */

@@ -291,11 +291,10 @@ static int each_cb(struct nftnl_set_elem *el, void *arg)
 	return 0;
 }
 
-int nft_each_elem(struct nft *s, const char *family_table, const char *set, nft_elem_fn fn,
-		  void *arg)
+static int each(struct nft *s, const char *family_table, const char *set,
+		int (*cb)(struct nftnl_set_elem *el, void *arg), void *arg)
 {
 	struct nft_table_name t;
-	struct each ea = { .fn = fn, .arg = arg };
 	char rest[NFT_NAME_SIZE];
 	struct nftnl_set *l;
 	int r = nft_name_parse(family_table, &t, rest, NULL);
@@ -305,9 +304,45 @@ int nft_each_elem(struct nft *s, const char *family_table, const char *set, nft_
 	r = elems_read(s, &t, set, &l);
 	if (r)
 		return r;
-	nftnl_set_elem_foreach(l, each_cb, &ea);
+	nftnl_set_elem_foreach(l, cb, arg);
 	nftnl_set_free(l);
 	return 0;
+}
+
+int nft_each_elem(struct nft *s, const char *family_table, const char *set, nft_elem_fn fn,
+		  void *arg)
+{
+	struct each ea = { .fn = fn, .arg = arg };
+
+	return each(s, family_table, set, each_cb, &ea);
+}
+
+struct expiring {
+	nft_expiring_fn fn;
+	void *arg;
+};
+
+static int expiring_cb(struct nftnl_set_elem *el, void *arg)
+{
+	struct expiring *x = arg;
+	uint32_t size;
+	const void *key = nftnl_set_elem_get(el, NFTNL_SET_ELEM_KEY, &size);
+
+	if (key)
+		x->fn(key, size,
+		      nftnl_set_elem_is_set(el, NFTNL_SET_ELEM_EXPIRATION) ?
+			      nftnl_set_elem_get_u64(el, NFTNL_SET_ELEM_EXPIRATION) :
+			      0,
+		      x->arg);
+	return 0;
+}
+
+int nft_each_expiring(struct nft *s, const char *family_table, const char *set, nft_expiring_fn fn,
+		      void *arg)
+{
+	struct expiring x = { .fn = fn, .arg = arg };
+
+	return each(s, family_table, set, expiring_cb, &x);
 }
 
 /* ---- the stamp ---- */

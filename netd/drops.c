@@ -13,12 +13,14 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/icmp.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "lib/buf.h"
+#include "lib/mutant.h"
 #include "lib/nft.h"
 #include "lib/util.h"
 #include "netd/jobs.h"
@@ -29,6 +31,7 @@
 
 struct note {
 	struct nft_flow flow;
+	uint64_t left_ms; /* until it is forgotten: the newest has most */
 	uint32_t number;
 	char link[16];
 	const char *ns; /* borrows from the store */
@@ -61,11 +64,25 @@ static int note_cmp(const void *a, const void *b)
 	return flow_cmp(&((const struct note *)a)->flow, &((const struct note *)b)->flow);
 }
 
-/* what stands where ports would: ICMP's type, code and checksum */
-static void forget_ports(struct nft_flow *f)
+/* of one flow the newest note first: an older one may be of before a change */
+static int note_order(const void *a, const void *b)
 {
+	const struct note *x = a, *y = b;
+	int r = note_cmp(a, b);
+
+	return r ? r : x->left_ms > y->left_ms ? -1 : x->left_ms < y->left_ms;
+}
+
+/* ICMP has type, code and checksum where ports would be: the type tells a question
+ * from an answer, the checksum changes on the way */
+static void keep_type(struct nft_flow *f)
+{
+	if (f->proto == IPPROTO_ICMP)
+		f->sport >>= 8;
+	else if (f->proto != IPPROTO_TCP && f->proto != IPPROTO_UDP)
+		f->sport = 0;
 	if (f->proto != IPPROTO_TCP && f->proto != IPPROTO_UDP)
-		f->sport = f->dport = 0;
+		f->dport = 0;
 }
 
 static uint32_t be32(const uint8_t *p)
@@ -73,13 +90,12 @@ static uint32_t be32(const uint8_t *p)
 	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
 }
 
-static void note_read(const void *key, size_t size, uint64_t packets, uint64_t bytes, void *arg)
+static void note_read(const void *key, size_t size, uint64_t left_ms, void *arg)
 {
 	const uint8_t *k = key;
 	struct notes *s = arg;
 	struct note *t;
 
-	(void)packets, (void)bytes;
 	if (size < KEY_SIZE)
 		return;
 	if (s->n == s->cap) {
@@ -96,6 +112,7 @@ static void note_read(const void *key, size_t size, uint64_t packets, uint64_t b
 	t = &s->v[s->n++];
 	memset(t, 0, sizeof(*t));
 	t->ns = s->ns;
+	t->left_ms = left_ms;
 	memcpy(&t->number, k, sizeof(t->number));
 	memcpy(t->link, k + 4, sizeof(t->link) - 1);
 	t->flow.saddr = be32(k + 20);
@@ -103,7 +120,7 @@ static void note_read(const void *key, size_t size, uint64_t packets, uint64_t b
 	t->flow.proto = k[28];
 	t->flow.sport = (uint16_t)(k[32] << 8 | k[33]);
 	t->flow.dport = (uint16_t)(k[34] << 8 | k[35]);
-	forget_ports(&t->flow);
+	keep_type(&t->flow);
 }
 
 static int notes_of(struct netlab *l, const char *ns, const char *table, struct notes *s,
@@ -118,7 +135,7 @@ static int notes_of(struct netlab *l, const char *ns, const char *table, struct 
 	if (!nft)
 		return -EIO;
 	s->ns = ns;
-	r = nft_each_elem(nft, table, "notes", note_read, s);
+	r = nft_each_expiring(nft, table, "notes", note_read, s);
 	if (r == -ENOENT)
 		return 0; /* nothing is dropped there */
 	return r < 0 ? err_set(e, ERR_KERNEL, -r, "%s: reading the notes: %s", ns, strerror(-r)) :
@@ -144,16 +161,24 @@ static int notes_all(struct netlab *l, struct notes *s, struct err *e)
 	if (r == 0 && s->failed)
 		r = err_set(e, ERR_INTERNAL, ENOMEM, "out of memory");
 	if (r == 0 && s->n > 0)
-		qsort(s->v, s->n, sizeof(*s->v), note_cmp);
+		qsort(s->v, s->n, sizeof(*s->v), MUTANT("newest-note") ? note_cmp : note_order);
 	return r;
 }
 
-static const struct note *note_find(const struct notes *s, const struct nft_flow *f)
+/* the newest note of a flow; "answer": it is one's way back */
+static const struct note *note_find(const struct notes *s, const struct nft_flow *f, bool answer)
 {
 	struct note want = { .flow = *f };
+	const struct note *t;
 
-	forget_ports(&want.flow);
-	return s->n ? bsearch(&want, s->v, s->n, sizeof(*s->v), note_cmp) : NULL;
+	if (f->proto == IPPROTO_ICMP) {
+		want.flow.sport = answer ? ICMP_ECHOREPLY : ICMP_ECHO;
+		want.flow.dport = 0;
+	}
+	t = s->n ? bsearch(&want, s->v, s->n, sizeof(*s->v), note_cmp) : NULL;
+	while (t && t > s->v && note_cmp(t - 1, t) == 0)
+		t--;
+	return t;
 }
 
 /* ---- what a flow becomes ---- */
@@ -260,10 +285,10 @@ static const struct note *search(struct netlab *l, const char *ns, const struct 
 		const struct nft_flow *at = &s.v[i].flow;
 		const struct nft_flow back = { at->proto, at->daddr, at->saddr, at->dport,
 					       at->sport };
-		const struct note *t = note_find(notes, at);
+		const struct note *t = note_find(notes, at, false);
 
 		if (!t)
-			t = note_find(notes, &back);
+			t = note_find(notes, &back, true);
 		if (t)
 			return t;
 		expand(l, &s.v[i], &s);

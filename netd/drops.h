@@ -10,8 +10,9 @@
 
 /*
  * drops_find() - "flows": [{"namespace","protocol","saddr","sport","daddr",
- * "dport"}]; "ret": {"drops":[{"code","component","direction"} or null]} in the
- * same order, owned by the caller.  ERR_INVALID_PARAMETER, ERR_LIMIT.
+ * "dport"}], of ICMP "sport" is the echo's id; "ret": {"drops":[{"code",
+ * "component","direction"} or null]} in the same order, owned by the caller.
+ * ERR_INVALID_PARAMETER, ERR_LIMIT.
  */
 int drops_find(struct netlab *l, const cJSON *flows, cJSON **ret, struct err *e);
 

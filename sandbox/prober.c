@@ -450,7 +450,9 @@ static cJSON *flow_json(const struct part *t)
 	cJSON_AddStringToObject(o, "namespace", t->source->ns);
 	cJSON_AddStringToObject(o, "protocol", names[t->probe->port.proto]);
 	cJSON_AddStringToObject(o, "saddr", addr_str(&t->saddr));
-	cJSON_AddNumberToObject(o, "sport", t->sport);
+	/* connection tracking knows an echo by its id */
+	cJSON_AddNumberToObject(o, "sport",
+				t->probe->port.proto == IPPROTO_ICMP ? t->icmp_id : t->sport);
 	cJSON_AddStringToObject(o, "daddr", addr_str(&t->to));
 	cJSON_AddNumberToObject(o, "dport", t->probe->port.port);
 	return o;
@@ -1087,8 +1089,9 @@ static int add_part(struct probe *p, struct source *s, const struct target *to)
 	return 0;
 }
 
-static int function_targets(struct probe *p, const struct function *f, struct target *ret,
-			    size_t *n)
+/* "subnet": of one of its interfaces alone; NULL: of all */
+static int function_targets(struct probe *p, const struct function *f, const char *subnet,
+			    struct target *ret, size_t *n)
 {
 	const struct slab *l = p->job->slab;
 	const cJSON *place,
@@ -1097,11 +1100,15 @@ static int function_targets(struct probe *p, const struct function *f, struct ta
 	cJSON_ArrayForEach(place, places) {
 		if (*n == TARGETS_MAX)
 			break;
+		if (subnet && strcmp(json_str(place, "subnet", ""), subnet) != 0)
+			continue;
 		if (addr_parse(json_str(place, "address", ""), &ret[*n].addr) < 0)
 			ret[*n].addr = l->lab->service_ip;
 		ret[*n].interface = json_str(place, "network_interface", NULL);
 		(*n)++;
 	}
+	if (!*n && subnet)
+		return probe_fail(p, ERR_NO_NODE, "%s isn't in a subnet %s", f->name, subnet);
 	if (!*n)
 		ret[(*n)++] = (struct target){ .addr = l->lab->service_ip };
 	return 0;
@@ -1128,11 +1135,13 @@ static int find_targets(struct probe *p, struct target *ret, size_t *n)
 	const struct lab *lab = p->job->slab->lab;
 	const struct instance *i = lab_instance(lab, p->to);
 	const struct host *h = lab_host(lab, p->to);
-	const struct function *f = lab_function(lab, p->to);
+	size_t len = strcspn(p->to, "@");
+	auto_free char *name = strndup(p->to, len);
+	const struct function *f = name ? lab_function(lab, name) : NULL;
 
 	*n = 0;
 	if (f)
-		return function_targets(p, f, ret, n);
+		return function_targets(p, f, p->to[len] ? p->to + len + 1 : NULL, ret, n);
 	*n = 1;
 	if (i)
 		return instance_target(p, i, &ret[0]);
