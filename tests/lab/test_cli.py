@@ -201,7 +201,7 @@ def test_doctor_finds_this_host_fit(product):
     assert json.loads(r.out)
 
 
-@pytest.mark.parametrize("name", ["three-modes", "two-tier", "overlapping"])
+@pytest.mark.parametrize("name", ["three-modes", "two-tier", "overlapping", "closed-world"])
 @pytest.mark.asan
 def test_examples_hold(product, name):
     path = os.path.join(ROOT, "topology", "examples", name + ".json")

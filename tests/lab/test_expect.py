@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from product import having, wait_until
+from product import ROOT, having, wait_until
 
 # listens until somebody sends something
 SERVER = """
@@ -173,6 +173,30 @@ def test_silence_of_a_dead_server_proves_nothing(product):
     product.vpclab("exec", "cells", "web1", "--", "/usr/bin/python3", "-c", CLIENT, check=0)
     got = product.json("test", "cells", check=1)
     assert [r["got"]["result"] for r in got["results"]] == ["inconclusive", "inconclusive"], got
+
+
+@pytest.mark.parametrize("merge,fails", [
+    # who is added later is asked without being named
+    ({"instances": {"newcomer": {"subnet": "data"}}}, set()),
+    ({"instances": {"newcomer": {"subnet": "data", "security_groups": ["app"]}}}, set()),
+    # and every hole is found, whoever it lets through
+    ({"security_groups": {"bystander": {}, "db": {"ingress": [
+        {"protocol": "tcp", "from_port": 5432, "security_groups": ["app", "bystander"]},
+        {"protocol": "tcp", "from_port": 5432, "self": True}]}},
+      "instances": {"bystander": {"security_groups": ["bystander"]}}},
+     {"bystander -> primary tcp/5432 closed", "bystander -> replica tcp/5432 closed"}),
+    ({"security_groups": {"db": {"ingress": [{"protocol": "tcp", "from_port": 5432, "security_groups": ["app"]}]}}},
+     {"primary -> replica tcp/5432 open", "replica -> primary tcp/5432 open"}),
+])
+def test_the_example_notices(product, merge, fails):
+    path = os.path.join(ROOT, "topology", "examples", "closed-world.json")
+    got = product.json("test", path, "--merge", json.dumps({"vpcs": {"shop": merge}}), "--filter", "*tcp/5432*",
+                       check=1 if fails else 0)
+    names = {r["name"].split(": ")[1]: r["ok"] for r in got["results"]}
+    assert {n for n, ok in names.items() if not ok} == fails
+    if not fails:
+        reaches = "security_groups" in merge["instances"]["newcomer"]
+        assert "newcomer -> primary tcp/5432 %s" % ("open" if reaches else "closed") in names
 
 
 # ---- many at once
