@@ -36,6 +36,7 @@
 #include "sandbox/front.h"
 #include "sandbox/instances.h"
 #include "sandbox/limits.h"
+#include "sandbox/neighbours.h"
 #include "sandbox/view.h"
 
 #define TIMEOUT_MS 1000
@@ -108,8 +109,9 @@ struct job {
 	struct probe *probes; /* owns */
 	size_t n_probes, n_parts, n_open;
 	struct loop_event *drops_timer, *end_timer;
-	bool asking;	/* netd for drops */
-	size_t n_asked; /* requests to netd under way */
+	bool asking;	  /* netd for drops */
+	size_t n_asked;	  /* requests to netd under way */
+	uint64_t refused; /* neighbours, before it began */
 };
 
 /* all that are under way */
@@ -419,12 +421,24 @@ static void part_fail(struct part *t, enum err_code code, const char *fmt, ...)
 
 /* ---- what dropped it ---- */
 
+/* silence that no rule accounts for proves nothing if the host had no room for
+ * neighbours meanwhile */
+static void nothing_noted(struct part *t, bool crowded)
+{
+	if (!crowded || strcmp(t->result, "timeout") != 0)
+		return;
+	t->result = "inconclusive";
+	explain(t, "the host's table of neighbours ran full meanwhile "
+		   "(net.ipv4.neigh.default.gc_thresh3)");
+}
+
 static void on_drops(struct httpc_answer *a, void *arg)
 {
 	struct asked *q = arg;
 	struct job *j = q->job;
 	auto_json cJSON *o = a->status == 200 ? json_parse(a->body, a->size, NULL) : NULL;
 	const cJSON *d = json_get(o, "drops") ? json_get(o, "drops")->child : NULL;
+	const bool crowded = neighbours_refused() > j->refused;
 	size_t i;
 
 	for (i = 0; i < q->n; i++, d = d ? d->next : NULL) {
@@ -433,6 +447,8 @@ static void on_drops(struct httpc_answer *a, void *arg)
 		else if (!o && !q->parts[i]->detail[0])
 			explain(q->parts[i], "netd doesn't tell what dropped it: %.120s",
 				a->status ? a->body : a->error);
+		if (!q->parts[i]->dropped)
+			nothing_noted(q->parts[i], crowded);
 		part_end(q->parts[i]);
 	}
 	j->n_asked--;
@@ -1256,6 +1272,7 @@ static void job_start(struct job *j)
 {
 	struct source *s;
 
+	j->refused = neighbours_refused();
 	SLIST_FOREACH(s, &j->sources, link) {
 		if (s->is_function && ask_place(s) == 0)
 			continue;
