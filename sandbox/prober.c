@@ -43,7 +43,8 @@
 #define CHECK_MS 1000
 #define RESOLVE_MS 2000
 #define RESOLVE_TRIES 2
-#define FLOWS_MAX 1000 /* of one question to netd */
+#define FLOWS_MAX 1000	  /* of one question to netd */
+#define PLACES_AT_ONCE 16 /* asked for; netd lets 64 changes of a lab wait, whosever they are */
 #define ICMP_PAYLOAD "vpclab"
 
 enum step { STEP_WAIT, STEP_RESOLVE, STEP_CONNECT, STEP_READ, STEP_CHECK, STEP_DROPS, STEP_DONE };
@@ -111,6 +112,7 @@ struct job {
 	struct loop_event *drops_timer, *end_timer;
 	bool asking;	  /* netd for drops */
 	size_t n_asked;	  /* requests to netd under way */
+	size_t n_places;  /* of them, for places */
 	uint64_t refused; /* neighbours, before it began */
 };
 
@@ -1010,6 +1012,8 @@ static void begin_waiting(struct source *s)
 				part_begin(t);
 }
 
+static void ask_places(struct job *j);
+
 static void on_place(struct httpc_answer *a, void *arg)
 {
 	struct source *s = arg;
@@ -1017,6 +1021,7 @@ static void on_place(struct httpc_answer *a, void *arg)
 	auto_json cJSON *o = a->status == 200 ? json_parse(a->body, a->size, NULL) : NULL;
 
 	j->n_asked--;
+	j->n_places--;
 	if (o) {
 		s->ns = strdup(json_str(o, "namespace", ""));
 		s->attachment = strdup(json_str(o, "attachment", ""));
@@ -1025,6 +1030,7 @@ static void on_place(struct httpc_answer *a, void *arg)
 						   a->status ? a->body : a->error) < 0)
 		s->error = strdup("no place");
 	begin_waiting(s);
+	ask_places(j);
 	job_check(j);
 }
 
@@ -1048,10 +1054,28 @@ static int ask_place(struct source *s)
 	r = httpc_start(j->sd->httpc, j->sd->netd, "POST", path, NULL, text, strlen(text), 10000,
 			on_place, s);
 	if (!r) {
-		s->asked = true;
 		j->n_asked++;
+		j->n_places++;
 	}
 	return r;
+}
+
+/* of those functions that have none, as many as may be asked for */
+static void ask_places(struct job *j)
+{
+	struct source *s;
+
+	SLIST_FOREACH(s, &j->sources, link) {
+		if (!j->n_open || j->n_places == PLACES_AT_ONCE)
+			return;
+		if (!s->is_function || s->asked)
+			continue;
+		s->asked = true;
+		if (ask_place(s) == 0)
+			continue;
+		s->error = strdup("no place: netd can't be asked");
+		begin_waiting(s);
+	}
 }
 
 static struct source *source_for(struct job *j, const char *name, const char *subnet)
@@ -1273,13 +1297,10 @@ static void job_start(struct job *j)
 	struct source *s;
 
 	j->refused = neighbours_refused();
-	SLIST_FOREACH(s, &j->sources, link) {
-		if (s->is_function && ask_place(s) == 0)
-			continue;
-		if (s->is_function)
-			s->error = strdup("no place: netd can't be asked");
-		begin_waiting(s);
-	}
+	SLIST_FOREACH(s, &j->sources, link)
+		if (!s->is_function)
+			begin_waiting(s);
+	ask_places(j);
 	job_check(j);
 }
 

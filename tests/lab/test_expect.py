@@ -253,6 +253,21 @@ def test_each_of_two_hundred_learns_what_dropped_its_packet(product):
     assert len(got) == 200 and all(r["ok"] and r["got"]["dropped"] is None for r in got.values())
 
 
+def test_more_functions_than_changes_may_wait(product):
+    """Each function needs a place of its own, and netd lets 64 changes of a lab wait."""
+    doc = {"version": 1, "lab": "functions", "roles": LAB["roles"], "vpcs": {"main": {
+        "cidr_block": "10.0.0.0/16", "subnets": {"s": {"cidr_block": "10.0.1.0/24"}},
+        "security_groups": {"f": {}, "g": {"ingress": [{"protocol": "tcp", "from_port": 80, "security_groups": ["f"]}]}},
+        "instances": {"i": {"subnet": "s", "security_groups": ["g"], "serve": ["tcp/80"]}}}},
+        "functions": {"f%d" % n: {"runtime": "exec", "command": ["cat"], "role": "fn",
+                                  "vpc_config": {"subnets": ["s"], "security_groups": ["f"]}} for n in range(70)},
+        "expect": [{"from": "security_group:main/f", "to": "i", "port": "tcp/80", "result": "open"},
+                   {"from": "security_group:main/f", "to": "i", "port": "udp/80", "result": "timeout",
+                    "because": "ENI_SG_RULES_MISMATCH"}]}
+    got = results(product, doc)
+    assert len(got) == 140 and all(r["ok"] for r in got.values()), got
+
+
 @pytest.mark.mutant("newest-note")
 def test_an_older_drop_of_the_same_flow_is_not_told(product):
     """An echo has no ports, so flows of two probes are one; the kernel keeps notes of both for 30 seconds."""
