@@ -306,8 +306,8 @@ static void fill_ends(struct fill *f, const struct place *x, struct expect *e)
 		e->to = pick_endpoints(f, &to, PICK_TARGETS, NULL);
 	e->product =
 		is_product(&to) || is_product(&port) || (!e->has_only_from && is_product(&from));
-	if (f->n_cases <= LAB_CASES_MAX && n_errors == f->r->issues->n_errors && from.item &&
-	    e->to.n && all_probe_themselves(&e->from, &e->to) &&
+	if (f->n_cases <= LAB_CASES_MAX && n_errors == f->r->issues->n_errors &&
+	    (e->from.n || e->has_only_from) && e->to.n && all_probe_themselves(&e->from, &e->to) &&
 	    all_probe_themselves(&e->rest, &e->to))
 		fault(f->r, FAMILY_REFERENCE, x, "InvalidParameterValue",
 		      "there is nobody but the target itself, which a selector leaves out: what "
