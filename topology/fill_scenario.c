@@ -367,6 +367,28 @@ static char *patch_title(const cJSON *patch)
 	return *path ? strdup(path) : strdup("the lab");
 }
 
+/* one of several cases stands for all: each has a title of its own in a report */
+static char *expectation_title(const struct expect *x)
+{
+	size_t n_cases = x->from.n * x->to.n * x->n_ports;
+	char *text;
+	int n;
+
+	if (x->name)
+		return strdup(x->name);
+	if (x->invoke)
+		n = asprintf(&text, "invoke %s", x->invoke);
+	else if (x->has_only_from)
+		n = asprintf(&text, "only some reach %s %s", x->to.v[0].text, x->ports[0].text);
+	else if (n_cases == 1)
+		n = asprintf(&text, "%s -> %s %s %s", x->from.v[0].text, x->to.v[0].text,
+			     x->ports[0].text, x->result);
+	else
+		n = asprintf(&text, "%s -> %s %s %s, and %zu more", x->from.v[0].text,
+			     x->to.v[0].text, x->ports[0].text, x->result, n_cases - 1);
+	return n < 0 ? NULL : text;
+}
+
 char *scenario_step_title(const struct scenario_step *s)
 {
 	char *path, *text = NULL;
@@ -389,7 +411,7 @@ char *scenario_step_title(const struct scenario_step *s)
 		n = asprintf(&text, "advance %.15g s", s->advance);
 		break;
 	case SCENARIO_EXPECT:
-		return expect_title(&s->expect);
+		return expectation_title(&s->expect);
 	}
 	return n < 0 ? NULL : text;
 }
