@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * explain_gate - what a router asks of a packet: security groups, route tables.
+ * Read from the parsed lab rule by rule, as a person would; none of the sets and
+ * maps that a program makes of them.
+ */
+#include "topology/explain_internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/mutant.h"
+
+/* ---- security groups ---- */
+
+static bool has_ports(int protocol)
+{
+	return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP;
+}
+
+static bool rule_takes_protocol(const struct sg_rule *r, const struct packet *p)
+{
+	int type = p->answer ? 0 : 8; /* echo reply, echo request */
+
+	if (r->protocol < 0)
+		return true;
+	if (r->protocol != p->proto)
+		return false;
+	if (has_ports(r->protocol))
+		return p->dport >= r->from_port && p->dport <= r->to_port;
+	if (r->protocol != IPPROTO_ICMP || r->from_port < 0)
+		return true;
+	return r->from_port == type && r->to_port <= 0;
+}
+
+static bool is_member(const struct s_vpc *v, const struct addr *a, const struct security_group *g)
+{
+	const struct s_eni *e = store_eni_by_private(v, a);
+	size_t i;
+
+	for (i = 0; e && i < e->n_groups; i++)
+		if (e->groups[i]->def == g)
+			return true;
+	return false;
+}
+
+/* who of the rule's peers the address is, in words; false: nobody */
+static bool rule_takes_peer(const struct s_vpc *v, const struct security_group *g,
+			    const struct sg_rule *r, const struct addr *peer, char *ret,
+			    size_t size)
+{
+	size_t i;
+
+	for (i = 0; i < r->n_cidr_blocks; i++)
+		if (prefix_has(&r->cidr_blocks[i], peer)) {
+			(void)snprintf(ret, size, "%s", prefix_str(&r->cidr_blocks[i]));
+			return true;
+		}
+	if (MUTANT("explain-references"))
+		return false;
+	if (r->self && is_member(v, peer, g)) {
+		(void)snprintf(ret, size, "itself");
+		return true;
+	}
+	for (i = 0; i < r->n_security_groups; i++)
+		if (!r->via[i] && is_member(v, peer, r->security_groups[i])) {
+			(void)snprintf(ret, size, "security group %s", r->security_groups[i]->name);
+			return true;
+		}
+	return false;
+}
+
+/* "tcp 5432", "tcp 80-90", "icmp", "all" */
+static void rule_words(const struct sg_rule *r, char *ret, size_t size)
+{
+	const char *name = r->protocol == IPPROTO_TCP  ? "tcp" :
+			   r->protocol == IPPROTO_UDP  ? "udp" :
+			   r->protocol == IPPROTO_ICMP ? "icmp" :
+							 NULL;
+
+	if (r->protocol < 0)
+		(void)snprintf(ret, size, "all");
+	else if (!name)
+		(void)snprintf(ret, size, "protocol %d", r->protocol);
+	else if (!has_ports(r->protocol) && r->from_port >= 0)
+		(void)snprintf(ret, size, "icmp type %d", r->from_port);
+	else if (!has_ports(r->protocol))
+		(void)snprintf(ret, size, "%s", name);
+	else if (r->from_port == r->to_port)
+		(void)snprintf(ret, size, "%s %d", name, r->from_port);
+	else
+		(void)snprintf(ret, size, "%s %d-%d", name, r->from_port, r->to_port);
+}
+
+static void packet_words(const struct packet *p, char *ret, size_t size)
+{
+	if (has_ports(p->proto))
+		(void)snprintf(ret, size, "%s %u", p->proto == IPPROTO_TCP ? "tcp" : "udp",
+			       p->dport);
+	else
+		(void)snprintf(ret, size, "icmp");
+}
+
+static bool group_allows(struct walk *w, const struct s_eni *e, const struct s_group *g,
+			 bool ingress)
+{
+	const struct security_group *def = g->def;
+	const struct sg_rule *rules = ingress ? def->ingress : def->egress;
+	size_t n = ingress ? def->n_ingress : def->n_egress, i;
+	const struct addr *peer = ingress ? &w->p.src : &w->p.dst;
+	char words[32], who[100];
+
+	for (i = 0; i < n; i++) {
+		if (!rule_takes_protocol(&rules[i], &w->p) ||
+		    !rule_takes_peer(e->vpc, def, &rules[i], peer, who, sizeof(who)))
+			continue;
+		rule_words(&rules[i], words, sizeof(words));
+		/* the rule that a group has when the file gives none stands at the group */
+		walk_hop(w, EXPLAIN_ALLOW, "security_group", g->o.name,
+			 rules[i].at.pos.line ? &rules[i].at : &def->at, "%s rule %zu: %s %s %s",
+			 ingress ? "ingress" : "egress", i + 1, words, ingress ? "from" : "to",
+			 who);
+		if (!w->p.answer)
+			w->part->allowed = (ssize_t)w->part->n_hops - 1;
+		return true;
+	}
+	return false;
+}
+
+static bool any_rules(const struct s_eni *e, bool ingress)
+{
+	size_t i;
+
+	for (i = 0; i < e->n_groups; i++)
+		if (ingress ? e->groups[i]->def->n_ingress : e->groups[i]->def->n_egress)
+			return true;
+	return false;
+}
+
+bool gate_groups(struct walk *w, const struct s_eni *e, bool ingress, bool known)
+{
+	const char *direction = ingress ? "ingress" : "egress";
+	bool any = any_rules(e, ingress);
+	char words[32];
+	size_t i;
+
+	/* a NAT gateway's interface has no groups */
+	if (known || !e->combination)
+		return true;
+	for (i = 0; i < e->n_groups; i++)
+		if (group_allows(w, e, e->groups[i], ingress))
+			return true;
+	packet_words(&w->p, words, sizeof(words));
+	walk_stop(w,
+		  ingress ? (any ? DROP_SG_INGRESS : DROP_SG_NONE_INGRESS) :
+			    (any ? DROP_SG_EGRESS : DROP_SG_NONE_EGRESS),
+		  "security_group", e->groups[0]->o.name, &e->groups[0]->def->at,
+		  any ? "no %s rule%s for %s %s %s" : "no %s rules%s at all: %s %s %s", direction,
+		  e->n_groups > 1 ? " of its groups" : "", words, ingress ? "from" : "to",
+		  addr_str(ingress ? &w->p.src : &w->p.dst));
+	return false;
+}
+
+/* ---- routes ---- */
+
+enum route_kind gate_route(const struct s_table *t, const struct addr *dst,
+			   const struct route **ret_route, const struct s_eni **ret_eni)
+{
+	const struct s_vpc *v = t->vpc;
+	const struct route *best = NULL;
+	int len = prefix_has(&v->def->cidr_block, dst) ? v->def->cidr_block.len : -1;
+	size_t i;
+
+	/* a route with the VPC's own CIDR takes the local one's place */
+	for (i = 0; i < t->def->n_routes; i++) {
+		const struct route *r = &t->def->routes[i];
+
+		if (!prefix_has(&r->destination, dst) || r->destination.len < len)
+			continue;
+		if (MUTANT("explain-longest-prefix") && best)
+			continue;
+		best = r;
+		len = r->destination.len;
+	}
+	*ret_route = best;
+	*ret_eni = NULL;
+	if (!best)
+		return len < 0 ? ROUTE_NONE : ROUTE_LOCAL;
+	if (!store_route_active(v, best))
+		return ROUTE_BAD;
+	if (best->target == TARGET_LOCAL)
+		return ROUTE_LOCAL;
+	if (best->target == TARGET_INTERNET_GATEWAY)
+		return ROUTE_IGW;
+	*ret_eni = best->target == TARGET_NAT_GATEWAY ?
+			   store_nat_of(v, best->nat_gateway)->eni :
+			   v->instances[best->instance - v->def->instances].eni;
+	return ROUTE_ENI;
+}

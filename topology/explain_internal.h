@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * explain_internal - between explain.c (questions), explain_walk.c (a packet's
+ * way) and explain_gate.c (a router's checks).
+ */
+#ifndef EXPLAIN_INTERNAL_H
+#define EXPLAIN_INTERNAL_H
+
+#include "topology/explain.h"
+#include "topology/reach.h"
+
+#define WALK_TTL 64
+/* Where a port matters that the file can't know: the client's own, of an answer
+ * that a group hasn't seen the question of. */
+#define WALK_EPHEMERAL 40000
+#define WALK_MEMORY 128 /* a packet passes no more translators and gates than it has TTL */
+
+struct packet {
+	struct addr src, dst;
+	uint8_t proto;
+	uint16_t sport, dport;
+	unsigned ttl;
+	bool answer;
+};
+
+/* what connection tracking knows of the question: at "where" (a VPC's router, a NAT
+ * gateway, an egress namespace), in "zone" (1: past the internet gateway), it came
+ * in as src -> dst and left as new_src -> dst */
+struct memory {
+	const void *where;
+	unsigned zone;
+	struct addr src, dst, new_src;
+};
+
+enum place {
+	PLACE_SEND,	/* a node or a sandbox sends */
+	PLACE_EGRESS,	/* an egress namespace, from outside */
+	PLACE_FROM_ENI, /* a router, from an interface */
+	PLACE_FROM_IGW, /* a router, from its internet gateway */
+	PLACE_INTERNET,
+	PLACE_ENI,  /* the far end of an interface */
+	PLACE_HOST, /* an internet host */
+	PLACE_END
+};
+
+/* who asks: one of these is set */
+struct asker {
+	const struct s_instance *instance;
+	const struct s_host *host;
+	const struct s_function *function;
+	const struct s_egress *egress; /* of the function */
+};
+
+struct walk {
+	const struct store *s;
+	const struct explain_question *q;
+	struct asker from;
+	struct explain_part *part;
+	size_t cap;
+	bool failed; /* out of memory: sticks */
+	struct packet p;
+	/* where it is */
+	enum place place;
+	const struct s_eni *eni;
+	const struct s_vpc *vpc;
+	const struct s_host *host;
+	const struct s_egress *egress;
+	bool refusing; /* the answer says no */
+	struct memory memory[WALK_MEMORY];
+	size_t n_memory;
+};
+
+/* walks from w->from to w->p.dst and back; fills w->part */
+void walk_run(struct walk *w);
+
+/* a hop; "fmt" NULL: no rule */
+struct explain_hop *walk_hop(struct walk *w, enum explain_action action, const char *kind,
+			     const char *component, const struct where *at, const char *fmt, ...)
+	__attribute__((format(printf, 6, 7)));
+/* the hop that stops it, and the end: silence ("drop" 0: without a code) or an ICMP error */
+void walk_stop(struct walk *w, enum reach_drop_number drop, const char *kind, const char *component,
+	       const struct where *at, const char *fmt, ...) __attribute__((format(printf, 6, 7)));
+/* has it seen the question of this answer? NULL: no, or it is a question */
+const struct memory *walk_remembers(const struct walk *w, const void *where, unsigned zone);
+
+/* the groups of an interface for the packet; false: it stopped there.  "known":
+ * tracking knows the connection, so nothing is asked */
+bool gate_groups(struct walk *w, const struct s_eni *e, bool ingress, bool known);
+/* what a table makes of an address */
+enum route_kind { ROUTE_NONE, ROUTE_BAD, ROUTE_LOCAL, ROUTE_IGW, ROUTE_ENI };
+enum route_kind gate_route(const struct s_table *t, const struct addr *dst,
+			   const struct route **ret_route, const struct s_eni **ret_eni);
+/* whose interface it is, in a file's words: kind, name and place */
+const char *eni_kind(const struct s_eni *e);
+const char *eni_name(const struct store *s, const struct s_eni *e);
+const struct where *eni_where(const struct store *s, const struct s_eni *e);
+
+#endif

@@ -1,0 +1,750 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * explain_walk - one packet's way through the lab and its answer's way back.
+ *
+ *   SEND -> EGRESS (functions) -> FROM_ENI (router) -> ENI (node, NAT gateway, egress)
+ *        \-> INTERNET <-> FROM_IGW (router) -> ENI
+ *
+ * Each step either moves the packet to the next place or ends the walk.  What has
+ * a memory (groups, translators) keeps it in w->memory, from which the answer finds
+ * its way; routes and checks are asked anew.  A packet that turns in a circle ends as
+ * a real one does, by its TTL.
+ */
+#include "topology/explain_internal.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/mutant.h"
+
+/* ---- hops ---- */
+
+static struct explain_hop *hop_add(struct walk *w, enum explain_action action, const char *kind,
+				   const char *component, const struct where *at)
+{
+	static struct explain_hop spare; /* what is written after a failure goes nowhere */
+	struct explain_part *t = w->part;
+
+	if (t->n_hops == w->cap) {
+		size_t cap = w->cap ? 2 * w->cap : 16;
+		struct explain_hop *v = reallocarray(t->hops, cap, sizeof(*v));
+
+		if (!v) {
+			w->failed = true;
+			return &spare;
+		}
+		t->hops = v;
+		w->cap = cap;
+	}
+	t->hops[t->n_hops] = (struct explain_hop){
+		.component = component,
+		.kind = kind,
+		.action = action,
+		.answer = w->p.answer,
+		.at = at && at->pos.line ? at : NULL,
+	};
+	return &t->hops[t->n_hops++];
+}
+
+struct explain_hop *walk_hop(struct walk *w, enum explain_action action, const char *kind,
+			     const char *component, const struct where *at, const char *fmt, ...)
+{
+	struct explain_hop *h = hop_add(w, action, kind, component, at);
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(h->rule, sizeof(h->rule), fmt, ap);
+	va_end(ap);
+	return h;
+}
+
+static void stop(struct walk *w, const char *result)
+{
+	w->part->result = result;
+	w->part->decided = (ssize_t)w->part->n_hops - 1;
+	w->place = PLACE_END;
+}
+
+void walk_stop(struct walk *w, enum reach_drop_number drop, const char *kind, const char *component,
+	       const struct where *at, const char *fmt, ...)
+{
+	struct explain_hop *h = hop_add(w, EXPLAIN_DROP, kind, component, at);
+	const struct reach_drop *d = drop ? reach_drop(drop) : NULL;
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(h->rule, sizeof(h->rule), fmt, ap);
+	va_end(ap);
+	h->code = d ? d->code : NULL;
+	h->direction = d ? d->direction : NULL;
+	stop(w, "timeout");
+}
+
+/* no code of AWS's: a thing that only packets and their kernels know */
+#define NO_CODE ((enum reach_drop_number)0)
+
+/* ---- memory ---- */
+
+static void remember(struct walk *w, const void *where, unsigned zone, const struct addr *new_src)
+{
+	if (w->p.answer || w->n_memory == WALK_MEMORY)
+		return;
+	w->memory[w->n_memory++] = (struct memory){ where, zone, w->p.src, w->p.dst, *new_src };
+}
+
+const struct memory *walk_remembers(const struct walk *w, const void *where, unsigned zone)
+{
+	size_t i;
+
+	for (i = 0; w->p.answer && i < w->n_memory; i++) {
+		const struct memory *m = &w->memory[i];
+
+		if (m->where == where && m->zone == zone && addr_equal(&m->dst, &w->p.src) &&
+		    addr_equal(&m->new_src, &w->p.dst))
+			return m;
+	}
+	return NULL;
+}
+
+/* ---- small questions ---- */
+
+static bool in_block(const struct addr *a, uint32_t base, unsigned len)
+{
+	return (addr_to_v4(a) ^ base) >> (32 - len) == 0;
+}
+
+static bool is_loopback(const struct addr *a)
+{
+	return in_block(a, 0x7f000000, 8);
+}
+
+static bool is_link_local_resolver(const struct addr *a)
+{
+	return addr_to_v4(a) == 0xa9fea9fd; /* 169.254.169.253 */
+}
+
+static bool eni_has(const struct s_eni *e, const struct addr *a)
+{
+	size_t i;
+
+	for (i = 0; i < e->n_private_ips; i++)
+		if (addr_equal(&e->private_ips[i], a))
+			return true;
+	return false;
+}
+
+static bool is_dns(const struct packet *p)
+{
+	return (p->proto == IPPROTO_TCP || p->proto == IPPROTO_UDP) && p->dport == 53;
+}
+
+static const struct s_instance *instance_of(const struct s_eni *e)
+{
+	size_t i;
+
+	for (i = 0; i < e->vpc->n_instances; i++)
+		if (e->vpc->instances[i].eni == e)
+			return &e->vpc->instances[i];
+	return NULL;
+}
+
+static const struct s_nat *nat_of(const struct s_eni *e)
+{
+	size_t i;
+
+	for (i = 0; i < e->vpc->n_nats; i++)
+		if (e->vpc->nats[i].eni == e)
+			return &e->vpc->nats[i];
+	return NULL;
+}
+
+static const struct s_egress *egress_of(const struct store *s, const struct s_eni *e)
+{
+	size_t i;
+
+	for (i = 0; i < s->n_egresses; i++)
+		if (s->egresses[i]->eni == e)
+			return s->egresses[i];
+	return NULL;
+}
+
+/* one of those that share the interface */
+static const struct s_function *function_of(const struct store *s, const struct s_egress *g)
+{
+	size_t i, k;
+
+	for (i = 0; i < s->n_functions; i++)
+		for (k = 0; k < s->functions[i].n_egresses; k++)
+			if (s->functions[i].egresses[k] == g)
+				return &s->functions[i];
+	return NULL;
+}
+
+const char *eni_kind(const struct s_eni *e)
+{
+	return e->type == ENI_INTERFACE	  ? "instance" :
+	       e->type == ENI_NAT_GATEWAY ? "nat_gateway" :
+					    "function";
+}
+
+const char *eni_name(const struct store *s, const struct s_eni *e)
+{
+	const struct s_function *f;
+
+	if (e->owner)
+		return e->owner->name;
+	f = function_of(s, egress_of(s, e));
+	return f ? f->o.name : e->o.id;
+}
+
+const struct where *eni_where(const struct store *s, const struct s_eni *e)
+{
+	const struct s_function *f;
+
+	if (e->type == ENI_INTERFACE)
+		return &instance_of(e)->def->at;
+	if (e->type == ENI_NAT_GATEWAY)
+		return &nat_of(e)->def->at;
+	f = function_of(s, egress_of(s, e));
+	return f ? &f->def->at : NULL;
+}
+
+/* ---- arriving ---- */
+
+/* the question is where it wanted to be: from here on it is the answer that walks */
+static void deliver(struct walk *w, const char *kind, const char *name, const struct where *at,
+		    const struct programs *programs)
+{
+	bool served = programs && programs_serve(programs, &w->q->port);
+	struct addr src = w->p.src;
+
+	w->part->seen_as = src;
+	w->refusing = w->p.proto != IPPROTO_ICMP && !served;
+	w->part->assumed = w->refusing && programs && programs->command.n > 0;
+	walk_hop(w, EXPLAIN_DELIVER, kind, name, at, "%s",
+		 w->p.proto == IPPROTO_ICMP ? "answers" :
+		 served			    ? "serves it" :
+		 w->part->assumed	    ? "as far as the file tells, nobody listens" :
+					      "nobody listens");
+	w->p = (struct packet){
+		.src = w->p.dst,
+		.dst = src,
+		.proto = w->p.proto,
+		.sport = w->p.dport,
+		.dport = w->p.sport,
+		.ttl = WALK_TTL,
+		.answer = true,
+	};
+	w->place = PLACE_SEND;
+}
+
+static void arrive(struct walk *w)
+{
+	w->part->result = w->refusing ? "refused" : "open";
+	w->place = PLACE_END;
+}
+
+/* a resolver is at home in its router or egress and answers there */
+static void deliver_dns(struct walk *w, const char *kind, const char *name)
+{
+	w->part->seen_as = w->p.src;
+	walk_hop(w, EXPLAIN_DELIVER, kind, name, NULL, "resolver");
+	arrive(w);
+}
+
+/* false: its time is over.  "tells": who forwards sends time-exceeded */
+static bool forward_ttl(struct walk *w, bool tells, const char *kind, const char *name,
+			const struct where *at)
+{
+	if (w->p.ttl > 1) {
+		w->p.ttl--;
+		return true;
+	}
+	if (!tells || w->p.answer) {
+		walk_stop(w, NO_CODE, kind, name, at, "it goes round in a circle");
+		return false;
+	}
+	walk_hop(w, EXPLAIN_REJECT, kind, name, at, "it goes round in a circle: time exceeded");
+	stop(w, "unreachable");
+	return false;
+}
+
+/* ---- nodes ---- */
+
+static void node_sends(struct walk *w, const char *kind, const char *name, const struct where *at,
+		       bool own, const struct programs *programs)
+{
+	if (!w->p.answer)
+		walk_hop(w, EXPLAIN_SEND, kind, name, at, "to %s", addr_str(&w->p.dst));
+	if (own || is_loopback(&w->p.dst)) {
+		if (w->p.answer)
+			arrive(w);
+		else
+			deliver(w, kind, name, at, programs);
+		return;
+	}
+	w->place = w->eni ? PLACE_FROM_ENI : PLACE_INTERNET;
+}
+
+static void sandbox_sends(struct walk *w)
+{
+	const struct s_egress *g = w->from.egress;
+	const struct s_function *f = w->from.function;
+	const char *name = f->o.name;
+
+	walk_hop(w, EXPLAIN_SEND, "function", name, &f->def->at, "to %s", addr_str(&w->p.dst));
+	if (is_loopback(&w->p.dst)) {
+		w->refusing = w->p.proto != IPPROTO_ICMP;
+		w->part->seen_as = w->p.dst;
+		arrive(w);
+		return;
+	}
+	if (w->p.proto != IPPROTO_TCP && w->p.proto != IPPROTO_UDP) {
+		walk_stop(w, DROP_PROTOCOL, "function", name, &f->def->at,
+			  "functions send TCP and UDP only");
+		return;
+	}
+	if (!g->eni && is_link_local_resolver(&w->p.dst) && is_dns(&w->p)) {
+		deliver_dns(w, "service", "service");
+		return;
+	}
+	if (addr_equal(&w->p.dst, &g->address) || in_block(&w->p.dst, 0xa9fe4000, 18) ||
+	    (!g->eni && is_link_local_resolver(&w->p.dst))) {
+		walk_stop(w, DROP_NO_POSSIBLE_DESTINATION, "function", name, &f->def->at,
+			  "nothing opens a connection to a function");
+		return;
+	}
+	if (!forward_ttl(w, false, "function", name, &f->def->at))
+		return;
+	remember(w, g, 0, &g->address);
+	walk_hop(w, EXPLAIN_TRANSLATE, g->eni ? "network_interface" : "service",
+		 g->eni ? g->eni->o.id : "service", NULL, "from %s", addr_str(&g->address));
+	w->p.src = g->address;
+	w->eni = g->eni;
+	w->place = g->eni ? PLACE_FROM_ENI : PLACE_INTERNET;
+}
+
+static void at_send(struct walk *w)
+{
+	const struct s_instance *in = w->eni ? instance_of(w->eni) : NULL;
+
+	if (!w->p.answer && w->from.function)
+		sandbox_sends(w);
+	else if (in)
+		node_sends(w, "instance", in->o.name, &in->def->at, eni_has(in->eni, &w->p.dst),
+			   &in->def->programs);
+	else
+		node_sends(w, "host", w->host->o.name, &w->host->def->at,
+			   addr_equal(&w->host->def->ip, &w->p.dst), &w->host->def->programs);
+}
+
+/* what a function sent comes back; nothing else gets in */
+static void at_egress(struct walk *w)
+{
+	const struct s_egress *g = w->egress;
+	const struct s_function *f = function_of(w->s, g);
+	const char *kind = g->eni ? "function" : "service";
+	const char *name = g->eni && f ? f->o.name : "service";
+
+	if (walk_remembers(w, g, 0) && g == w->from.egress)
+		arrive(w);
+	else
+		walk_stop(w, DROP_NO_POSSIBLE_DESTINATION, kind, name, f ? &f->def->at : NULL,
+			  "nothing opens a connection to a function");
+}
+
+/* a kernel takes no packet that bears its own address and comes from outside */
+static bool is_own_again(struct walk *w, const char *kind, const char *name, const struct where *at)
+{
+	if (!eni_has(w->eni, &w->p.src))
+		return false;
+	walk_stop(w, NO_CODE, kind, name, at, "what it sent itself comes back to it");
+	return true;
+}
+
+static void at_nat(struct walk *w, const struct s_nat *n)
+{
+	const struct memory *m = walk_remembers(w, n, 0);
+	const struct where *at = &n->def->at;
+	const struct addr *own = &n->eni->private_ips[0];
+
+	if (is_own_again(w, "nat_gateway", n->o.name, at))
+		return;
+	if (m) {
+		if (!forward_ttl(w, true, "nat_gateway", n->o.name, at))
+			return;
+		w->p.dst = m->src;
+	} else if (addr_equal(&w->p.dst, own)) {
+		walk_stop(w, DROP_NO_POSSIBLE_DESTINATION, "nat_gateway", n->o.name, at,
+			  "nothing comes in unasked");
+		return;
+	} else if (w->p.answer) {
+		walk_stop(w, NO_CODE, "nat_gateway", n->o.name, at,
+			  "an answer to a question that didn't pass here");
+		return;
+	} else {
+		if (!forward_ttl(w, true, "nat_gateway", n->o.name, at))
+			return;
+		remember(w, n, 0, own);
+		walk_hop(w, EXPLAIN_TRANSLATE, "nat_gateway", n->o.name, at, "from %s",
+			 addr_str(own));
+		w->p.src = *own;
+	}
+	w->eni = n->eni;
+	w->place = PLACE_FROM_ENI;
+}
+
+static void at_instance(struct walk *w, const struct s_instance *in)
+{
+	const struct where *at = &in->def->at;
+
+	if (is_own_again(w, "instance", in->o.name, at))
+		return;
+	if (eni_has(in->eni, &w->p.dst)) {
+		if (!w->p.answer)
+			deliver(w, "instance", in->o.name, at, &in->def->programs);
+		else if (in == w->from.instance)
+			arrive(w);
+		else
+			walk_stop(w, NO_CODE, "instance", in->o.name, at,
+				  "an answer to a question that it didn't ask");
+		return;
+	}
+	if (!in->def->forward) {
+		walk_stop(w, NO_CODE, "instance", in->o.name, at, "it doesn't forward");
+		return;
+	}
+	if (!forward_ttl(w, true, "instance", in->o.name, at))
+		return;
+	if (!w->p.answer)
+		walk_hop(w, EXPLAIN_FORWARD, "instance", in->o.name, at, "to %s",
+			 addr_str(&w->p.dst));
+	w->place = PLACE_FROM_ENI;
+}
+
+static void at_eni(struct walk *w)
+{
+	const struct s_nat *n = nat_of(w->eni);
+	const struct s_instance *in = instance_of(w->eni);
+
+	w->egress = n || in ? NULL : egress_of(w->s, w->eni);
+	if (n)
+		at_nat(w, n);
+	else if (in)
+		at_instance(w, in);
+	else
+		at_egress(w);
+}
+
+static void at_host(struct walk *w)
+{
+	const struct s_host *h = w->host;
+
+	w->eni = NULL;
+	if (!w->p.answer)
+		deliver(w, "host", h->o.name, &h->def->at, &h->def->programs);
+	else if (h == w->from.host)
+		arrive(w);
+	else
+		walk_stop(w, NO_CODE, "host", h->o.name, &h->def->at,
+			  "an answer to a question that it didn't ask");
+}
+
+/* ---- the internet ---- */
+
+static const struct s_host *host_by_ip(const struct store *s, const struct addr *a)
+{
+	size_t i;
+
+	for (i = 0; i < s->n_hosts; i++)
+		if (addr_equal(&s->hosts[i].def->ip, a))
+			return &s->hosts[i];
+	return NULL;
+}
+
+static const struct s_egress *service_of(const struct store *s)
+{
+	return s->n_egresses && !s->egresses[0]->eni ? s->egresses[0] : NULL;
+}
+
+static void at_internet(struct walk *w)
+{
+	const struct s_egress *service = service_of(w->s);
+	const struct s_eni *e = store_eni_by_public(w->s, &w->p.dst);
+
+	w->host = host_by_ip(w->s, &w->p.dst);
+	w->egress = service && addr_equal(&service->address, &w->p.dst) ? service : NULL;
+	if (!w->host && !w->egress && !e) {
+		walk_stop(w, DROP_UNKNOWN_DESTINATION, "internet", "internet", NULL,
+			  "nobody there has %s", addr_str(&w->p.dst));
+		return;
+	}
+	if (!forward_ttl(w, false, "internet", "internet", NULL))
+		return;
+	if (!w->p.answer)
+		walk_hop(w, EXPLAIN_FORWARD, "internet", "internet", NULL, "to %s",
+			 addr_str(&w->p.dst));
+	if (w->host) {
+		w->place = PLACE_HOST;
+	} else if (w->egress) {
+		w->place = PLACE_EGRESS;
+	} else {
+		w->vpc = e->vpc;
+		w->eni = e;
+		w->place = PLACE_FROM_IGW;
+	}
+}
+
+/* ---- the router ---- */
+
+static const char *table_name(const struct s_table *t)
+{
+	return t->def->name[0] ? t->o.name : t->vpc->o.name;
+}
+
+static const struct where *table_where(const struct s_table *t)
+{
+	return t->def->at.pos.line ? &t->def->at : &t->vpc->def->at;
+}
+
+/* as a file writes it */
+static const char *target_words(const struct route *r, char *ret, size_t size)
+{
+	static const char *const kinds[] = {
+		[TARGET_LOCAL] = "local",
+		[TARGET_INTERNET_GATEWAY] = "internet_gateway",
+		[TARGET_NAT_GATEWAY] = "nat_gateway",
+		[TARGET_PEERING] = "peering",
+		[TARGET_INSTANCE] = "instance",
+		[TARGET_NETWORK_INTERFACE] = "network_interface",
+		[TARGET_BLACKHOLE] = "blackhole",
+	};
+	const char *name = r->nat_gateway ? r->nat_gateway->name :
+			   r->instance	  ? r->instance->name :
+					    "";
+
+	(void)snprintf(ret, size, "%s%s%s", kinds[r->target], *name ? ":" : "", name);
+	return ret;
+}
+
+static void route_hop(struct walk *w, const struct s_table *t, const struct route *r)
+{
+	char target[100];
+
+	if (w->p.answer)
+		return;
+	if (r)
+		walk_hop(w, EXPLAIN_ROUTE, "route_table", table_name(t), &r->at, "%s -> %s",
+			 prefix_str(&r->destination), target_words(r, target, sizeof(target)));
+	else
+		walk_hop(w, EXPLAIN_ROUTE, "route_table", table_name(t), table_where(t),
+			 "%s -> local", prefix_str(&t->vpc->def->cidr_block));
+}
+
+/* what the internet gateway refuses to carry out */
+static bool gateway_takes(struct walk *w, const struct s_vpc *v)
+{
+	const struct where *at = &v->def->at;
+	const struct s_eni *e = store_eni_by_private(v, &w->p.src);
+
+	if (addr_is_rfc1918(&w->p.dst))
+		walk_stop(w, DROP_IGW_TO_RFC1918, "internet_gateway", v->o.name, at,
+			  "%s is a private address", addr_str(&w->p.dst));
+	else if (addr_is_rfc6598(&w->p.dst))
+		walk_stop(w, DROP_IGW_TO_RFC6598, "internet_gateway", v->o.name, at,
+			  "%s is a shared address", addr_str(&w->p.dst));
+	else if ((!e || !addr_is_set(&e->public_ip)) && !MUTANT("explain-public-address"))
+		walk_stop(w, DROP_IGW_NO_PUBLIC_IP, "internet_gateway", v->o.name,
+			  e ? eni_where(w->s, e) : at, "%s has no public address",
+			  e ? eni_name(w->s, e) : addr_str(&w->p.src));
+	return w->place != PLACE_END;
+}
+
+static void leave_by_igw(struct walk *w, const struct s_vpc *v)
+{
+	const struct s_eni *e;
+
+	if (!gateway_takes(w, v))
+		return;
+	e = store_eni_by_private(v, &w->p.src);
+	if (w->p.answer && !walk_remembers(w, v, 1)) {
+		walk_stop(w, NO_CODE, "internet_gateway", v->o.name, &v->def->at,
+			  "an answer to a question that didn't pass here");
+		return;
+	}
+	remember(w, v, 1, &e->public_ip);
+	if (!w->p.answer)
+		walk_hop(w, EXPLAIN_TRANSLATE, "internet_gateway", v->o.name, &v->def->at,
+			 "from %s", addr_str(&e->public_ip));
+	w->p.src = e->public_ip;
+	w->place = PLACE_INTERNET;
+}
+
+static void leave_by_eni(struct walk *w, const struct s_vpc *v, const struct s_eni *out,
+			 unsigned zone)
+{
+	bool known = walk_remembers(w, v, zone);
+
+	if (out->source_dest_check && !eni_has(out, &w->p.dst)) {
+		walk_stop(w, DROP_SOURCE_DEST_CHECK, eni_kind(out), eni_name(w->s, out),
+			  eni_where(w->s, out), "its source/dest check is on, and %s isn't its own",
+			  addr_str(&w->p.dst));
+		return;
+	}
+	if (!gate_groups(w, out, true, known))
+		return;
+	remember(w, v, zone, &w->p.src);
+	w->eni = out;
+	w->place = PLACE_ENI;
+}
+
+/* what routing can't place, after the sender's groups have had their say */
+static void lost(struct walk *w, const struct s_vpc *v, const struct s_table *t,
+		 enum route_kind kind, const struct route *r)
+{
+	char target[100];
+
+	if (kind == ROUTE_BAD)
+		walk_stop(w, DROP_BAD_STATE_ROUTE, "route_table", table_name(t), &r->at,
+			  "%s -> %s leads nowhere", prefix_str(&r->destination),
+			  target_words(r, target, sizeof(target)));
+	else if (prefix_has(&v->def->cidr_block, &w->p.dst))
+		walk_stop(w, DROP_UNKNOWN_DESTINATION, "vpc", v->o.name, &v->def->at,
+			  "nobody has %s", addr_str(&w->p.dst));
+	else
+		walk_stop(w, DROP_NO_ROUTE, "route_table", table_name(t), table_where(t),
+			  "no route for %s", addr_str(&w->p.dst));
+}
+
+static void at_from_eni(struct walk *w)
+{
+	const struct s_eni *in = w->eni, *out;
+	const struct s_vpc *v = in->vpc;
+	const struct s_table *t = in->subnet->table;
+	const struct route *r;
+	enum route_kind kind;
+	unsigned zone;
+
+	if (in->source_dest_check && !eni_has(in, &w->p.src)) {
+		walk_stop(w, DROP_ENI_ADDRESS, eni_kind(in), eni_name(w->s, in),
+			  eni_where(w->s, in), "its source/dest check is on, and %s isn't its own",
+			  addr_str(&w->p.src));
+		return;
+	}
+	if (addr_equal(&w->p.dst, &v->resolver) || is_link_local_resolver(&w->p.dst)) {
+		if (v->def->enable_dns_support && is_dns(&w->p))
+			deliver_dns(w, "vpc", v->o.name);
+		else
+			walk_stop(w, DROP_NO_POSSIBLE_DESTINATION, "vpc", v->o.name, &v->def->at,
+				  "the resolver answers port 53 only, if it does");
+		return;
+	}
+	kind = gate_route(t, &w->p.dst, &r, &out);
+	if (kind == ROUTE_LOCAL)
+		out = store_eni_by_private(v, &w->p.dst);
+	if (out || kind == ROUTE_IGW)
+		if (!forward_ttl(w, false, "vpc", v->o.name, &v->def->at))
+			return;
+	zone = kind == ROUTE_IGW ? 1 : 0;
+	if (!gate_groups(w, in, false, walk_remembers(w, v, zone)))
+		return;
+	if (!out && kind != ROUTE_IGW) {
+		lost(w, v, t, kind, r);
+		return;
+	}
+	route_hop(w, t, r);
+	if (kind == ROUTE_IGW)
+		leave_by_igw(w, v);
+	else
+		leave_by_eni(w, v, out, 0);
+}
+
+static bool gateway_lets_in(struct walk *w, const struct s_vpc *v)
+{
+	static const struct {
+		uint32_t base;
+		unsigned len;
+	} bogons[] = { { 0, 8 }, { 0x7f000000, 8 }, { 0xa9fe0000, 16 }, { 0xe0000000, 3 } };
+	enum reach_drop_number drop = NO_CODE;
+	size_t i;
+
+	for (i = 0; i < sizeof(bogons) / sizeof(bogons[0]); i++)
+		if (in_block(&w->p.src, bogons[i].base, bogons[i].len))
+			drop = DROP_GATEWAY_SPOOFED;
+	if (prefix_has(&v->def->cidr_block, &w->p.src))
+		drop = DROP_GATEWAY_SPOOFED;
+	if (addr_is_rfc6598(&w->p.src))
+		drop = DROP_IGW_FROM_RFC6598;
+	if (addr_is_rfc1918(&w->p.src))
+		drop = DROP_IGW_FROM_RFC1918;
+	if (drop)
+		walk_stop(w, drop, "internet_gateway", v->o.name, &v->def->at,
+			  "%s isn't an address of the internet", addr_str(&w->p.src));
+	return !drop;
+}
+
+/* w->eni has the public address that the packet goes to */
+static void at_from_igw(struct walk *w)
+{
+	const struct s_vpc *v = w->vpc;
+	const struct s_eni *e = w->eni;
+	const struct memory *m = walk_remembers(w, v, 1);
+
+	if (!gateway_lets_in(w, v))
+		return;
+	if (w->p.answer && !m) {
+		walk_stop(w, NO_CODE, "internet_gateway", v->o.name, &v->def->at,
+			  "an answer to a question that didn't pass here");
+		return;
+	}
+	if (!w->p.answer)
+		walk_hop(w, EXPLAIN_TRANSLATE, "internet_gateway", v->o.name, &v->def->at, "to %s",
+			 addr_str(&e->private_ips[0]));
+	if (!forward_ttl(w, false, "internet_gateway", v->o.name, &v->def->at))
+		return;
+	if (m) {
+		/* translated back: tracking knows it, nothing is asked any more */
+		w->p.dst = m->src;
+		w->place = PLACE_ENI;
+		return;
+	}
+	w->p.dst = e->private_ips[0];
+	leave_by_eni(w, v, e, 1);
+}
+
+void walk_run(struct walk *w)
+{
+	while (w->place != PLACE_END && !w->failed) {
+		if (w->part->n_hops >= EXPLAIN_HOPS_MAX) {
+			w->failed = true;
+			return;
+		}
+		switch (w->place) {
+		case PLACE_SEND:
+			at_send(w);
+			break;
+		case PLACE_EGRESS:
+			at_egress(w);
+			break;
+		case PLACE_FROM_ENI:
+			at_from_eni(w);
+			break;
+		case PLACE_FROM_IGW:
+			at_from_igw(w);
+			break;
+		case PLACE_INTERNET:
+			at_internet(w);
+			break;
+		case PLACE_ENI:
+			at_eni(w);
+			break;
+		case PLACE_HOST:
+			at_host(w);
+			break;
+		case PLACE_END:
+			break;
+		}
+	}
+}
