@@ -17,6 +17,7 @@
 #include "netd/labs.h"
 #include "netd/responder.h"
 #include "netd/show.h"
+#include "topology/explain.h"
 
 #define NAME_SIZE 64 /* a lab's, an attachment's; longer ones aren't any */
 #define WAIT_MAX_MS 60000
@@ -132,6 +133,7 @@ static void get_status(struct netd *d, struct http_req *r, const char *a, const 
 		{ "events", NETD_EVENTS_MAX },
 		{ "event_polls", NETD_POLLS_MAX },
 		{ "drops_flows", NETD_FLOWS_MAX },
+		{ "why_questions", EXPLAIN_QUESTIONS_MAX },
 		{ "lab_bytes", LAB_SIZE_MAX },
 		{ "subnets_per_vpc", LAB_SUBNETS_MAX },
 		{ "connections", HTTP_CONN_MAX },
@@ -272,6 +274,39 @@ static void find_drops(struct netd *d, struct http_req *r, const char *a, const 
 		reply_json(r, answer);
 }
 
+static void explain_lab(struct netd *d, struct http_req *r, const char *a, const char *b)
+{
+	static const char *const known[] = { "questions", NULL };
+	struct netlab *l = lab_of(d, r, a);
+	struct err e = { .code = ERR_NONE };
+	auto_json cJSON *o = l ? body_object(r) : NULL;
+	const cJSON *questions;
+	cJSON *answer, *list;
+
+	(void)b;
+	if (!o || !only_known(r, o, known))
+		return;
+	questions = json_get(o, "questions");
+	if (!cJSON_IsArray(questions))
+		err_set(&e, ERR_INVALID_PARAMETER, EINVAL, "questions: an array is required");
+	else if (cJSON_GetArraySize(questions) > EXPLAIN_QUESTIONS_MAX)
+		err_set(&e, ERR_LIMIT, E2BIG, "questions: at most %d", EXPLAIN_QUESTIONS_MAX);
+	else if (!l->store)
+		err_set(&e, ERR_STATE, EIO, "lab %s could not be brought back", l->name);
+	if (e.code != ERR_NONE) {
+		http_reply_err(r, &e);
+		return;
+	}
+	answer = cJSON_CreateObject();
+	list = explain_answers(l->store, questions);
+	if (!list || !cJSON_AddItemToObject(answer, "answers", list)) {
+		cJSON_Delete(list);
+		cJSON_Delete(answer);
+		answer = NULL;
+	}
+	reply_json(r, answer);
+}
+
 static bool query_number(struct http_req *r, const char *name, uint64_t max, uint64_t *ret)
 {
 	const char *s = http_query(r, name);
@@ -361,6 +396,7 @@ static const struct {
 	{ "GET", "/v1/labs/*/attachments", get_attachments },
 	{ "DELETE", "/v1/labs/*/attachments/*", release_attachment },
 	{ "POST", "/v1/labs/*/drops", find_drops },
+	{ "POST", "/v1/labs/*/why", explain_lab },
 	{ "GET", "/v1/events", get_events },
 	{ "POST", "/v1/events", post_event },
 #ifdef VPCLAB_TESTING

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: MIT
+"""Random labs from a seed: everything that decides who reaches whom, in combinations that no person would write."""
+import random
+
+PORTS = ["tcp/80", "tcp/443", "udp/53"]
+
+
+def rule(r, groups):
+    protocol = r.choice(["-1", "tcp", "tcp", "udp", "icmp"])
+    o = {"protocol": protocol}
+    if protocol in ("tcp", "udp"):
+        o["from_port"], o["to_port"] = r.choice([(80, 80), (1, 443), (53, 53), (1024, 65535)])
+    who = r.choice(["cidr", "cidr", "group", "self"])
+    if who == "cidr":
+        o["cidr_blocks"] = r.sample(["0.0.0.0/0", "10.0.0.0/16", "10.0.1.0/24", "10.0.2.0/24", "198.51.100.0/24",
+                                     "203.0.113.0/24"], r.randint(1, 2))
+    elif who == "group":
+        o["security_groups"] = [r.choice(groups)]
+    else:
+        o["self"] = True
+    return o
+
+
+def rules(r, groups):
+    """No two of one protocol, for equal rules are refused."""
+    return list({o["protocol"]: o for o in (rule(r, groups) for _ in range(r.randint(0, 4)))}.values())
+
+
+def group(r, groups):
+    o = {}
+    if r.random() < 0.85:
+        o["ingress"] = rules(r, groups)
+    if r.random() < 0.35:
+        o["egress"] = rules(r, groups)
+    return o
+
+
+def vpc(r, n):
+    """A VPC with its own names; CIDRs are those of the other one."""
+    subnets = {"s%d-%d" % (n, i): {"cidr_block": "10.0.%d.0/24" % i} for i in range(1, r.randint(2, 4) + 1)}
+    igw = r.random() < 0.8
+    groups = ["open", "a", "b"]
+    o = {"cidr_block": "10.0.0.0/16", "internet_gateway": igw, "enable_dns_hostnames": r.random() < 0.5,
+         "subnets": subnets, "nat_gateways": {}, "route_tables": {}, "instances": {},
+         "security_groups": {"open": {"ingress": [{"protocol": "-1", "cidr_blocks": ["0.0.0.0/0"]}]},
+                             "a": group(r, groups), "b": group(r, groups)}}
+    if igw:
+        o["nat_gateways"]["nat%d" % n] = {"subnet": r.choice(list(subnets)), "elastic_ip": "203.0.113.%d" % (90 + n)}
+    if r.random() < 0.5:
+        o["nat_gateways"]["private%d" % n] = {"subnet": r.choice(list(subnets)), "connectivity_type": "private"}
+    for i in range(r.randint(2, 4)):
+        node = {"subnet": r.choice(list(subnets)), "serve": r.sample(PORTS, r.randint(0, 3)),
+                "security_groups": r.choice([["open"], ["open"], ["a"], ["b"], ["a", "b"]])}
+        if igw and r.random() < 0.4:
+            node["elastic_ip"] = "203.0.113.%d" % (10 * n + i + 1)
+        if r.random() < 0.4:
+            node["forward"] = True
+        if r.random() < 0.5:
+            node["source_dest_check"] = False
+        if r.random() < 0.3:
+            node["dns_names"] = ["n%d-%d.example.com" % (n, i)]
+        o["instances"]["i%d-%d" % (n, i)] = node
+    targets = ["blackhole"] + ["nat_gateway:" + g for g in o["nat_gateways"]] * 2
+    targets += ["instance:" + i for i in o["instances"]]
+    targets += ["internet_gateway"] * 3 if igw else []
+    for name in ("t1", "t2", "t3"):
+        routes = {}
+        if r.random() < 0.8:
+            routes["0.0.0.0/0"] = r.choice(targets)
+        if r.random() < 0.4:
+            routes[r.choice(["198.51.100.0/24", "198.51.100.10/32", "203.0.113.0/24"])] = r.choice(targets)
+        if r.random() < 0.4:
+            routes[r.choice(list(subnets.values()))["cidr_block"]] = r.choice(
+                ["instance:" + i for i in o["instances"]] + ["nat_gateway:" + g for g in o["nat_gateways"]])
+        o["route_tables"][name] = {"routes": routes}
+    for s in subnets.values():
+        if r.random() < 0.85:
+            s["route_table"] = r.choice(["t1", "t2", "t3"])
+        if igw and r.random() < 0.2:
+            s["map_public_ip_on_launch"] = True
+    return o
+
+
+def lab(seed):
+    r = random.Random(seed)
+    o = {"version": 1, "lab": "random",
+         "internet": {"hosts": {
+             "h1": {"ip": "198.51.100.10", "serve": r.sample(PORTS, 2), "dns_names": ["h1.example.com"]},
+             "h2": {"ip": "198.51.100.20", "serve": r.sample(PORTS, 2)}}},
+         "roles": {"fn": {"managed_policies": ["AWSLambdaVPCAccessExecutionRole"]}},
+         "vpcs": {"v1": vpc(r, 1)}, "functions": {}}
+    if r.random() < 0.4:
+        o["internet"]["hosts"]["private"] = {"ip": "10.99.0.1", "serve": ["tcp/80"]}
+    if r.random() < 0.4:
+        o["vpcs"]["v2"] = vpc(r, 2)
+    if r.random() < 0.7:
+        o["functions"]["plain"] = {"runtime": "exec", "command": ["cat"]}
+    for name in r.sample(["f1", "f2"], r.randint(1, 2)):
+        v = r.choice(list(o["vpcs"]))
+        o["functions"][name] = {"runtime": "exec", "command": ["cat"], "role": "fn", "vpc_config": {
+            "vpc": v, "subnets": r.sample(list(o["vpcs"][v]["subnets"]), r.randint(1, 2)),
+            "security_groups": [r.choice(["open", "a", "b"])]}}
+    return o
