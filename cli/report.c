@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "cli/explained.h"
 #include "cli/out.h"
 #include "cli/probes.h"
 #include "lib/util.h"
@@ -228,6 +229,59 @@ static void add_parts(struct buf *b, const cJSON *result)
 	}
 }
 
+/* what was measured of the flow that "part" explains: one of several, or the one */
+static const cJSON *got_of_part(const cJSON *result, const cJSON *part)
+{
+	const cJSON *got = json_get(result, "got"), *one;
+
+	cJSON_ArrayForEach(one, json_get(got, "parts"))
+		if (!strcmp(json_str(one, "interface", ""), json_str(part, "interface", "")))
+			return one;
+	return got;
+}
+
+/* "denied", "allowed": the model's deciding line, and where packets say otherwise,
+ * that they do: it is not hidden that one of the two is wrong */
+static void part_lines(const cJSON *result, const cJSON *part, struct buf *ret_path,
+		       const char **ret_word, struct buf *ret_rule, struct buf *ret_model)
+{
+	const char *got = json_str(got_of_part(result, part), "result", "");
+	const char *says = json_str(part, "result", "");
+	const char *interface = json_str(part, "interface", NULL);
+
+	if (interface)
+		buf_printf(ret_path, "%s: ", interface);
+	buf_adds(ret_path, json_str(part, "path", ""));
+	*ret_word = explained_deciding(part, ret_rule);
+	if (strcmp(got, says) && strcmp(got, "inconclusive"))
+		buf_printf(ret_model, "says %s%s; what was measured differs", says,
+			   json_bool(part, "assumed", false) ? ", as far as the file tells" : "");
+}
+
+static void add_line(struct buf *b, const char *label, const struct buf *words)
+{
+	if (!words->len)
+		return;
+	buf_printf(b, INDENT "%-10s", label);
+	add_safe(b, buf_str(words));
+	buf_adds(b, "\n");
+}
+
+static void add_why(struct buf *b, const cJSON *result)
+{
+	const cJSON *part;
+
+	cJSON_ArrayForEach(part, json_get(result, "why")) {
+		auto_buf struct buf path = BUF_INIT, rule = BUF_INIT, model = BUF_INIT;
+		const char *word;
+
+		part_lines(result, part, &path, &word, &rule, &model);
+		add_line(b, "path", &path);
+		add_line(b, "model", &model);
+		add_line(b, word ? word : "", &rule);
+	}
+}
+
 /* the lines below a failed case; also what JUnit and TAP carry */
 static void add_details(struct buf *b, const cJSON *lab, const cJSON *result)
 {
@@ -243,6 +297,12 @@ static void add_details(struct buf *b, const cJSON *lab, const cJSON *result)
 	if (tries > 1)
 		buf_printf(b, INDENT "tries     %.0f in %s\n", tries,
 			   out_ms(json_num(result, "took_ms", 0)));
+	add_why(b, result);
+	if (json_str(result, "bundle", NULL)) {
+		buf_adds(b, INDENT "bundle    ");
+		add_safe(b, json_str(result, "bundle", ""));
+		buf_adds(b, "\n");
+	}
 	buf_adds(b, INDENT "again     ");
 	add_again(b, lab, result);
 	buf_adds(b, "\n");
@@ -319,6 +379,36 @@ static void add_yaml(struct buf *b, const char *key, const char *text)
 	buf_adds(b, "\n");
 }
 
+/* of several flows a line each */
+static void add_tap_why(struct buf *b, const cJSON *result)
+{
+	auto_buf struct buf paths = BUF_INIT, denied = BUF_INIT, allowed = BUF_INIT,
+			    models = BUF_INIT;
+	const cJSON *part;
+
+	cJSON_ArrayForEach(part, json_get(result, "why")) {
+		auto_buf struct buf path = BUF_INIT, rule = BUF_INIT, model = BUF_INIT;
+		const char *word;
+		struct buf *to;
+
+		part_lines(result, part, &path, &word, &rule, &model);
+		to = word && !strcmp(word, "denied") ? &denied : &allowed;
+		buf_printf(&paths, "%s%s", paths.len ? "\n" : "", buf_str(&path));
+		if (rule.len)
+			buf_printf(to, "%s%s", to->len ? "\n" : "", buf_str(&rule));
+		if (model.len)
+			buf_printf(&models, "%s%s", models.len ? "\n" : "", buf_str(&model));
+	}
+	if (paths.len)
+		add_yaml(b, "path", buf_str(&paths));
+	if (models.len)
+		add_yaml(b, "model", buf_str(&models));
+	if (denied.len)
+		add_yaml(b, "denied", buf_str(&denied));
+	if (allowed.len)
+		add_yaml(b, "allowed", buf_str(&allowed));
+}
+
 static void add_tap_details(struct buf *b, const cJSON *lab, const cJSON *result)
 {
 	auto_buf struct buf expected = BUF_INIT, got = BUF_INIT, again = BUF_INIT;
@@ -330,6 +420,9 @@ static void add_tap_details(struct buf *b, const cJSON *lab, const cJSON *result
 	add_yaml(b, "message", json_str(result, "message", "failed"));
 	add_yaml(b, "expected", buf_str(&expected));
 	add_yaml(b, "got", buf_str(&got));
+	add_tap_why(b, result);
+	if (json_str(result, "bundle", NULL))
+		add_yaml(b, "bundle", json_str(result, "bundle", ""));
 	add_yaml(b, "again", buf_str(&again));
 	buf_printf(b, "  duration_ms: %.3f\n  ...\n", json_num(result, "took_ms", 0));
 }
@@ -403,18 +496,15 @@ static void add_attribute(struct buf *b, const char *name, const char *value)
 	buf_adds(b, "\"");
 }
 
-static void add_counts(struct buf *b, const cJSON *one_or_list, bool list)
+static void add_counts(struct buf *b, const cJSON *lab)
 {
-	double passed, failed, skipped, ms;
+	double passed = json_num(lab, "passed", 0), failed = json_num(lab, "failed", 0);
+	double skipped = json_num(lab, "skipped", 0);
 
-	passed = list ? sum(one_or_list, "passed") : json_num(one_or_list, "passed", 0);
-	failed = list ? sum(one_or_list, "failed") : json_num(one_or_list, "failed", 0);
-	skipped = list ? sum(one_or_list, "skipped") : json_num(one_or_list, "skipped", 0);
-	ms = list ? sum(one_or_list, "took_ms") : json_num(one_or_list, "took_ms", 0);
 	buf_printf(b,
 		   " tests=\"%.0f\" failures=\"%.0f\" errors=\"0\" skipped=\"%.0f\" "
 		   "time=\"%.3f\"",
-		   passed + failed + skipped, failed, skipped, ms / 1000);
+		   passed + failed + skipped, failed, skipped, json_num(lab, "took_ms", 0) / 1000);
 }
 
 static void add_testcase(struct buf *b, const cJSON *lab, const cJSON *r)
@@ -438,27 +528,41 @@ static void add_testcase(struct buf *b, const cJSON *lab, const cJSON *r)
 	}
 	buf_adds(b, "><failure");
 	add_attribute(b, "message", json_str(r, "message", "failed"));
+	add_attribute(b, "type", "expectation");
 	buf_adds(b, ">");
 	add_details(&details, lab, r);
 	add_xml(b, buf_str(&details));
 	buf_adds(b, "</failure></testcase>\n");
 }
 
+/* The order of children and most attributes are Ant's, whose schema is the strictest
+ * (and lets <testsuites> have no attribute at all); Jenkins's takes that, too. */
+static void add_suite(struct buf *b, const cJSON *lab, unsigned id)
+{
+	const cJSON *r;
+
+	buf_adds(b, "  <testsuite");
+	add_attribute(b, "name", suite_of(lab));
+	add_attribute(b, "package", suite_of(lab));
+	buf_printf(b, " id=\"%u\"", id);
+	add_attribute(b, "timestamp", json_str(lab, "started", "1970-01-01T00:00:00"));
+	add_attribute(b, "hostname", json_str(lab, "host", "localhost"));
+	add_counts(b, lab);
+	buf_adds(b, ">\n    <properties><property name=\"lab\"");
+	add_attribute(b, "value", json_str(lab, "lab", "?"));
+	buf_adds(b, "/></properties>\n");
+	cJSON_ArrayForEach(r, json_get(lab, "results"))
+		add_testcase(b, lab, r);
+	buf_adds(b, "    <system-out/>\n    <system-err/>\n  </testsuite>\n");
+}
+
 void report_junit(const cJSON *labs, struct buf *b)
 {
-	const cJSON *lab, *r;
+	const cJSON *lab;
+	unsigned id = 0;
 
-	buf_adds(b, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"vpclab\"");
-	add_counts(b, labs, true);
-	buf_adds(b, ">\n");
-	cJSON_ArrayForEach(lab, labs) {
-		buf_adds(b, "  <testsuite");
-		add_attribute(b, "name", suite_of(lab));
-		add_counts(b, lab, false);
-		buf_adds(b, ">\n");
-		cJSON_ArrayForEach(r, json_get(lab, "results"))
-			add_testcase(b, lab, r);
-		buf_adds(b, "  </testsuite>\n");
-	}
+	buf_adds(b, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n");
+	cJSON_ArrayForEach(lab, labs)
+		add_suite(b, lab, id++);
 	buf_adds(b, "</testsuites>\n");
 }

@@ -20,7 +20,8 @@ cJSON *report_json(const cJSON *labs);
 void report_text(const cJSON *lab, bool color, bool quiet, struct buf *b);
 /* TAP version 14; a lab's name goes before the case's where there are several */
 void report_tap(const cJSON *labs, struct buf *b);
-/* JUnit XML, a testsuite a lab */
+/* JUnit XML, a testsuite a lab; as strict readers want it, tests/junit.xsd.  "started"
+ * (UTC, YYYY-MM-DDTHH:MM:SS) and "host" of a lab are its timestamp and hostname */
 void report_junit(const cJSON *labs, struct buf *b);
 
 #endif

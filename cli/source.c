@@ -223,15 +223,18 @@ const cJSON *source_find(const cJSON *root, const char *path, size_t *ret_depth,
 	return at;
 }
 
-/* a fault of the merged document, shown where it was written */
-static void place(const struct source *s, struct issue *i)
+void source_place(const struct source *s, const char *path, const char **ret_file,
+		  struct json_pos *ret_pos)
 {
 	size_t best = 0, best_depth = 0, d, depth;
-	const cJSON *at = s->docs[0].doc.root;
+	const cJSON *at;
 	bool best_whole = false, whole;
 
+	if (!s->n_docs)
+		return;
+	at = s->docs[0].doc.root;
 	for (d = 0; d < s->n_docs; d++) {
-		const cJSON *v = source_find(s->docs[d].doc.root, i->path, &depth, &whole);
+		const cJSON *v = source_find(s->docs[d].doc.root, path, &depth, &whole);
 
 		/* the last patch that has the value wins, else who comes nearest to it */
 		if ((whole && (d > 0 || !best_whole)) || (!best_whole && depth > best_depth)) {
@@ -241,8 +244,13 @@ static void place(const struct source *s, struct issue *i)
 			at = v;
 		}
 	}
-	i->file = s->docs[best].file;
-	i->pos = json_doc_pos(&s->docs[best].doc, at);
+	*ret_file = s->docs[best].file;
+	*ret_pos = json_doc_pos(&s->docs[best].doc, at);
+}
+
+static void place(const struct source *s, struct issue *i)
+{
+	source_place(s, i->path, &i->file, &i->pos);
 }
 
 static void place_all(struct source *s)

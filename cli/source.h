@@ -50,6 +50,11 @@ void source_done(struct source *s);
 /* warnings as JSON; owns; NULL: no memory */
 cJSON *source_warnings(const struct source *s);
 
+/* where a value of the merged document was written: in the last patch that has it,
+ * else in the file; left alone where there are no patches */
+void source_place(const struct source *s, const char *path, const char **ret_file,
+		  struct json_pos *ret_pos);
+
 /* pure, for tests: where "path" (vpcs.main.routes["0.0.0.0/0"], a[0].b) leads
  * from "root"; the deepest value that is there, and in "ret_depth" how many
  * steps that took; "ret_whole": it is all of the path */

@@ -18,6 +18,8 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "cli/api.h"
 #include "cli/changes.h"
@@ -28,6 +30,7 @@
 #include "cli/side.h"
 #include "cli/source.h"
 #include "cli/trial.h"
+#include "cli/why.h"
 #include "lib/loop.h"
 #include "lib/util.h"
 
@@ -250,12 +253,27 @@ static int try_rounds(struct cli *c, const struct test *t, const struct test_job
 	*ret_n = 0;
 	for (trial.round = 1; trial.round <= t->repeat && !r; trial.round++) {
 		r = trial_run(c, &trial, results, &n);
+		if (!r)
+			r = why_attach(c, trial.lab, &j->source, results);
 		*ret_n += n;
 		cJSON_ArrayForEach(result, results)
 			if (t->fail_fast && !json_bool(result, "ok", false))
 				return r;
 	}
 	return r;
+}
+
+/* when and where, for reports */
+static void add_stamp(cJSON *lab)
+{
+	time_t now = time(NULL);
+	char text[80] = "";
+	struct tm tm;
+
+	if (gmtime_r(&now, &tm) && strftime(text, sizeof(text), "%FT%T", &tm))
+		cJSON_AddStringToObject(lab, "started", text);
+	if (gethostname(text, sizeof(text) - 1) == 0 && *text)
+		cJSON_AddStringToObject(lab, "host", text);
 }
 
 int test_run_job(struct cli *c, const struct test *t, struct test_job *j, cJSON **ret)
@@ -271,6 +289,7 @@ int test_run_job(struct cli *c, const struct test *t, struct test_job *j, cJSON 
 		cJSON_Delete(lab);
 		return scenario_run_job(c, t, j, ret);
 	}
+	add_stamp(lab);
 	if (!j->is_lab)
 		r = name_copy(c, t, j);
 	if (!r && !j->is_lab)

@@ -162,7 +162,7 @@ def test_examples_agree(product, path):
     with open(path) as f:
         doc = json.load(f)
     product.up(path)
-    counts = hold_against(product, doc, 3000)
+    counts = hold_against(product, doc, 800)
     assert counts["open"] and counts["timeout"] and counts["refused"], counts
 
 
@@ -170,5 +170,5 @@ def test_examples_agree(product, path):
 def test_random_labs_agree(product, seed):
     doc = random_lab(seed)
     product.up(doc)
-    counts = hold_against(product, doc, 1200)
+    counts = hold_against(product, doc, 400)
     assert counts.get("timeout"), counts

@@ -16,7 +16,8 @@
 #include "lib/util.h"
 
 static const char LABS[] =
-	"[{\"lab\":\"shop-3fa21c\",\"suite\":\"shop\",\"took_ms\":20,\"results\":["
+	"[{\"lab\":\"shop-3fa21c\",\"suite\":\"shop\",\"started\":\"2026-01-02T03:04:05\",\"took_"
+	"ms\":20,\"results\":["
 	"{\"name\":\"a -> db tcp/80 open\",\"ok\":true,\"skipped\":false,"
 	"\"expected\":{\"from\":\"a\",\"to\":\"db\",\"port\":\"tcp/80\",\"result\":\"open\"},"
 	"\"got\":{\"result\":\"open\",\"took_ms\":0.4},\"tries\":1,\"why\":null,\"took_ms\":0.4},"
@@ -27,7 +28,11 @@ static const char LABS[] =
 	"5432\",\"result\":\"timeout\"},"
 	"\"got\":{\"result\":\"open\",\"seen_as\":\"192.0.2.10\",\"seen_by\":\"db\",\"took_ms\":0."
 	"4},"
-	"\"tries\":1,\"why\":null,\"took_ms\":0.4},"
+	"\"tries\":1,\"why\":[{\"result\":\"open\",\"decided_by\":null,\"allowed_by\":{"
+	"\"code\":null,\"component\":\"main/db\",\"kind\":\"security_group\",\"detail\":"
+	"\"ingress rule 1: tcp 5432 from 0.0.0.0/0\",\"file\":\"lab.json\",\"line\":31,"
+	"\"column\":17},\"path\":\"plain > service > internet > igw main > db\"}],"
+	"\"took_ms\":0.4},"
 	"{\"name\":\"answers\",\"named\":true,\"ok\":false,\"skipped\":false,"
 	"\"message\":\"the response differs\","
 	"\"expected\":{\"invoke\":\"fn\",\"payload\":{\"it\":\"it's\"},\"returns\":{\"a\":1}},"
@@ -61,6 +66,9 @@ static void test_text(void **state)
 		"not ok  plain can't reach the database   plain -> db tcp/5432\n"
 		"        expected  timeout\n"
 		"        got       open in 0.4 ms; db saw 192.0.2.10\n"
+		"        path      plain > service > internet > igw main > db\n"
+		"        allowed   security group main.db, ingress rule 1 (lab.json:31:17): "
+		"tcp 5432 from 0.0.0.0/0\n"
 		"        again     vpclab probe shop-3fa21c plain db tcp/5432\n"
 		"not ok  answers   invoke fn\n"
 		"        expected  returns {\"a\":1}\n"
@@ -147,6 +155,9 @@ static void test_tap(void **state)
 					 "  message: \"open instead of timeout\"\n"
 					 "  expected: \"timeout\"\n"
 					 "  got: \"open in 0.4 ms; db saw 192.0.2.10\"\n"
+					 "  path: \"plain > service > internet > igw main > db\"\n"
+					 "  allowed: \"security group main.db, ingress rule 1 "
+					 "(lab.json:31:17): tcp 5432 from 0.0.0.0/0\"\n"
 					 "  again: \"vpclab probe shop-3fa21c plain db tcp/5432\"\n"
 					 "  duration_ms: 0.400\n"
 					 "  ...\n"
@@ -172,20 +183,27 @@ static void test_junit(void **state)
 	assert_string_equal(
 		buf_str(&b),
 		"<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
-		"<testsuites name=\"vpclab\" tests=\"4\" failures=\"2\" errors=\"0\" skipped=\"1\" "
-		"time=\"0.020\">\n"
-		"  <testsuite name=\"shop\" tests=\"4\" failures=\"2\" errors=\"0\" skipped=\"1\" "
-		"time=\"0.020\">\n"
+		"<testsuites>\n"
+		"  <testsuite name=\"shop\" package=\"shop\" id=\"0\" "
+		"timestamp=\"2026-01-02T03:04:05\" hostname=\"localhost\" tests=\"4\" "
+		"failures=\"2\" "
+		"errors=\"0\" skipped=\"1\" time=\"0.020\">\n"
+		"    <properties><property name=\"lab\" value=\"shop-3fa21c\"/></properties>\n"
 		"    <testcase name=\"a -&gt; db tcp/80 open\" classname=\"shop\" "
 		"time=\"0.000\"/>\n"
 		"    <testcase name=\"plain can't reach the database\" classname=\"shop\" "
 		"time=\"0.000\">"
-		"<failure message=\"open instead of timeout\">        expected  timeout&#10;"
+		"<failure message=\"open instead of timeout\" type=\"expectation\">        "
+		"expected  timeout&#10;"
 		"        got       open in 0.4 ms; db saw 192.0.2.10&#10;"
+		"        path      plain &gt; service &gt; internet &gt; igw main &gt; db&#10;"
+		"        allowed   security group main.db, ingress rule 1 (lab.json:31:17): "
+		"tcp 5432 from 0.0.0.0/0&#10;"
 		"        again     vpclab probe shop-3fa21c plain db "
 		"tcp/5432&#10;</failure></testcase>\n"
 		"    <testcase name=\"answers\" classname=\"shop\" time=\"0.003\">"
-		"<failure message=\"the response differs\">        expected  returns "
+		"<failure message=\"the response differs\" type=\"expectation\">        expected  "
+		"returns "
 		"{&quot;a&quot;:1}&#10;"
 		"        got       status 200, response {&quot;a&quot;:2}&#10;"
 		"        again     vpclab invoke shop-3fa21c fn --payload "
@@ -193,8 +211,48 @@ static void test_junit(void **state)
 		"&#10;</failure></testcase>\n"
 		"    <testcase name=\"later\" classname=\"shop\" "
 		"time=\"0.000\"><skipped/></testcase>\n"
+		"    <system-out/>\n"
+		"    <system-err/>\n"
 		"  </testsuite>\n"
 		"</testsuites>\n");
+}
+
+/* a model that packets contradict is not hidden, and what stops it is named with its code */
+static void test_denied_and_contradicted(void **state)
+{
+	static const char text[] =
+		"[{\"lab\":\"l\",\"suite\":\"l\",\"results\":[{\"name\":\"x\",\"ok\":false,"
+		"\"expected\":{"
+		"\"from\":\"fn\",\"to\":\"b\",\"port\":\"icmp\",\"result\":\"open\"},\"got\":{"
+		"\"result\":"
+		"\"mixed\",\"took_ms\":1,\"parts\":[{\"result\":\"timeout\",\"interface\":\"s1\","
+		"\"took_ms\":"
+		"1},{\"result\":\"open\",\"interface\":\"s2\",\"took_ms\":1}]},\"why\":[{"
+		"\"interface\":\"s1\","
+		"\"result\":\"timeout\",\"path\":\"fn\",\"decided_by\":{\"code\":\"SG_HAS_NO_"
+		"RULES\","
+		"\"component\":\"v/g\",\"kind\":\"security_group\",\"detail\":\"no egress rules\","
+		"\"file\":\"f.json\",\"line\":3,\"column\":4}},{\"interface\":\"s2\",\"result\":"
+		"\"timeout\",\"path\":\"fn > b\",\"decided_by\":{\"code\":null,\"component\":\"b\","
+		"\"kind\":\"instance\",\"detail\":\"it does not forward\",\"answer\":true}}]}]}]";
+	auto_json cJSON *labs = labs_of(text);
+	auto_buf struct buf b = BUF_INIT;
+
+	(void)state;
+	report_text(labs->child, false, true, &b);
+	assert_string_equal(buf_str(&b),
+			    "not ok  x\n"
+			    "        expected  open\n"
+			    "        got       mixed in 1.0 ms\n"
+			    "          from    s1: timeout in 1.0 ms\n"
+			    "          from    s2: open in 1.0 ms\n"
+			    "        path      s1: fn\n"
+			    "        denied    SG_HAS_NO_RULES: security group v.g (f.json:3:4): "
+			    "no egress rules\n"
+			    "        path      s2: fn > b\n"
+			    "        model     says timeout; what was measured differs\n"
+			    "        denied    instance b: it does not forward (of the answer)\n"
+			    "        again     vpclab probe l fn b icmp\n");
 }
 
 static void test_several_labs(void **state)
@@ -279,10 +337,15 @@ static void test_escape(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_text),	      cmocka_unit_test(test_scenarios),
-		cmocka_unit_test(test_quiet_text),    cmocka_unit_test(test_tap),
-		cmocka_unit_test(test_junit),	      cmocka_unit_test(test_several_labs),
-		cmocka_unit_test(test_hostile_names), cmocka_unit_test(test_escape),
+		cmocka_unit_test(test_text),
+		cmocka_unit_test(test_scenarios),
+		cmocka_unit_test(test_quiet_text),
+		cmocka_unit_test(test_tap),
+		cmocka_unit_test(test_junit),
+		cmocka_unit_test(test_denied_and_contradicted),
+		cmocka_unit_test(test_several_labs),
+		cmocka_unit_test(test_hostile_names),
+		cmocka_unit_test(test_escape),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

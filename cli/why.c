@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * why - the verb, and the questions that others have for the model.
+ */
+#include "cli/why.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/api.h"
+#include "cli/explained.h"
+#include "cli/out.h"
+#include "lib/util.h"
+#include "topology/explain.h"
+
+/* ---- asking ---- */
+
+static int ask_batch(struct cli *c, const char *lab, cJSON *batch, cJSON *answers)
+{
+	auto_free char *path = api_lab_path(lab, "/why");
+	auto_json cJSON *body = cJSON_CreateObject(), *answer = NULL;
+	auto_free char *text = NULL;
+	const char *const headers[] = { "Content-Type: application/json", NULL };
+	struct api_request q = {
+		.to = DAEMON_NETD,
+		.method = "POST",
+		.path = path,
+		.headers = headers,
+		.wait_ms = API_WAIT_MS,
+	};
+	int n = cJSON_GetArraySize(batch), i, r;
+	cJSON *list;
+	char what[120];
+
+	cJSON_AddItemToObject(body, "questions", batch);
+	text = json_print(body);
+	if (!path || !text)
+		return out_no_memory(c);
+	q.body = text;
+	q.size = strlen(text);
+	(void)snprintf(what, sizeof(what), "why %s", out_safe(lab));
+	r = api_json(c, what, &q, &answer);
+	if (r)
+		return r;
+	list = cJSON_GetObjectItemCaseSensitive(answer, "answers");
+	if (cJSON_GetArraySize(list) != n)
+		return out_fail(c, ERR_UNAVAILABLE, "%s: %d questions, but %d answers", what, n,
+				cJSON_GetArraySize(list));
+	for (i = 0; i < n; i++)
+		cJSON_AddItemToArray(answers, cJSON_DetachItemViaPointer(list, list->child));
+	return 0;
+}
+
+int why_lab(struct cli *c, const char *lab, const cJSON *questions, cJSON **ret)
+{
+	cJSON *answers = cJSON_CreateArray(), *batch;
+	const cJSON *q = questions->child;
+	int r = 0, n;
+
+	while (q && !r) {
+		batch = cJSON_CreateArray();
+		for (n = 0; q && n < EXPLAIN_QUESTIONS_MAX; n++, q = q->next)
+			cJSON_AddItemToArray(batch, cJSON_Duplicate(q, true));
+		r = ask_batch(c, lab, batch, answers); /* takes the batch */
+	}
+	if (r) {
+		cJSON_Delete(answers);
+		return r;
+	}
+	*ret = answers;
+	return 0;
+}
+
+int why_file(const struct cli *c, struct source *s, const cJSON *questions, cJSON **ret)
+{
+	struct store *store = NULL;
+	struct err e = { 0 };
+
+	/* ids play no part in answers, so any seed does */
+	if (store_commit(NULL, steal_ptr(&s->lab), "file", &store, NULL, &e) < 0)
+		return out_fail_err(c, &e);
+	*ret = explain_answers(store, questions);
+	store_free(store);
+	return *ret ? 0 : out_no_memory(c);
+}
+
+/* ---- places ---- */
+
+static void place(const struct source *s, cJSON *o)
+{
+	const char *path = json_str(o, "path", NULL), *file = s->file;
+	struct json_pos pos = { (unsigned)json_num(o, "line", 0),
+				(unsigned)json_num(o, "column", 0) };
+
+	if (!path || !pos.line)
+		return;
+	source_place(s, path, &file, &pos);
+	cJSON_AddStringToObject(o, "file", file);
+	cJSON_ReplaceItemInObjectCaseSensitive(o, "line", cJSON_CreateNumber(pos.line));
+	cJSON_ReplaceItemInObjectCaseSensitive(o, "column", cJSON_CreateNumber(pos.column));
+}
+
+static void place_part(const struct source *s, cJSON *part)
+{
+	cJSON *hop;
+
+	place(s, cJSON_GetObjectItemCaseSensitive(part, "decided_by"));
+	place(s, cJSON_GetObjectItemCaseSensitive(part, "allowed_by"));
+	cJSON_ArrayForEach(hop, json_get(part, "hops"))
+		place(s, hop);
+}
+
+void why_place(const struct source *s, cJSON *answers)
+{
+	cJSON *answer, *part;
+
+	cJSON_ArrayForEach(answer, answers) {
+		place_part(s, answer);
+		cJSON_ArrayForEach(part, json_get(answer, "parts"))
+			place_part(s, part);
+	}
+}
+
+/* ---- reports ---- */
+
+static bool wants_why(const cJSON *result)
+{
+	return !json_bool(result, "ok", false) && cJSON_IsNull(json_get(result, "why")) &&
+	       json_str(json_get(result, "expected"), "from", NULL);
+}
+
+static cJSON *question_of(const cJSON *expected)
+{
+	static const char *const members[] = { "from", "to", "port", "address" };
+	cJSON *q = cJSON_CreateObject();
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(members); i++)
+		if (json_str(expected, members[i], NULL))
+			cJSON_AddStringToObject(q, members[i], json_str(expected, members[i], ""));
+	return q;
+}
+
+int why_attach(struct cli *c, const char *lab, const struct source *s, cJSON *results)
+{
+	auto_json cJSON *questions = cJSON_CreateArray(), *answers = NULL;
+	cJSON *result;
+	const cJSON *answer;
+	int r;
+
+	cJSON_ArrayForEach(result, results)
+		if (wants_why(result))
+			cJSON_AddItemToArray(questions, question_of(json_get(result, "expected")));
+	if (!questions->child)
+		return 0;
+	r = why_lab(c, lab, questions, &answers);
+	if (r)
+		return r;
+	why_place(s, answers);
+	answer = answers->child;
+	cJSON_ArrayForEach(result, results) {
+		if (!wants_why(result) || !answer)
+			continue;
+		if (!json_get(answer, "error"))
+			cJSON_ReplaceItemInObjectCaseSensitive(result, "why",
+							       explained_parts(answer));
+		answer = answer->next;
+	}
+	return 0;
+}
+
+/* ---- the verb ---- */
+
+static void print_part(const cJSON *part, bool several)
+{
+	auto_buf struct buf b = BUF_INIT, safe = BUF_INIT, rule = BUF_INIT;
+	const char *seen = json_str(part, "seen_as", NULL), *word;
+	const cJSON *hop;
+
+	if (several)
+		buf_printf(&b, "%s: ", json_str(part, "interface", "?"));
+	buf_printf(&b, "%s", json_str(part, "result", "?"));
+	if (seen)
+		buf_printf(&b, ", seen as %s", seen);
+	if (json_bool(part, "assumed", false))
+		buf_adds(&b, " (its command may listen all the same)");
+	buf_printf(&b, "\npath      %s\n", json_str(part, "path", ""));
+	cJSON_ArrayForEach(hop, json_get(part, "hops")) {
+		if (!strcmp(json_str(hop, "action", ""), "drop"))
+			continue; /* the last line says it */
+		buf_printf(&b, "%-10s", json_str(hop, "action", "?"));
+		explained_rule(hop, &b);
+		buf_adds(&b, "\n");
+	}
+	word = explained_deciding(part, &rule);
+	if (word)
+		buf_printf(&b, "%-10s%s\n", word, buf_str(&rule));
+	out_escape(&safe, buf_str(&b), b.len, true);
+	printf("%s", buf_str(&safe));
+}
+
+static int print(const struct cli *c, const cJSON *answer)
+{
+	const cJSON *part, *error = json_get(answer, "error");
+
+	if (error)
+		return out_fail_api(c, "why", 500, error);
+	if (c->json)
+		return out_json(c, cJSON_Duplicate(answer, true));
+	if (!json_get(answer, "parts"))
+		print_part(answer, false);
+	cJSON_ArrayForEach(part, json_get(answer, "parts"))
+		print_part(part, true);
+	return out_done(c);
+}
+
+static int check_args(const struct cli *c, const struct args *a)
+{
+	const char *address = args_get(a, "address");
+	struct port port;
+
+	if (args_has(a, "live"))
+		return out_fail(c, ERR_UNSUPPORTED, "why: --live: this build doesn't have it yet");
+	if (port_parse(a->words[3], &port) < 0)
+		return out_fail_usage(c, "why: %s: not a port (tcp/N, udp/N, icmp)", a->words[3]);
+	if (address && strcmp(address, "private") && strcmp(address, "public"))
+		return out_fail_usage(c, "why: --address %s: private or public", address);
+	if (!source_is_file(a->words[0]) && (args_has(a, "lab") || args_has(a, "merge")))
+		return out_fail_usage(c, "why: --lab and --merge go with a FILE");
+	return 0;
+}
+
+static int why(struct cli *c, const struct args *a)
+{
+	auto_json cJSON *questions = cJSON_CreateArray(), *answers = NULL;
+	static const char *const members[] = { NULL, "from", "to", "port" };
+	struct source s = { 0 };
+	cJSON *q = cJSON_CreateObject();
+	size_t i;
+	int r = check_args(c, a);
+
+	cJSON_AddItemToArray(questions, q);
+	for (i = 1; i < ARRAY_SIZE(members); i++)
+		cJSON_AddStringToObject(q, members[i], a->words[i]);
+	if (args_has(a, "address"))
+		cJSON_AddStringToObject(q, "address", args_get(a, "address"));
+	if (!r && source_is_file(a->words[0])) {
+		r = source_load(c, a->words[0], a, &s);
+		if (!r)
+			r = why_file(c, &s, questions, &answers);
+		if (!r)
+			why_place(&s, answers);
+	} else if (!r) {
+		r = why_lab(c, a->words[0], questions, &answers);
+	}
+	if (!r)
+		r = print(c, answers->child);
+	source_done(&s);
+	return r;
+}
+
+static const struct arg_opt OPTS[] = {
+	SOURCE_OPTS,
+	{ "address", 0, "KIND", "which of the target's: private or public" },
+	{ "live", 0, NULL, "not in this build" },
+	{ 0 },
+};
+
+const struct verb VERB_WHY = {
+	.name = "why",
+	.usage = "LAB|FILE FROM TO PORT",
+	.summary = "what the model says: hop by hop, and which line decides; no packet is sent",
+	.opts = OPTS,
+	.min_words = 4,
+	.max_words = 4,
+	.fn = why,
+};

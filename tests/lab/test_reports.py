@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: MIT
+"""
+Reports of "vpclab test": the text that is enough to fix a failure, TAP 14, JUnit XML as strict readers want it, JSON, all
+at once; and which expectations run, how often, and what stays.
+"""
+import json
+import os
+import re
+import subprocess
+import xml.etree.ElementTree as xml
+
+import pytest
+
+from product import ROOT
+
+# written as a person writes it: the report points at line and column
+LAB = """{
+  "version": 1, "lab": "shop",
+  "vpcs": { "main": {
+    "cidr_block": "10.0.0.0/16", "internet_gateway": true,
+    "subnets": { "one": { "cidr_block": "10.0.1.0/24", "route_table": "out" } },
+    "route_tables": { "out": { "routes": { "0.0.0.0/0": "internet_gateway" } } },
+    "security_groups": {
+      "db": { "ingress": [
+        { "protocol": "tcp", "from_port": 5432, "cidr_blocks": ["0.0.0.0/0"] } ] } },
+    "instances": {
+      "db": { "subnet": "one", "security_groups": ["db"], "elastic_ip": "203.0.113.9", "serve": ["tcp/5432", "tcp/80"] },
+      "a": { "subnet": "one" } } } },
+  "functions": { "plain": { "runtime": "exec", "command": ["cat"] } },
+  "expect": [
+    { "name": "plain can't reach the database", "from": "plain", "to": "db", "port": "tcp/5432", "result": "timeout",
+      "address": "public" },
+    { "name": "a reads the web page", "from": "a", "to": "db", "port": "tcp/80", "result": "open" },
+    { "name": "a reaches the database", "from": "a", "to": "db", "port": "tcp/5432", "result": "open" },
+    { "name": "plain answers", "invoke": "plain", "payload": 1, "returns": 1 },
+    { "name": "plain answers wrongly", "invoke": "plain", "payload": 1, "returns": "<&>" }
+  ]
+}
+"""
+
+
+@pytest.fixture
+def path(product):
+    return product.file(LAB)
+
+
+def tap_cases(text):
+    """[(ok, number, description, directive, yaml)] of a TAP 14 stream; anything else in it fails."""
+    lines = text.splitlines()
+    assert lines[0] == "TAP version 14"
+    plan = re.fullmatch(r"1\.\.(\d+)", lines[1])
+    found, yaml = [], None
+    for line in lines[2:]:
+        point = re.fullmatch(r"(not )?ok (\d+) - ((?:[^#\\]|\\#|\\\\)*)(?: # (SKIP|TODO)\b.*)?", line)
+        if yaml is not None:
+            if line == "  ...":
+                yaml = None
+            else:
+                key, value = re.fullmatch(r"  (\w+): (.*)", line).groups()
+                yaml[key] = json.loads(value)  # what we write is JSON, which YAML takes
+        elif line == "  ---":
+            yaml = found[-1][4]
+        else:
+            assert point, "not TAP: " + line
+            found.append((not point.group(1), int(point.group(2)), point.group(3), point.group(4), {}))
+    assert yaml is None and len(found) == int(plan.group(1))
+    assert [f[1] for f in found] == list(range(1, len(found) + 1))
+    return found
+
+
+def test_a_failure_is_enough_to_fix_it(product, path):
+    out = product.vpclab("test", "--keep-failed", path, check=1)
+    lab = product.json("ls")[0]["lab"]
+    text = re.sub(r"[0-9.]+ m?s\b", "N ms", out.out).replace(path, "lab.json").replace(lab, "LAB")
+    assert text == """\
+not ok  plain can't reach the database   plain -> db tcp/5432
+        expected  timeout
+        got       open in N ms; db saw 192.0.2.10
+        path      plain > service > internet > igw main > db
+        allowed   security group main.db, ingress rule 1 (lab.json:9:9): tcp 5432 from 0.0.0.0/0
+        again     vpclab probe LAB plain db tcp/5432 --address public
+not ok  a reads the web page   a -> db tcp/80
+        expected  open
+        got       timeout in N ms; dropped: ENI_SG_RULES_MISMATCH (security group main.db, ingress)
+        path      a
+        denied    ENI_SG_RULES_MISMATCH: security group main.db (lab.json:8:13): no ingress rule for tcp 80 from 10.0.1.5
+        again     vpclab probe LAB a db tcp/80
+ok      a reaches the database   a -> db tcp/5432
+ok      plain answers   invoke plain
+not ok  plain answers wrongly   invoke plain
+        expected  returns "<&>"
+        got       status 200, response 1
+        again     vpclab invoke LAB plain --payload 1
+LAB: 2 passed, 3 failed, 0 skipped in N ms
+"""
+    # what it says to run does show the same
+    again = re.search(r"again +vpclab (probe \S+ plain .*)", out.out).group(1).split()
+    assert product.json(*again)["result"] == "open"
+    assert lab + " stays up" in out.err
+
+
+def test_all_formats_at_once_say_the_same(product, path, tmp_path):
+    files = {f: str(tmp_path / f) for f in ("junit", "tap", "json")}
+    text = product.vpclab("test", path, *[w for f in files for w in ("--" + f, files[f])], check=1).out
+    with open(files["json"]) as f:
+        results = json.load(f)["results"]
+    with open(files["tap"]) as f:
+        tap = tap_cases(f.read())
+    suite = xml.parse(files["junit"]).getroot().find("testsuite")
+    verdicts = [r["ok"] for r in results]
+    assert verdicts == [t[0] for t in tap] == [line.startswith("ok ") for line in text.splitlines()
+                                               if line.startswith(("ok ", "not ok "))]
+    assert verdicts == [c.find("failure") is None for c in suite.findall("testcase")]
+    assert [r["name"] for r in results] == [t[2] for t in tap] == [c.get("name") for c in suite.findall("testcase")]
+    # each carries the way and the rule that decides
+    rule = "security group main.db, ingress rule 1 (%s:9:9): tcp 5432 from 0.0.0.0/0" % path
+    assert tap[0][4]["path"] == "plain > service > internet > igw main > db" and tap[0][4]["allowed"] == rule
+    assert rule in suite.find("testcase/failure").text
+    assert results[0]["why"][0]["allowed_by"]["line"] == 9 and results[0]["why"][0]["result"] == "open"
+    assert results[1]["why"][0]["decided_by"]["code"] == results[1]["got"]["dropped"]["code"] == "ENI_SG_RULES_MISMATCH"
+    assert results[2]["why"] is None and results[4]["why"] is None
+
+
+def test_junit_is_what_strict_readers_take(product, path, tmp_path):
+    """Valid by the schema that Ant's and Jenkins's have in common; a case skipped, one failed, two suites."""
+    report = str(tmp_path / "junit.xml")
+    example = os.path.join(ROOT, "topology", "examples", "overlapping.json")
+    product.vpclab("test", path, example, "--skip", "plain*", "--junit", report, check=1)
+    check = ["xmllint", "--noout", "--schema", os.path.join(ROOT, "tests", "junit.xsd")]
+    p = subprocess.run([*check, report], capture_output=True, text=True)
+    assert p.returncode == 0, p.stderr
+    with open(report) as f:
+        text = f.read()
+    assert text.count("<skipped/>") == 3 and text.count("<failure ") == 1 and text.count("<testsuite ") == 2
+    # the schema does say no
+    wrong = tmp_path / "wrong.xml"
+    wrong.write_text(text.replace(" classname=", " klass="))
+    assert subprocess.run([*check, str(wrong)], capture_output=True).returncode != 0
+
+
+def test_several_interfaces_are_explained_one_by_one(product):
+    doc = json.loads(LAB)
+    doc["roles"] = {"fn": {"managed_policies": ["AWSLambdaVPCAccessExecutionRole"]}}
+    doc["vpcs"]["main"]["subnets"]["two"] = {"cidr_block": "10.0.2.0/24"}
+    doc["functions"]["fn"] = {"runtime": "exec", "command": ["cat"], "role": "fn", "vpc_config": {
+        "subnets": ["one", "two"], "security_groups": ["db"]}}
+    doc["expect"] = [{"from": "fn", "to": "203.0.113.9", "port": "tcp/5432", "result": "open"}]
+    out = product.vpclab("test", product.file(doc), check=1).out
+    assert re.search(r"path +one: fn > igw main\n +denied +IGW_PUBLIC_IP_ASSOCIATION_FOR_EGRESS: internet gateway main "
+                     r"\(\S+:\d+:\d+\): fn has no public address\n", out), out
+    assert re.search(r"path +two: fn\n +denied +NO_ROUTE_TO_DESTINATION: route table main ", out), out
+
+
+def test_which_run_and_how_often(product, path):
+    def names(*args, check=0):
+        return product.vpclab("test", path, "--list", *args, check=check).out.splitlines()
+
+    every = [e["name"] for e in json.loads(LAB)["expect"]]
+    assert names() == every
+    assert names("--filter", "plain*") == [n for n in every if n.startswith("plain")]
+    assert names("--filter", "plain*", "--skip", "*wrongly") == every[0:1] + every[3:4]
+    names("--filter", "nothing", check=3)
+    assert not product.json("ls"), "a list brings nothing up"
+
+    thrice = product.json("test", path, "--filter", "a reaches*", "--repeat", "3")
+    assert [r["name"] for r in thrice["results"]] == ["a reaches the database (%d of 3)" % n for n in (1, 2, 3)]
+    assert thrice["passed"] == 3 and all(r["got"]["result"] == "open" for r in thrice["results"])
+
+    skipped = product.json("test", path, "--filter", "a*", "--skip", "a reads*")
+    assert (skipped["passed"], skipped["failed"], skipped["skipped"]) == (1, 0, 1)
+    assert [r["got"] is None for r in skipped["results"]] == [True, False]
+
+
+def test_fail_fast_ends_it(product, path):
+    """Nothing counts after the first failure: no later expectation, no round, no file."""
+    fast = product.json("test", path, path, "--fail-fast", "--repeat", "5", check=1)
+    assert "labs" not in fast, "the second file ran"
+    assert len(fast["results"]) == 5 and [r["skipped"] for r in fast["results"]] == [False] + [True] * 4
+
+
+def test_keep_failed_keeps_only_what_failed(product, path):
+    product.vpclab("test", path, "--keep-failed", "--filter", "a reaches*")
+    assert product.json("ls") == []
+    product.vpclab("test", path, "--keep-failed", check=1)
+    assert len(product.json("ls")) == 1
