@@ -91,6 +91,9 @@ struct nft_flow {
 /* the flow's translation there: "ret" is what leaves (source/destination after
  * NAT).  zone is searched 0 then 1; -ENOENT if not tracked */
 int ct_translate(int ns_fd, const struct nft_flow *in, struct nft_flow *ret);
+/* every entry as a line, as conntrack(8) writes them, up to "max" of them; one
+ * more line then says that there are others.  0 or -errno */
+int ct_print(int ns_fd, size_t max, struct buf *b);
 /* deletes every entry that has "addr" as an address of either tuple */
 int ct_forget(int ns_fd, uint32_t addr);
 

@@ -16,6 +16,7 @@
 #include <libmnl/libmnl.h>
 #include <libnetfilter_conntrack/libnetfilter_conntrack.h>
 
+#include "lib/buf.h"
 #include "lib/nft.h"
 #include "lib/ns.h"
 #include "lib/util.h"
@@ -224,6 +225,55 @@ static void found_done(struct found *f)
 		nfct_destroy(f->v[--f->n]);
 	free(f->v);
 	f->v = NULL;
+}
+
+/* ---- printing ---- */
+
+struct printing {
+	struct buf *b;
+	size_t n, max, at; /* at: the length of "b" before */
+	int err;
+};
+
+static int print_cb(const struct nlmsghdr *h, void *arg)
+{
+	struct printing *p = arg;
+	auto_ct struct nf_conntrack *ct = nfct_new();
+	char line[1024];
+
+	if (!ct || nfct_nlmsg_parse(h, ct) < 0) {
+		p->err = -ENOMEM;
+		return MNL_CB_OK;
+	}
+	if (p->n++ < p->max) {
+		(void)nfct_snprintf(line, sizeof(line), ct, NFCT_T_UNKNOWN, NFCT_O_DEFAULT, 0);
+		buf_printf(p->b, "%s\n", line);
+	} else if (p->n == p->max + 1) {
+		buf_adds(p->b, "# and others\n");
+	}
+	return MNL_CB_OK;
+}
+
+int ct_print(int ns_fd, size_t max, struct buf *b)
+{
+	struct printing p = { .b = b, .max = max, .at = b->len };
+	char text[256] __attribute__((aligned(8)));
+	auto_close int fd = ct_open(ns_fd);
+	uint32_t seq;
+	int r = fd < 0 ? fd : -EINTR;
+
+	for (seq = 1; seq <= DUMP_TRIES && r == -EINTR; seq++) {
+		struct nlmsghdr *h = ct_hdr(text, IPCTNL_MSG_CT_GET, NLM_F_DUMP, seq);
+
+		/* a dump that was interrupted begins anew */
+		if (b->s)
+			b->s[b->len = p.at] = '\0';
+		p.n = 0;
+		r = ct_send(fd, h);
+		if (!r)
+			r = ct_recv(fd, seq, print_cb, &p);
+	}
+	return r ? r : p.err ? p.err : buf_error(b);
 }
 
 /* a dump that was interrupted may have missed one: again, from the start */

@@ -13,6 +13,7 @@
 #include "netd/attach.h"
 #include "netd/drops.h"
 #include "netd/events.h"
+#include "netd/inspect.h"
 #include "netd/jobs.h"
 #include "netd/labs.h"
 #include "netd/responder.h"
@@ -307,6 +308,22 @@ static void explain_lab(struct netd *d, struct http_req *r, const char *a, const
 	reply_json(r, answer);
 }
 
+static void get_namespace(struct netd *d, struct http_req *r, const char *a, const char *b)
+{
+	struct netlab *l = lab_of(d, r, a);
+	const char *ns = l ? http_query(r, "name") : NULL;
+	struct err e = { .code = ERR_NONE };
+	cJSON *o;
+
+	(void)b;
+	if (!l)
+		return;
+	if (inspect_namespace(l, ns ? ns : "", &o, &e) < 0)
+		http_reply_err(r, &e);
+	else
+		reply_json(r, o);
+}
+
 static bool query_number(struct http_req *r, const char *name, uint64_t max, uint64_t *ret)
 {
 	const char *s = http_query(r, name);
@@ -397,6 +414,7 @@ static const struct {
 	{ "DELETE", "/v1/labs/*/attachments/*", release_attachment },
 	{ "POST", "/v1/labs/*/drops", find_drops },
 	{ "POST", "/v1/labs/*/why", explain_lab },
+	{ "GET", "/v1/labs/*/namespace", get_namespace },
 	{ "GET", "/v1/events", get_events },
 	{ "POST", "/v1/events", post_event },
 #ifdef VPCLAB_TESTING

@@ -20,6 +20,7 @@
 #include "lib/buf.h"
 #include "lib/proc.h"
 #include "lib/util.h"
+#include "sandbox/capture.h"
 #include "sandbox/front.h"
 #include "sandbox/instances.h"
 #include "sandbox/limits.h"
@@ -654,6 +655,30 @@ static int send_logs(struct door *d, const cJSON *q, struct err *e)
 	return 0;
 }
 
+/* ---- captures ---- */
+
+static int send_captures(struct door *d, const cJSON *q, struct err *e)
+{
+	const char *lab = json_str(q, "lab", "");
+	const struct slab *l = slab_find(d->sd, lab);
+	const cJSON *names = json_get(q, "namespaces");
+	int fds[CAPTURES_MAX], r;
+	size_t n = 0, i;
+	cJSON *o;
+
+	if (!l || !l->lab)
+		return err_set(e, ERR_NO_LAB, ENOENT, "there is no lab %s", lab);
+	r = capture_open(d->sd, lab, names, fds, &n, e);
+	if (r)
+		return r;
+	o = cJSON_CreateObject();
+	cJSON_AddItemToObject(o, "captures", cJSON_Duplicate(names, true));
+	tell(d, o, fds, n);
+	for (i = 0; i < n; i++)
+		close(fds[i]);
+	return 0;
+}
+
 /* ---- messages of clients ---- */
 
 static void pass_signal(struct door *d, int sig)
@@ -674,8 +699,11 @@ static int take_request(struct door *d, cJSON *q, int *fds, size_t n_fds, struct
 
 	if (!strcmp(op, "logs"))
 		return send_logs(d, q, e);
+	if (!strcmp(op, "capture"))
+		return send_captures(d, q, e);
 	if (strcmp(op, "exec") != 0)
-		return err_set(e, ERR_INVALID_PARAMETER, EINVAL, "op %s: exec or logs", op);
+		return err_set(e, ERR_INVALID_PARAMETER, EINVAL, "op %s: exec, logs or capture",
+			       op);
 	if (d->slab)
 		return err_set(e, ERR_BUSY, EBUSY, "a command runs on this connection already");
 	if (n_fds != 3)

@@ -419,6 +419,9 @@ static void add_part(cJSON *o, const struct explain_part *p)
 	add_deciding(o, "allowed_by", p, p->allowed);
 	explain_path(p, &path);
 	add_text(o, "path", buf_str(&path));
+	list = cJSON_AddArrayToObject(o, "namespaces");
+	for (i = 0; i < p->n_namespaces; i++)
+		cJSON_AddItemToArray(list, cJSON_CreateString(p->namespaces[i]));
 	list = cJSON_AddArrayToObject(o, "hops");
 	for (i = 0; i < p->n_hops; i++)
 		cJSON_AddItemToArray(list, hop_json(&p->hops[i]));

@@ -28,6 +28,7 @@
 #include "topology/store.h"
 
 #define EXPLAIN_QUESTIONS_MAX 200 /* of one request: a daemon answers them in one go */
+#define EXPLAIN_NAMESPACES_MAX 32 /* told of one walk */
 #define EXPLAIN_HOPS_MAX 400	  /* kept of one walk: a loop ends by its packet's TTL */
 
 struct explain_question {
@@ -69,6 +70,9 @@ struct explain_part {
 	bool assumed;		  /* the file doesn't tell whether a program listens */
 	struct explain_hop *hops; /* owns */
 	size_t n_hops;
+	/* where the packet and its answer are to be seen, by the names of namespaces; borrow */
+	const char *namespaces[EXPLAIN_NAMESPACES_MAX];
+	size_t n_namespaces;
 	ssize_t decided; /* the hop that stops it; -1: nothing does */
 	ssize_t allowed; /* the last rule that let the question through; -1 */
 };

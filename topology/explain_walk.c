@@ -714,6 +714,45 @@ static void at_from_igw(struct walk *w)
 	leave_by_eni(w, v, e, 1);
 }
 
+/* the namespace where the next step is made */
+static const char *namespace_of(const struct walk *w)
+{
+	switch (w->place) {
+	case PLACE_SEND:
+		return !w->p.answer && w->from.egress ? w->from.egress->ns :
+		       w->eni			      ? w->eni->ns :
+							w->host->ns;
+	case PLACE_EGRESS:
+		return w->egress->ns;
+	case PLACE_FROM_ENI:
+		return w->eni->vpc->ns;
+	case PLACE_FROM_IGW:
+		return w->vpc->ns;
+	case PLACE_INTERNET:
+		return "internet";
+	case PLACE_ENI:
+		return w->eni->ns;
+	case PLACE_HOST:
+		return w->host->ns;
+	case PLACE_END:
+		break;
+	}
+	return NULL;
+}
+
+static void visit(struct walk *w)
+{
+	struct explain_part *t = w->part;
+	const char *ns = namespace_of(w);
+	size_t i;
+
+	for (i = 0; ns && i < t->n_namespaces; i++)
+		if (!strcmp(t->namespaces[i], ns))
+			return;
+	if (ns && t->n_namespaces < EXPLAIN_NAMESPACES_MAX)
+		t->namespaces[t->n_namespaces++] = ns;
+}
+
 void walk_run(struct walk *w)
 {
 	while (w->place != PLACE_END && !w->failed) {
@@ -721,6 +760,7 @@ void walk_run(struct walk *w)
 			w->failed = true;
 			return;
 		}
+		visit(w);
 		switch (w->place) {
 		case PLACE_SEND:
 			at_send(w);
