@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "cli/api.h"
+#include "cli/bundle.h"
 #include "cli/changes.h"
 #include "cli/cli.h"
 #include "cli/out.h"
@@ -255,6 +256,8 @@ static int try_rounds(struct cli *c, const struct test *t, const struct test_job
 		r = trial_run(c, &trial, results, &n);
 		if (!r)
 			r = why_attach(c, trial.lab, &j->source, results);
+		if (!r && args_has(t->args, "bundle"))
+			r = bundle_write(c, args_get(t->args, "bundle"), trial.lab, results);
 		*ret_n += n;
 		cJSON_ArrayForEach(result, results)
 			if (t->fail_fast && !json_bool(result, "ok", false))
@@ -439,9 +442,6 @@ static int read_options(const struct cli *c, struct test *t)
 	uint64_t n;
 	size_t i;
 
-	if (args_has(t->args, "bundle"))
-		return out_fail(c, ERR_UNSUPPORTED,
-				"test: --bundle: this build doesn't have it yet");
 	t->format = c->json ? FORMAT_JSON : FORMAT_TEXT;
 	for (i = 0; format && i < ARRAY_SIZE(formats); i++)
 		if (!strcmp(format, formats[i]))
@@ -501,6 +501,8 @@ static int run_all(struct cli *c, struct test *t)
 	struct side_files side;
 	int r = side_open(c, t->args, &side);
 
+	if (!r && args_has(t->args, "bundle"))
+		r = bundle_open(c, args_get(t->args, "bundle"));
 	if (!r) {
 		/* a reader of ours that goes mustn't end us before the copy is gone */
 		(void)signal(SIGPIPE, SIG_IGN);
@@ -551,7 +553,7 @@ static const struct arg_opt OPTS[] = {
 	{ "keep", 0, NULL, "copies stay up, under the file's name if it is free" },
 	{ "keep-failed", 0, NULL, "copies stay up where an expectation failed" },
 	{ "list", 0, NULL, "only the names" },
-	{ "bundle", 0, "DIR", "not in this build" },
+	{ "bundle", 0, "DIR", "a folder a failure: capture, rules, routes, connections, logs" },
 	{ 0 },
 };
 

@@ -129,7 +129,7 @@ static bool wants_why(const cJSON *result)
 	       json_str(json_get(result, "expected"), "from", NULL);
 }
 
-static cJSON *question_of(const cJSON *expected)
+cJSON *why_question(const cJSON *expected)
 {
 	static const char *const members[] = { "from", "to", "port", "address" };
 	cJSON *q = cJSON_CreateObject();
@@ -150,7 +150,7 @@ int why_attach(struct cli *c, const char *lab, const struct source *s, cJSON *re
 
 	cJSON_ArrayForEach(result, results)
 		if (wants_why(result))
-			cJSON_AddItemToArray(questions, question_of(json_get(result, "expected")));
+			cJSON_AddItemToArray(questions, why_question(json_get(result, "expected")));
 	if (!questions->child)
 		return 0;
 	r = why_lab(c, lab, questions, &answers);

@@ -18,6 +18,8 @@ int why_file(const struct cli *c, struct source *s, const cJSON *questions, cJSO
 /* adds "file" to what has a place, and with patches the place in the one that wrote it */
 void why_place(const struct source *s, cJSON *answers);
 
+/* the question, or the probe, of a result's "expected"; owns */
+cJSON *why_question(const cJSON *expected);
 /* the results of probes that failed get their "why"; "s": where the lab comes from.
  * 0 or exit status, told */
 int why_attach(struct cli *c, const char *lab, const struct source *s, cJSON *results);

@@ -50,10 +50,11 @@ _vpclab() {
 	check) own="--strict --lab --merge" ;;
 	plan) own="--exit-code --strict --lab --merge" ;;
 	up) own="--timeout --strict --lab --merge" ;;
-	test) own="--format --junit --tap --json --filter --skip -j --fail-fast --repeat --keep --keep-failed --list --lab --merge" ;;
+	test) own="--format --junit --tap --json --filter --skip -j --fail-fast --repeat --keep --keep-failed --list --bundle --lab --merge" ;;
 	down) own="--all" ;;
 	exec) own="--timeout -t" ;;
 	probe) own="--expect --address --timeout" ;;
+	why) own="--address --lab --merge" ;;
 	invoke) own="--payload --qualifier --log --header --retries" ;;
 	logs) own="-f" ;;
 	events) own="--after" ;;

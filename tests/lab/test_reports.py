@@ -12,6 +12,7 @@ import xml.etree.ElementTree as xml
 import pytest
 
 from product import ROOT
+from test_explain import Door
 
 # written as a person writes it: the report points at line and column
 LAB = """{
@@ -183,3 +184,76 @@ def test_keep_failed_keeps_only_what_failed(product, path):
     assert product.json("ls") == []
     product.vpclab("test", path, "--keep-failed", check=1)
     assert len(product.json("ls")) == 1
+
+
+def packets(folder):
+    """[(source, destination)] of a capture, as tcpdump reads it; it must have no complaint about the file."""
+    p = subprocess.run(["tcpdump", "-nr", os.path.join(folder, "capture.pcapng"), "tcp"], capture_output=True, text=True)
+    assert p.returncode == 0, p.stderr
+    return re.findall(r"IP (\S+) > (\S+):", p.stdout)
+
+
+def test_bundle_has_all_that_tells_why(product, path, tmp_path):
+    """The probe is sent once more: what was captured on its way, and what dropped it meanwhile."""
+    folder = str(tmp_path / "bundles")
+    got = product.json("test", path, "--bundle", folder, check=1)
+    found = [r.get("bundle") for r in got["results"]]
+    assert [bool(f) for f in found] == [True, True, False, False, True]
+    assert sorted(os.listdir(os.path.join(folder, got["lab"]))) == [
+        "01-plain-can-t-reach-the-database", "02-a-reads-the-web-page", "03-plain-answers-wrongly"]
+
+    def read(f, name):
+        with open(os.path.join(f, name)) as file:
+            return file.read()
+
+    for f in (f for f in found if f):
+        assert "vpclab" in read(f, "report.txt") and json.loads(read(f, "result.json"))["ok"] is False
+        for name in ("netd.log", "sandboxd.log", "responder.log", "nodes.log"):
+            read(f, name)
+
+    opened, silent, wrong = found[0], found[1], found[4]
+    # open: all the way, translated twice, and back
+    assert sorted(n for n in os.listdir(opened) if os.path.isdir(os.path.join(opened, n)))[1:] == [
+        "internet", "router.main", "service"]
+    assert json.loads(read(opened, "probe.json"))["result"] == "open"
+    assert json.loads(read(opened, "why.json"))[0]["result"] == "open"
+    seen = packets(opened)
+    for way in (r"169\.254\.\S+ 203\.0\.113\.9\.5432", r"192\.0\.2\.10\.\d+ 203\.0\.113\.9\.5432",
+                r"192\.0\.2\.10\.\d+ 10\.0\.1\.4\.5432", r"203\.0\.113\.9\.5432 169\.254\.\S+"):
+        assert any(re.fullmatch(way, "%s %s" % p) for p in seen), (way, seen)
+    assert re.search(r"src=192\.0\.2\.10 dst=203\.0\.113\.9 .*src=10\.0\.1\.4 ", read(opened, "router.main/connections"))
+
+    # silence: the question reached the router twice (in by one link, never out by the other), and was counted there
+    assert json.loads(read(silent, "probe.json"))["dropped"]["code"] == "ENI_SG_RULES_MISMATCH"
+    seen = packets(silent)
+    assert seen and all(d == "10.0.1.4.80" for _, d in seen), seen
+    drops = re.fullmatch(r"ENI_SG_RULES_MISMATCH +eni-\w+ +(\d+)\n", read(silent, "router.main/drops"))
+    assert drops and int(drops.group(1)) >= 2, "both probes were counted: " + read(silent, "router.main/drops")
+    rules = read(silent, "router.main/rules.nft")
+    assert "chain sg_ingress" in rules and "not what the kernel has" not in rules
+    assert re.search(r"route \d+ 0\.0\.0\.0/0: via \S+ dev igw", read(silent, "router.main/network"))
+
+    # an invocation has no way to capture
+    assert not os.path.exists(os.path.join(wrong, "capture.pcapng"))
+    assert product.vpclab("test", path, "--bundle", "/dev/null/x", check=2).out == "", "told before anything runs"
+
+
+def test_what_is_told_of_a_namespace(fresh):
+    """Its rules are text that nft takes, and the kernel's stamp says that they are what is there; other names are refused."""
+    fresh.start()
+    fresh.up(json.loads(LAB))
+    door = Door(os.path.join(fresh.run, "netd.sock"))
+
+    def ask(name):
+        door.request("GET", "/v1/labs/shop/namespace?name=" + name)
+        answer = door.getresponse()
+        return answer.status, json.loads(answer.read())
+
+    status, router = ask("router.main")
+    assert status == 200 and router["rules_in_force"] is True
+    assert ask("a")[0] == 404 and ask("..")[0] == 404 and ask("")[0] == 404
+    with open(os.path.join(fresh.home, "rules.nft"), "w") as f:
+        f.write(router["rules"])
+    # in a namespace of its own, nft makes the same tables of it
+    p = subprocess.run(["unshare", "-n", "nft", "-f", f.name], capture_output=True, text=True)
+    assert p.returncode == 0, p.stderr[:800]
