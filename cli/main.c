@@ -20,14 +20,15 @@
 
 /* in the order of the manual */
 static const struct verb *const HERE[] = {
-	&VERB_CHECK,  &VERB_PLAN,   &VERB_UP,	&VERB_TEST,    &VERB_DOWN, &VERB_LS,	 &VERB_SHOW,
-	&VERB_EXEC,   &VERB_PROBE,  &VERB_WHY,	&VERB_INVOKE,  &VERB_LOGS, &VERB_EVENTS, &VERB_GC,
+	&VERB_CHECK,  &VERB_PLAN,   &VERB_UP,	&VERB_TEST,    &VERB_DOWN,
+	&VERB_LS,     &VERB_SHOW,   &VERB_EXEC, &VERB_PROBE,   &VERB_WHY,
+	&VERB_MATRIX, &VERB_INVOKE, &VERB_LOGS, &VERB_EVENTS,  &VERB_GC,
 	&VERB_DOCTOR, &VERB_DAEMON, &VERB_INIT, &VERB_VERSION, &VERB_HELP,
 };
 
 /* verbs of the interface that this build doesn't have: refused by name */
 static const char *const LATER[] = {
-	"patch", "run", "matrix", "flows", "capture", "graph", "env", "completion",
+	"patch", "run", "flows", "capture", "graph", "env", "completion",
 };
 
 const struct verb *verb_find(const char *name)

@@ -10,9 +10,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "cli/api.h"
 #include "cli/out.h"
 #include "lib/mutant.h"
 #include "lib/util.h"
@@ -379,6 +381,36 @@ int source_load_lab(const struct cli *c, const char *lab, const char *text, size
 		return r;
 	parse(ret, lab);
 	return refuse(c, ret);
+}
+
+int source_of_lab(struct cli *c, const char *verb, const char *lab, const struct args *a,
+		  struct source *ret)
+{
+	auto_free char *path = api_lab_path(lab, "/document");
+	struct api_request q = {
+		.to = DAEMON_SANDBOXD,
+		.method = "GET",
+		.path = path,
+		.wait_ms = API_WAIT_MS,
+	};
+	struct httpc_answer answer = { 0 };
+	int r = path ? api_send(c, &q, &answer) : out_no_memory(c);
+	char what[120];
+
+	*ret = (struct source){ 0 };
+	if (r)
+		return r;
+	(void)snprintf(what, sizeof(what), "%s %s", verb, out_safe(lab));
+	if (answer.status != 200) {
+		auto_json cJSON *body =
+			answer.body ? json_parse(answer.body, answer.size, NULL) : NULL;
+
+		r = out_fail_api(c, what, answer.status, body);
+	} else {
+		r = source_load_lab(c, lab, answer.body ? answer.body : "", answer.size, a, ret);
+	}
+	httpc_answer_done(&answer);
+	return r;
 }
 
 void source_done(struct source *s)

@@ -46,6 +46,9 @@ int source_load(const struct cli *c, const char *file, const struct args *a, str
  */
 int source_load_lab(const struct cli *c, const char *lab, const char *text, size_t size,
 		    const struct args *a, struct source *ret);
+/* the same, asked for; "verb" is who asks, for messages */
+int source_of_lab(struct cli *c, const char *verb, const char *lab, const struct args *a,
+		  struct source *ret);
 void source_done(struct source *s);
 /* warnings as JSON; owns; NULL: no memory */
 cJSON *source_warnings(const struct source *s);

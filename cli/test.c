@@ -100,36 +100,6 @@ static int add_words(const struct cli *c, struct test *t)
 	return r;
 }
 
-static int load_lab(struct cli *c, const struct test *t, struct test_job *j)
-{
-	auto_free char *path = api_lab_path(j->word, "/document");
-	struct api_request q = {
-		.to = DAEMON_SANDBOXD,
-		.method = "GET",
-		.path = path,
-		.wait_ms = API_WAIT_MS,
-	};
-	struct httpc_answer a = { 0 };
-	int r = path ? api_send(c, &q, &a) : out_no_memory(c);
-	char what[120], base[4096];
-
-	if (r)
-		return r;
-	(void)snprintf(what, sizeof(what), "test %s", out_safe(j->word));
-	if (a.status != 200) {
-		auto_json cJSON *body = a.body ? json_parse(a.body, a.size, NULL) : NULL;
-
-		r = out_fail_api(c, what, a.status, body);
-	} else {
-		r = source_load_lab(c, j->word, a.body ? a.body : "", a.size, t->args, &j->source);
-	}
-	/* copies of it are made by its scenarios */
-	if (!r && httpc_header(&a, "Vpclab-Base", base, sizeof(base)) == 0)
-		j->source.base = strdup(base);
-	httpc_answer_done(&a);
-	return r;
-}
-
 static int load_all(struct cli *c, struct test *t)
 {
 	size_t i;
@@ -138,7 +108,8 @@ static int load_all(struct cli *c, struct test *t)
 	for (i = 0; i < t->n_jobs && !r; i++) {
 		struct test_job *j = &t->jobs[i];
 
-		r = j->is_lab ? load_lab(c, t, j) : source_load(c, j->word, t->args, &j->source);
+		r = j->is_lab ? source_of_lab(c, "test", j->word, t->args, &j->source) :
+				source_load(c, j->word, t->args, &j->source);
 	}
 	return r;
 }

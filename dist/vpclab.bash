@@ -54,6 +54,7 @@ _vpclab() {
 	down) own="--all" ;;
 	exec) own="--timeout -t" ;;
 	probe) own="--expect --address --timeout" ;;
+	matrix) own="--measure --exit-code --lab --merge" ;;
 	why) own="--address --lab --merge" ;;
 	invoke) own="--payload --qualifier --log --header --retries" ;;
 	logs) own="-f" ;;

@@ -809,6 +809,7 @@ static void test_tracking(void **state)
 	struct nft_flow ret;
 	struct program none, p;
 	uint32_t to = 0x0a090909, zoned = 0x0a080808;
+	auto_buf struct buf all = BUF_INIT, one = BUF_INIT;
 	struct err e = { 0 };
 
 	(void)state;
@@ -834,6 +835,12 @@ static void test_tracking(void **state)
 	assert_int_equal(ct_translate(ns_a, &in, &ret), 0);
 	assert_int_equal(ret.daddr, 0x0a000002);
 	assert_int_equal(ret.dport, 54);
+	assert_int_equal(ct_print(ns_a, 10, &all), 0);
+	assert_non_null(strstr(buf_str(&all), "src=10.0.0.1 dst=10.9.9.9 sport=5555 dport=53"));
+	assert_non_null(strstr(buf_str(&all), "zone="));
+	assert_null(strstr(buf_str(&all), "others"));
+	assert_int_equal(ct_print(ns_a, 1, &one), 0);
+	assert_non_null(strstr(buf_str(&one), "\n# and others\n"));
 	assert_int_equal(ct_forget(ns_a, 0x0a070707), 0);
 	assert_int_equal(ct_translate(ns_a, &in, &ret), 0);
 	assert_int_equal(ct_forget(ns_a, zoned), 0);
