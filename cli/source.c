@@ -232,6 +232,12 @@ void source_place(const struct source *s, const char *path, const char **ret_fil
 	const cJSON *at;
 	bool best_whole = false, whole;
 
+	if (!s->n_docs && s->lab) {
+		at = source_find(s->lab->doc.root, path, &depth, &whole);
+		*ret_file = s->file;
+		if (whole)
+			*ret_pos = json_doc_pos(&s->lab->doc, at);
+	}
 	if (!s->n_docs)
 		return;
 	at = s->docs[0].doc.root;
@@ -395,7 +401,7 @@ int source_of_lab(struct cli *c, const char *verb, const char *lab, const struct
 	};
 	struct httpc_answer answer = { 0 };
 	int r = path ? api_send(c, &q, &answer) : out_no_memory(c);
-	char what[120];
+	char what[120], base[4096];
 
 	*ret = (struct source){ 0 };
 	if (r)
@@ -409,6 +415,9 @@ int source_of_lab(struct cli *c, const char *verb, const char *lab, const struct
 	} else {
 		r = source_load_lab(c, lab, answer.body ? answer.body : "", answer.size, a, ret);
 	}
+	/* copies of it are made by its scenarios */
+	if (!r && httpc_header(&answer, "Vpclab-Base", base, sizeof(base)) == 0)
+		ret->base = strdup(base);
 	httpc_answer_done(&answer);
 	return r;
 }

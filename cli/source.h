@@ -54,7 +54,7 @@ void source_done(struct source *s);
 cJSON *source_warnings(const struct source *s);
 
 /* where a value of the merged document was written: in the last patch that has it,
- * else in the file; left alone where there are no patches */
+ * else in the file; left alone where neither is known */
 void source_place(const struct source *s, const char *path, const char **ret_file,
 		  struct json_pos *ret_pos);
 

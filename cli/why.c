@@ -248,11 +248,13 @@ static int why(struct cli *c, const struct args *a)
 		r = source_load(c, a->words[0], a, &s);
 		if (!r)
 			r = why_file(c, &s, questions, &answers);
-		if (!r)
-			why_place(&s, answers);
 	} else if (!r) {
 		r = why_lab(c, a->words[0], questions, &answers);
+		if (!r)
+			r = source_of_lab(c, "why", a->words[0], a, &s);
 	}
+	if (!r)
+		why_place(&s, answers);
 	if (!r)
 		r = print(c, answers->child);
 	source_done(&s);

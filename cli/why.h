@@ -15,7 +15,8 @@
 int why_lab(struct cli *c, const char *lab, const cJSON *questions, cJSON **ret);
 /* the same from a file alone; takes the lab out of "s", but for what places need */
 int why_file(const struct cli *c, struct source *s, const cJSON *questions, cJSON **ret);
-/* adds "file" to what has a place, and with patches the place in the one that wrote it */
+/* adds "file" to what has a place, and the line and column there: what netd says of a
+ * lab's lines may be a document old, for an edit of rules alone reads nothing else */
 void why_place(const struct source *s, cJSON *answers);
 
 /* the question, or the probe, of a result's "expected"; owns */

@@ -152,6 +152,25 @@ def test_several_interfaces_are_explained_one_by_one(product):
     assert re.search(r"path +two: fn\n +denied +NO_ROUTE_TO_DESTINATION: route table main ", out), out
 
 
+def test_places_are_those_of_the_document_in_force(product):
+    """An edit of one group's rules moves all that stands below them in the file."""
+    def line_of_a():
+        got = product.json("why", "shop", "a", "198.51.100.1", "tcp/1")["decided_by"]
+        assert got["code"] == "IGW_PUBLIC_IP_ASSOCIATION_FOR_EGRESS" and got["path"] == "vpcs.main.instances.a"
+        return got["file"], got["line"]
+
+    rule = '        { "protocol": "tcp", "from_port": 5432, "cidr_blocks": ["0.0.0.0/0"] }'
+    more = LAB.replace(rule, '        { "protocol": "udp", "from_port": 1, "cidr_blocks": ["10.0.0.0/16"] },\n' + rule)
+    product.up(product.file(LAB))
+    assert line_of_a() == ("shop", 12)
+    product.up(product.file(more))
+    assert line_of_a() == ("shop", 13)
+    got = product.json("why", "shop", "plain", "db", "tcp/5432", "--address", "public")
+    assert got["allowed_by"]["detail"].startswith("ingress rule 2:") and got["allowed_by"]["line"] == 10
+    failed = product.json("test", "shop", "--filter", "plain can*", check=1)["results"][0]
+    assert failed["why"][0]["allowed_by"]["line"] == 10
+
+
 def test_which_run_and_how_often(product, path):
     def names(*args, check=0):
         return product.vpclab("test", path, "--list", *args, check=check).out.splitlines()
