@@ -209,6 +209,42 @@ static void test_several_interfaces(void **state)
 	store_free(s);
 }
 
+/* every walk ends, with a result, a way and, where it is silent, what ends it */
+static void test_random_labs(void **state)
+{
+	static const char *const ports[] = { "tcp/80", "udp/53", "icmp" };
+	uint64_t seed;
+	size_t k, m;
+
+	(void)state;
+	for (seed = 1; seed <= 40; seed++) {
+		auto_free char *text = random_lab(seed);
+		struct store *s = store_of(NULL, text, NULL);
+		const struct vpc *v;
+
+		for (v = s->lab->vpcs; v < s->lab->vpcs + s->lab->n_vpcs; v++)
+			for (k = 0; k < v->n_instances; k++)
+				for (m = 0; m < v->n_instances * ARRAY_SIZE(ports); m++) {
+					struct explain x = { 0 };
+					const struct explain_part *p;
+
+					ask(s, v->instances[k].name,
+					    v->instances[m / ARRAY_SIZE(ports)].name,
+					    ports[m % ARRAY_SIZE(ports)], "private", &x);
+					p = &x.parts[0];
+					assert_non_null(p->result);
+					assert_true(p->n_hops && p->n_hops <= EXPLAIN_HOPS_MAX);
+					assert_true(p->n_namespaces > 0);
+					assert_int_equal(!strcmp(p->result, "timeout"),
+							 p->decided >= 0 &&
+								 p->hops[p->decided].action ==
+									 EXPLAIN_DROP);
+					explain_done(&x);
+				}
+		store_free(s);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -217,6 +253,7 @@ int main(void)
 		cmocka_unit_test(test_allowing_rule),
 		cmocka_unit_test(test_assumed),
 		cmocka_unit_test(test_several_interfaces),
+		cmocka_unit_test(test_random_labs),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
