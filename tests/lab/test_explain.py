@@ -17,7 +17,7 @@ from random_labs import lab as random_lab
 
 EXAMPLES = sorted(glob.glob(os.path.join(ROOT, "topology", "examples", "*.json")))
 SEEDS = int(os.environ.get("VPCLAB_SEEDS", "24"))
-BATCH = 200
+QUESTIONS, PROBES = 200, 400  # of one request
 
 
 class Door(http.client.HTTPConnection):
@@ -43,17 +43,17 @@ def post(product, daemon, path, body):
     return json.loads(text)
 
 
-def batches(cells):
-    return [cells[i:i + BATCH] for i in range(0, len(cells), BATCH)]
+def batches(cells, n):
+    return [cells[i:i + n] for i in range(0, len(cells), n)]
 
 
 def expected(product, lab, cells):
-    return [a for b in batches(cells)
+    return [a for b in batches(cells, QUESTIONS)
             for a in post(product, "netd", "/v1/labs/%s/why" % lab, {"questions": b})["answers"]]
 
 
 def measured(product, lab, cells, timeout):
-    return [a for b in batches(cells)
+    return [a for b in batches(cells, PROBES)
             for a in post(product, "sandboxd", "/v1/labs/%s/probes" % lab,
                           {"probes": [dict(c, timeout=timeout) for c in b]})["results"]]
 

@@ -276,3 +276,15 @@ def test_what_is_told_of_a_namespace(fresh):
     # in a namespace of its own, nft makes the same tables of it
     p = subprocess.run(["unshare", "-n", "nft", "-f", f.name], capture_output=True, text=True)
     assert p.returncode == 0, p.stderr[:800]
+
+
+def test_a_log_that_is_elsewhere_is_told(fresh):
+    """A service manager's daemons log to it: the bundle says what it lacks, and is made all the same."""
+    fresh.start()
+    os.unlink(os.path.join(fresh.run, "netd.log"))
+    folder = os.path.join(fresh.home, "bundle")
+    r = fresh.vpclab("test", fresh.file(LAB), "--filter", "a reads*", "--bundle", folder, check=1)
+    assert re.search(r"netd\.log isn't in the bundle", r.err), r
+    only, = os.listdir(os.path.join(folder, *os.listdir(folder)))
+    made = os.listdir(os.path.join(folder, os.listdir(folder)[0], only))
+    assert "report.txt" in made and "sandboxd.log" in made and "netd.log" not in made
