@@ -81,10 +81,10 @@ static void declare_vpc(struct fill *f, const struct place *p, struct vpc *v,
 	INDEX(&names->network_interfaces, v, network_interfaces);
 }
 
-static void declare_node(struct reader *r, enum node_kind kind, const char *name,
+static void declare_node(struct fill *f, enum node_kind kind, const char *name,
 			 const struct where *at, const void *object)
 {
-	r->node_refs[r->n_node_refs++] =
+	f->node_refs[f->n_node_refs++] =
 		(struct node_ref){ .kind = kind, .name = name, .at = at, .object = object };
 }
 
@@ -97,22 +97,22 @@ static void declare_nodes(struct fill *f)
 
 	for (size_t i = 0; i < l->n_vpcs; i++)
 		n += l->vpcs[i].n_instances;
-	r->node_refs = NEW(r, n, struct node_ref);
+	f->node_refs = NEW(r, n, struct node_ref);
 	for (size_t i = 0; i < l->n_hosts; i++)
-		declare_node(r, NODE_HOST, l->hosts[i].name, &l->hosts[i].at, &l->hosts[i]);
+		declare_node(f, NODE_HOST, l->hosts[i].name, &l->hosts[i].at, &l->hosts[i]);
 	for (size_t i = 0; i < l->n_vpcs; i++)
 		for (size_t j = 0; j < l->vpcs[i].n_instances; j++) {
 			const struct instance *in = &l->vpcs[i].instances[j];
 
-			declare_node(r, NODE_INSTANCE, in->name, &in->at, in);
+			declare_node(f, NODE_INSTANCE, in->name, &in->at, in);
 		}
 	for (size_t i = 0; i < l->n_functions; i++)
-		declare_node(r, NODE_FUNCTION, l->functions[i].name, &l->functions[i].at,
+		declare_node(f, NODE_FUNCTION, l->functions[i].name, &l->functions[i].at,
 			     &l->functions[i]);
 	r->nodes.v = NEW(r, n, struct index_entry);
 	r->nodes.n = n;
 	for (size_t i = 0; i < n; i++)
-		r->nodes.v[i] = (struct index_entry){ r->node_refs[i].name, &r->node_refs[i] };
+		r->nodes.v[i] = (struct index_entry){ f->node_refs[i].name, &f->node_refs[i] };
 	index_sort(&r->nodes);
 }
 

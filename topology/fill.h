@@ -32,6 +32,8 @@ struct fill {
 	struct reader *r;
 	struct lab *lab;
 	struct index vpcs, roles, peerings, functions;
+	struct node_ref *node_refs; /* what r->nodes is an index of, in the file's order */
+	size_t n_node_refs;
 	struct vpc_names *names; /* beside lab->vpcs */
 	struct claim *claims;
 	size_t n_claims, cap_claims;

@@ -197,11 +197,13 @@ static struct lab *read_patched(const cJSON *document, const cJSON *patch, size_
 static void put_in_force(struct filling *g, struct lab *lab, const struct fill *names)
 {
 	struct reader *r = g->f->r;
+	size_t n_cases = g->f->n_cases;
 
 	r->lab->patched[r->lab->n_patched++] = lab;
 	r->nodes = *arena_nodes(lab->arena);
 	*g->f = *names;
 	g->f->r = r;
+	g->f->n_cases = n_cases;
 	g->document = lab->doc.root;
 }
 
@@ -292,6 +294,7 @@ static void fill_scenario(struct filling *g, const struct place *p)
 	g->s->steps = NEW(g->f->r, n, struct scenario_step);
 	PLACE_EACH(x, p)
 		fill_step(g, &x, &g->s->steps[g->s->n_steps++]);
+	home.n_cases = g->f->n_cases;
 	*g->f = home;
 	g->f->r->nodes = nodes;
 }

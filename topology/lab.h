@@ -29,7 +29,7 @@
 /* bytes of all the documents that a file's patches make: each is read whole, by
  * the daemons too */
 #define SCENARIO_PATCHED_MAX LAB_SIZE_MAX
-#define LAB_CASES_MAX 20000	    /* test cases that the expectations make */
+#define LAB_CASES_MAX 20000 /* test cases that the expectations make */
 
 struct where {
 	struct json_pos pos;

@@ -338,7 +338,7 @@ static bool is_address_or_name(struct pick *k, const struct place *p, const char
 
 static size_t idx_of(const struct pick *k, const struct node_ref *n)
 {
-	return (size_t)(n - k->f->r->node_refs);
+	return (size_t)(n - k->f->node_refs);
 }
 
 static void add(struct pick *k, const struct node_ref *node, const char *text, uint32_t bits)
@@ -371,15 +371,14 @@ static void add_node(struct pick *k, const struct node_ref *node, const char *te
 /* how many nodes that are */
 static size_t add_selected(struct pick *k, const struct selector *s)
 {
-	const struct reader *r = k->f->r;
 	size_t n = 0;
 
-	for (size_t i = 0; i < r->n_node_refs; i++) {
-		uint32_t bits = node_in(&r->node_refs[i], s);
+	for (size_t i = 0; i < k->f->n_node_refs; i++) {
+		uint32_t bits = node_in(&k->f->node_refs[i], s);
 
 		n += bits != 0;
 		if (bits)
-			add_node(k, &r->node_refs[i], NULL, bits);
+			add_node(k, &k->f->node_refs[i], NULL, bits);
 	}
 	return n;
 }
@@ -424,7 +423,6 @@ static bool take_bits(struct pick *k, const struct node_ref *node, uint32_t bits
 /* "s": the word behind "!" */
 static void take_out(struct pick *k, const struct place *p, const char *s)
 {
-	const struct reader *r = k->f->r;
 	const struct node_ref *node;
 	struct selector sel;
 	uint32_t bits = 0;
@@ -441,8 +439,8 @@ static void take_out(struct pick *k, const struct place *p, const char *s)
 	if (pick_is_selector(s)) {
 		if (!read_selector(k, p, s, &sel))
 			return;
-		for (size_t i = 0; i < r->n_node_refs && !is_over(k->f); i++)
-			any |= take_bits(k, &r->node_refs[i], node_in(&r->node_refs[i], &sel));
+		for (size_t i = 0; i < k->f->n_node_refs && !is_over(k->f); i++)
+			any |= take_bits(k, &k->f->node_refs[i], node_in(&k->f->node_refs[i], &sel));
 	} else {
 		node = named_node(k, p, s, &bits);
 		if (!node && !strchr(s, '@'))
@@ -562,20 +560,19 @@ static struct endpoints emit_all(struct pick *k)
 
 static struct endpoints emit_rest(struct pick *k)
 {
-	const struct reader *r = k->f->r;
 	struct endpoints ret = { 0 };
 	size_t most = 0;
 
 	if (is_over(k->f))
 		return ret;
-	for (size_t i = 0; i < r->n_node_refs; i++)
-		most += n_bits(all_of(&r->node_refs[i]) & ~k->bits[i]);
+	for (size_t i = 0; i < k->f->n_node_refs; i++)
+		most += n_bits(all_of(&k->f->node_refs[i]) & ~k->bits[i]);
 	ret.v = NEW(k->f->r, most, struct endpoint);
-	for (size_t i = 0; i < r->n_node_refs; i++) {
-		uint32_t left = all_of(&r->node_refs[i]) & ~k->bits[i];
+	for (size_t i = 0; i < k->f->n_node_refs; i++) {
+		uint32_t left = all_of(&k->f->node_refs[i]) & ~k->bits[i];
 
 		if (left)
-			emit(k, &ret, &r->node_refs[i], left, true);
+			emit(k, &ret, &k->f->node_refs[i], left, true);
 	}
 	return ret;
 }
@@ -587,9 +584,9 @@ struct endpoints pick_endpoints(struct fill *f, const struct place *p, enum pick
 	struct endpoints ret;
 
 	if (!f->picked)
-		f->picked = NEW(f->r, 2 * f->r->n_node_refs + 1, uint32_t);
+		f->picked = NEW(f->r, 2 * f->n_node_refs + 1, uint32_t);
 	k.bits = f->picked;
-	k.selected = f->picked + f->r->n_node_refs;
+	k.selected = f->picked + f->n_node_refs;
 	pick_value(&k, p);
 	ret = emit_all(&k);
 	if (ret_rest)

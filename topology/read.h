@@ -84,8 +84,6 @@ struct reader {
 	const char *name; /* in place of the file's "lab", or NULL */
 	jmp_buf no_memory;
 	struct index nodes; /* of struct node_ref */
-	struct node_ref *node_refs;
-	size_t n_node_refs;
 };
 
 /* ---- memory: zeroed; never NULL (jumps to lab_parse() instead) ---- */

@@ -125,7 +125,9 @@ static void test_scenarios(void **state)
 			       "<testcase name=\"scenario s: step 3 advance 9 s\" "
 			       "classname=\"shop\" time=\"0.000\">"
 			       "<skipped message=\"step 2 failed\"/></testcase>\n"));
-	assert_non_null(strstr(buf_str(&junit), "<failure message=\"silent instead of alive\">"));
+	assert_non_null(
+		strstr(buf_str(&junit),
+		       "<failure message=\"silent instead of alive\" type=\"expectation\">"));
 }
 
 static void test_quiet_text(void **state)
@@ -337,14 +339,10 @@ static void test_escape(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_text),
-		cmocka_unit_test(test_scenarios),
-		cmocka_unit_test(test_quiet_text),
-		cmocka_unit_test(test_tap),
-		cmocka_unit_test(test_junit),
-		cmocka_unit_test(test_denied_and_contradicted),
-		cmocka_unit_test(test_several_labs),
-		cmocka_unit_test(test_hostile_names),
+		cmocka_unit_test(test_text),	     cmocka_unit_test(test_scenarios),
+		cmocka_unit_test(test_quiet_text),   cmocka_unit_test(test_tap),
+		cmocka_unit_test(test_junit),	     cmocka_unit_test(test_denied_and_contradicted),
+		cmocka_unit_test(test_several_labs), cmocka_unit_test(test_hostile_names),
 		cmocka_unit_test(test_escape),
 	};
 
