@@ -18,6 +18,10 @@
  * for: after a resume, and whenever it has work left, MHD_run() must be called
  * again by us (kick()); and it doesn't look at a suspended connection, so we
  * watch its descriptor for a client that goes away.
+ *
+ * A connection that something hangs on (http_hold()) has no idle limit, and its
+ * end is heard in whichever way it is seen: by libmicrohttpd while nothing is
+ * asked, by our watch while a request waits.
  */
 #include "lib/http.h"
 
@@ -49,6 +53,20 @@
 
 struct header {
 	char *name, *value; /* own */
+};
+
+/* a connection's, as long as it lives: libmicrohttpd's "socket context" */
+struct conn {
+	struct http_server *server;
+	struct MHD_Connection *mhd;
+	LIST_HEAD(, http_hold) holds;
+};
+
+struct http_hold {
+	LIST_ENTRY(http_hold) link;
+	struct conn *conn; /* NULL: it has gone */
+	http_hold_fn fn;
+	void *arg;
 };
 
 struct http_req {
@@ -87,6 +105,7 @@ struct http_server {
 	void *arg;
 	uint64_t n_bodies;
 	LIST_HEAD(, http_req) reqs;
+	bool ending; /* connections that close now are closed by us */
 };
 
 static void kick(struct http_server *s)
@@ -200,15 +219,62 @@ static void completed(void *cls, struct MHD_Connection *conn, void **con_cls,
 		req_detach(r);
 }
 
-/* at its limit libmicrohttpd stops listening, and listens again not when a
- * connection ends but in the MHD_run() after that */
+/* ---- what hangs on a connection ---- */
+
+static void holds_end(struct conn *k)
+{
+	struct http_hold *h;
+
+	while ((h = LIST_FIRST(&k->holds))) {
+		LIST_REMOVE(h, link);
+		h->conn = NULL;
+		if (!k->server->ending)
+			h->fn(h->arg);
+	}
+}
+
 static void conn_changed(void *cls, struct MHD_Connection *conn, void **conn_arg,
 			 enum MHD_ConnectionNotificationCode what)
 {
-	(void)conn;
-	(void)conn_arg;
-	if (what == MHD_CONNECTION_NOTIFY_CLOSED)
-		kick(cls);
+	struct conn *k = *conn_arg;
+
+	if (what == MHD_CONNECTION_NOTIFY_STARTED) {
+		k = calloc(1, sizeof(*k));
+		if (k)
+			*k = (struct conn){ .server = cls, .mhd = conn };
+		*conn_arg = k; /* NULL: nothing can hang on it */
+		return;
+	}
+	if (k)
+		holds_end(k);
+	free(k);
+	*conn_arg = NULL;
+	/* at its limit libmicrohttpd stops listening, and listens again not when a
+	 * connection ends but in the MHD_run() after that */
+	kick(cls);
+}
+
+static struct conn *conn_of(const struct http_req *r)
+{
+	const union MHD_ConnectionInfo *info;
+
+	if (!r->conn)
+		return NULL;
+	info = MHD_get_connection_info(r->conn, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+	return info ? info->socket_context : NULL;
+}
+
+/* 0: none; libmicrohttpd refuses only options that it doesn't know */
+static void limit_idle(struct conn *k, unsigned seconds)
+{
+	(void)MHD_set_connection_option(k->mhd, MHD_CONNECTION_OPTION_TIMEOUT, seconds);
+}
+
+static bool is_held(const struct http_req *r)
+{
+	const struct conn *k = conn_of(r);
+
+	return k && !LIST_EMPTY(&k->holds);
 }
 
 static void refuse(struct http_req *r, int status, enum err_code code, const char *msg)
@@ -398,11 +464,16 @@ static enum MHD_Result take_body(struct http_req *r, const char *data, size_t *s
 static void on_hup(int fd, unsigned what, void *arg)
 {
 	struct http_req *r = arg;
-	http_gone_fn fn = r->gone;
+	struct conn *k = conn_of(r);
+	http_gone_fn fn;
 
 	(void)fd;
 	(void)what;
 	r->hup = loop_event_free(r->hup);
+	/* may answer the request, which then has nobody to tell any more */
+	if (k)
+		holds_end(k);
+	fn = r->gone;
 	r->gone = NULL;
 	if (fn)
 		fn(r, r->gone_arg);
@@ -422,7 +493,7 @@ static void watch(struct http_req *r)
 {
 	int fd = conn_fd(r);
 
-	if (!r->gone || !r->parked || r->hup || fd < 0)
+	if ((!r->gone && !is_held(r)) || !r->parked || r->hup || fd < 0)
 		return;
 	/* without memory for it a client's going is noticed when it is answered */
 	r->hup = loop_fd(r->server->loop, fd, LOOP_HUP, on_hup, r);
@@ -522,6 +593,39 @@ void http_on_gone(struct http_req *r, http_gone_fn fn, void *arg)
 		r->hup = loop_event_free(r->hup);
 	else if (r->server)
 		watch(r);
+}
+
+int http_hold(struct http_req *r, http_hold_fn fn, void *arg, struct http_hold **ret)
+{
+	struct conn *k = conn_of(r);
+	struct http_hold *h;
+
+	if (!r->conn)
+		return -ENOTCONN;
+	h = calloc(1, sizeof(*h));
+	if (!k || !h) {
+		free(h);
+		return -ENOMEM;
+	}
+	*h = (struct http_hold){ .conn = k, .fn = fn, .arg = arg };
+	LIST_INSERT_HEAD(&k->holds, h, link);
+	limit_idle(k, 0);
+	watch(r);
+	*ret = h;
+	return 0;
+}
+
+struct http_hold *http_hold_free(struct http_hold *h)
+{
+	struct conn *k = h ? h->conn : NULL;
+
+	if (k) {
+		LIST_REMOVE(h, link);
+		if (LIST_EMPTY(&k->holds))
+			limit_idle(k, IDLE_SECONDS);
+	}
+	free(h);
+	return NULL;
 }
 
 int http_segment(const struct http_req *r, unsigned idx, char *ret, size_t size)
@@ -724,6 +828,7 @@ struct http_server *http_server_free(struct http_server *s)
 
 	if (!s)
 		return NULL;
+	s->ending = true;
 	loop_event_free(s->epoll_ev);
 	loop_event_free(s->kick_ev);
 	loop_event_free(s->idle_ev);

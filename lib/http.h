@@ -43,6 +43,17 @@ int http_peer(const struct http_req *r, pid_t *ret_pid, uid_t *ret_uid); /* SO_P
 /* told when the client's connection goes while the request waits for its answer
  * (EPOLLRDHUP); the request must still be answered (nothing is sent) */
 void http_on_gone(struct http_req *r, http_gone_fn fn, void *arg);
+/*
+ * http_hold() - the connection of "r" is kept open however long nothing is sent
+ * on it, and "fn" is told once when it goes (the client closed or shut down its
+ * end, or is no more); not when the server itself ends it.  Several holds of one
+ * connection are fine.  0 and "ret" (owned by the caller, http_hold_free() at any
+ * time, in "fn" too), -ENOTCONN when it has gone already, -ENOMEM.
+ */
+struct http_hold;
+typedef void (*http_hold_fn)(void *arg);
+int http_hold(struct http_req *r, http_hold_fn fn, void *arg, struct http_hold **ret);
+struct http_hold *http_hold_free(struct http_hold *h); /* NULL is fine; returns NULL */
 /* one segment of the path: http_segment("/v1/labs/x", 2) copies "x"; -ENOENT past the end */
 int http_segment(const struct http_req *r, unsigned idx, char *ret, size_t size);
 

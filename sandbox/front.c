@@ -7,7 +7,6 @@
 #include "sandbox/front.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,13 +14,13 @@
 
 #include "lib/buf.h"
 #include "lib/log.h"
-#include "lib/proc.h"
 #include "lib/util.h"
 #include "sandbox/env.h"
 #include "sandbox/exec.h"
 #include "sandbox/functions.h"
 #include "sandbox/held.h"
 #include "sandbox/instances.h"
+#include "sandbox/lease.h"
 #include "sandbox/limits.h"
 #include "sandbox/logs.h"
 #include "sandbox/prober.h"
@@ -52,8 +51,9 @@ struct change {
 	double timeout_ms;
 	struct mono began, step_began;
 	struct loop_event *tick;
-	struct err err; /* why it is undone */
-	pid_t lease;	/* 0: none */
+	struct err err;	     /* why it is undone */
+	struct lease *lease; /* the lab's, once it is in force; owns; NULL: none asked for */
+	bool expired;	     /* CHANGE_DELETE because the lab's lease was over */
 };
 
 static void change_start(struct change *c);
@@ -76,7 +76,6 @@ static struct slab *slab_new(struct sandboxd *sd, const char *name, int64_t crea
 		return NULL;
 	}
 	l->created_ms = created_ms;
-	l->lease_pidfd = -1;
 	LIST_INIT(&l->funcs);
 	LIST_INIT(&l->nodes);
 	STAILQ_INIT(&l->waiting);
@@ -85,19 +84,11 @@ static struct slab *slab_new(struct sandboxd *sd, const char *name, int64_t crea
 	return l;
 }
 
-static void lease_end(struct slab *l)
-{
-	l->lease = loop_event_free(l->lease);
-	if (l->lease_pidfd >= 0)
-		close(l->lease_pidfd);
-	l->lease_pidfd = -1;
-}
-
 static void slab_free(struct slab *l)
 {
 	LIST_REMOVE(l, link);
 	l->sd->n_labs--;
-	lease_end(l);
+	lease_free(l->lease);
 	lab_free(l->lab);
 	cJSON_Delete(l->show);
 	free(l->document);
@@ -125,6 +116,7 @@ static struct change *change_new(struct slab *l, enum change_kind kind, struct h
 static void change_free(struct change *c)
 {
 	loop_event_free(c->tick);
+	lease_free(c->lease);
 	free(c->document);
 	free(c->base);
 	lab_free(c->lab);
@@ -242,41 +234,49 @@ static int ask(struct change *c, const char *method, const char *suffix, const c
 			   c);
 }
 
-/* ---- a lease: the lab goes with a process ---- */
+/* ---- leases: the lab goes with a process or a connection ---- */
 
-static void on_lease(int fd, unsigned what, void *arg)
+/* whoever asked is gone before its lab was there */
+static void on_change_expired(void *arg)
+{
+	struct change *c = arg;
+
+	c->cancelled = true;
+}
+
+static void on_expired(void *arg)
 {
 	struct slab *l = arg;
 	struct change *c;
 
-	(void)fd;
-	(void)what;
-	lease_end(l);
-	log_info("lab=%s goes with the process that held it", l->name);
+	l->lease = lease_free(l->lease);
+	log_info("lab=%s goes with what held it", l->name);
 	c = change_new(l, CHANGE_DELETE, NULL);
-	if (c)
-		change_enqueue(c);
-}
-
-static void lease_begin(struct slab *l, pid_t pid)
-{
-	char text[64] = "";
-	uint64_t began = 0;
-	struct err e = { 0 };
-
-	lease_end(l);
-	l->lease_pidfd = proc_open(pid);
-	if (l->lease_pidfd >= 0 && proc_start_time(pid, &began) == 0)
-		(void)snprintf(text, sizeof(text), "%d %" PRIu64, pid, began);
-	if (!text[0] ||
-	    !(l->lease = loop_fd(l->sd->loop, l->lease_pidfd, LOOP_READ, on_lease, l))) {
-		/* it ended before its lab was there */
-		lease_end(l);
-		on_lease(-1, 0, l);
+	if (!c) {
+		log_err("lab=%s out of memory: it stays, down removes it", l->name);
 		return;
 	}
+	c->expired = true;
+	/* nobody waits for what comes up, unless it brings a lease of its own */
+	if (l->change && !l->change->lease)
+		l->change->cancelled = true;
+	change_enqueue(c);
+}
+
+static void take_lease(struct slab *l, struct lease *lease)
+{
+	char text[64];
+	struct err e = { 0 };
+
+	lease_free(l->lease);
+	l->lease = lease;
+	lease_text(lease, text, sizeof(text));
 	if (rows_lease(l->sd->db, l->name, text, &e) < 0)
 		log_warn("lab=%s %s: after a restart of sandboxd it stays", l->name, e.msg);
+	lease_settle(lease);
+	lease_watch(lease, on_expired, l);
+	if (lease_is_over(lease))
+		on_expired(l);
 }
 
 /* ---- PUT: done ---- */
@@ -342,9 +342,9 @@ static void commit(struct change *c)
 	instances_sweep_folders(l);
 	if (old != l->lab)
 		lab_free(old);
-	reply_done(c);
 	if (c->lease)
-		lease_begin(l, c->lease);
+		take_lease(l, steal_ptr(&c->lease));
+	reply_done(c);
 	change_end(c);
 }
 
@@ -585,7 +585,9 @@ static int intend(struct change *c, struct err *e)
 static void change_start(struct change *c)
 {
 	struct err e = { 0 };
-	int r = intend(c, &e);
+	int r = c->lease && lease_is_over(c->lease) ?
+			err_set(&e, ERR_CANCELLED, ECANCELED, "its lease is over") :
+			intend(c, &e);
 
 	if (!r) {
 		r = ask(c, "PUT", "", c->document, c->size, c->base, on_put);
@@ -708,7 +710,7 @@ static void on_ended(void *arg)
 	l->document = NULL;
 	cJSON_Delete(l->show);
 	l->show = NULL;
-	lease_end(l);
+	l->lease = lease_free(l->lease);
 	if (c->req) {
 		o = cJSON_CreateObject();
 		cJSON_AddStringToObject(o, "lab", l->name);
@@ -739,8 +741,14 @@ static void delete_start(struct change *c)
 {
 	struct slab *l = c->slab;
 	struct err e = { 0 };
-	int r = rows_deleting(l->sd->db, l->name, &e);
+	int r;
 
+	/* meanwhile it was removed, or has a new lease */
+	if (c->expired && (!l->document || l->lease)) {
+		change_end(c);
+		return;
+	}
+	r = rows_deleting(l->sd->db, l->name, &e);
 	if (!r) {
 		l->going = true;
 		exec_end_lab(l);
@@ -814,39 +822,13 @@ static struct lab *parse(struct http_req *r, const char *name, cJSON **ret_warni
 	return lab;
 }
 
-/* lease=PID: the client itself; root may name another */
-static int read_lease(struct http_req *r, pid_t *ret, struct err *e)
-{
-	const char *lease = http_query(r, "lease");
-	uint64_t pid;
-	pid_t peer;
-	uid_t uid;
-
-	*ret = 0;
-	if (!lease)
-		return 0;
-	if (http_peer(r, &peer, &uid) < 0)
-		return err_set(e, ERR_DENIED, EPERM, "lease: who asks isn't known");
-	if (!strcmp(lease, "connection")) {
-		*ret = peer; /* a connection goes with its process at the latest */
-		return 0;
-	}
-	if (parse_u64(lease, 1, 1 << 22, &pid) < 0)
-		return err_set(e, ERR_INVALID_PARAMETER, EINVAL,
-			       "lease=%s: a process id, or \"connection\"", lease);
-	if ((pid_t)pid != peer && uid != 0)
-		return err_set(e, ERR_DENIED, EPERM, "lease=%s: only root may name another process",
-			       lease);
-	*ret = (pid_t)pid;
-	return 0;
-}
-
 static int read_put(struct http_req *r, struct change *c, struct err *e)
 {
 	const char *base = http_header(r, "Vpclab-Base"), *timeout = http_query(r, "timeout");
 	size_t size;
 	const char *body = http_body(r, &size);
 	char *end;
+	int er;
 
 	if (timeout) {
 		c->timeout_ms = strtod(timeout, &end) * 1000;
@@ -861,7 +843,10 @@ static int read_put(struct http_req *r, struct change *c, struct err *e)
 		return err_set(e, ERR_INTERNAL, ENOMEM, "out of memory");
 	memcpy(c->document, body, size);
 	c->document[size] = '\0';
-	return read_lease(r, &c->lease, e);
+	er = lease_new(c->slab->sd->loop, r, &c->lease, e);
+	if (!er && c->lease)
+		lease_watch(c->lease, on_change_expired, c);
+	return er;
 }
 
 /* the lab, made if there is none, with room for one more change; NULL: answered */
@@ -1076,36 +1061,24 @@ static int copy_doc(const struct rows_doc *d, char **ret, size_t *ret_size, char
 	return 0;
 }
 
-/* the process of the lease still runs? */
-static bool restore_lease(struct slab *l, const char *lease)
-{
-	uint64_t began, now;
-	int pid;
-
-	if (!lease || sscanf(lease, "%d %" SCNu64, &pid, &began) != 2)
-		return true;
-	l->lease_pidfd = proc_open(pid);
-	if (l->lease_pidfd < 0 || proc_start_time(pid, &now) < 0 || now != began) {
-		lease_end(l);
-		return false;
-	}
-	l->lease = loop_fd(l->sd->loop, l->lease_pidfd, LOOP_READ, on_lease, l);
-	return true;
-}
-
 static int restore_row(const char *name, int64_t created_ms, const struct rows_doc *current,
 		       const struct rows_doc *intended, bool deleting, const char *lease, void *arg)
 {
 	struct slab *l = slab_new(arg, name, created_ms);
 	struct change *c = NULL;
+	int r;
 
 	if (!l)
 		return -ENOMEM;
 	l->lab = parse_row(name, current);
 	if (l->lab && copy_doc(current, &l->document, &l->size, &l->base) < 0)
 		return -ENOMEM;
-	if (!restore_lease(l, lease))
-		deleting = true;
+	r = lease_restore(l->sd->loop, lease, &l->lease);
+	if (r < 0 && r != -ESRCH)
+		return r;
+	if (l->lease)
+		lease_watch(l->lease, on_expired, l);
+	deleting = deleting || r == -ESRCH;
 	c = change_new(l,
 		       deleting	      ? CHANGE_DELETE :
 		       intended->text ? CHANGE_PUT :

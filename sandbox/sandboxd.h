@@ -34,6 +34,7 @@
 #define ACCOUNT "123456789012"
 
 struct env;
+struct lease;
 struct node;
 struct change;
 struct door;
@@ -66,12 +67,11 @@ struct slab {
 	struct change *change; /* that runs; NULL: none */
 	STAILQ_HEAD(, change) waiting;
 	size_t n_waiting;
-	bool failed;	  /* neither the old document nor the new one holds */
-	bool going;	  /* it is being deleted: nothing new begins in it */
-	size_t n_running; /* invocations */
-	size_t n_users;	  /* probes and execs under way, connections held */
-	int lease_pidfd;  /* -1: none */
-	struct loop_event *lease;
+	bool failed;	     /* neither the old document nor the new one holds */
+	bool going;	     /* it is being deleted: nothing new begins in it */
+	size_t n_running;    /* invocations */
+	size_t n_users;	     /* probes and execs under way, connections held */
+	struct lease *lease; /* owns; NULL: none */
 };
 
 struct sandboxd {

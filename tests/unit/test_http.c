@@ -35,7 +35,8 @@ static struct {
 	unsigned calls;
 	struct http_req *waiting[8];
 	unsigned n_waiting;
-	unsigned gone;
+	unsigned gone, ended;
+	struct http_hold *hold;
 	size_t body_size;
 	pid_t pid;
 } seen;
@@ -46,6 +47,12 @@ static void told_gone(struct http_req *r, void *arg)
 	seen.gone++;
 	http_reply(r, 200, "text/plain", "late", 4);
 	seen.n_waiting--;
+}
+
+static void told_end(void *arg)
+{
+	(void)arg;
+	seen.ended++;
 }
 
 static void reply_echo(struct http_req *r)
@@ -97,6 +104,12 @@ static void handler(struct http_req *r, void *arg)
 	} else if (strcmp(p, "/watch") == 0) {
 		seen.waiting[seen.n_waiting++] = r;
 		http_on_gone(r, told_gone, NULL);
+	} else if (strcmp(p, "/hold") == 0) {
+		assert_int_equal(http_hold(r, told_end, NULL, &seen.hold), 0);
+		if (http_query(r, "wait"))
+			seen.waiting[seen.n_waiting++] = r;
+		else
+			http_reply(r, 200, "text/plain", "held", 4);
 	} else if (strcmp(p, "/wait") == 0) {
 		seen.waiting[seen.n_waiting++] = r;
 	} else {
@@ -401,6 +414,45 @@ static void client_gone_while_waiting(void **state)
 	assert_int_equal(seen.gone, 2);
 }
 
+/* told once of a connection's end: idle, in a request, and not when it is let go of */
+static void connection_held(void **state)
+{
+	int fd = connect_client();
+
+	(void)state;
+	say(fd, "GET /hold HTTP/1.1\r\nHost: x\r\n\r\nGET /watch HTTP/1.1\r\nHost: x\r\n\r\n");
+	wait_for(&seen.n_waiting, 1);
+	assert_int_equal(seen.ended, 0);
+	close(fd);
+	wait_for(&seen.ended, 1);
+	assert_int_equal(seen.gone, 1);
+	seen.hold = http_hold_free(seen.hold);
+
+	fd = connect_client();
+	say(fd, "GET /hold HTTP/1.1\r\nHost: x\r\n\r\n");
+	wait_for(&seen.calls, 3);
+	close(fd);
+	wait_for(&seen.ended, 2);
+	seen.hold = http_hold_free(seen.hold);
+
+	/* the request that asks for it: heard before its answer */
+	fd = connect_client();
+	say(fd, "GET /hold?wait=1 HTTP/1.1\r\nHost: x\r\n\r\n");
+	wait_for(&seen.n_waiting, 1);
+	close(fd);
+	wait_for(&seen.ended, 3);
+	http_reply(seen.waiting[--seen.n_waiting], 200, "text/plain", "late", 4);
+	seen.hold = http_hold_free(seen.hold);
+
+	fd = connect_client();
+	say(fd, "GET /hold HTTP/1.1\r\nHost: x\r\n\r\n");
+	wait_for(&seen.calls, 5);
+	seen.hold = http_hold_free(seen.hold);
+	close(fd);
+	assert_answer("GET /error" END "\r\n", "409", NULL);
+	assert_int_equal(seen.ended, 3);
+}
+
 static void server_gone_while_waiting(void **state)
 {
 	int fd = connect_client();
@@ -617,6 +669,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(headers_are_not_injected, setup, teardown),
 		cmocka_unit_test_setup_teardown(answered_later, setup, teardown),
 		cmocka_unit_test_setup_teardown(client_gone_while_waiting, setup, teardown),
+		cmocka_unit_test_setup_teardown(connection_held, setup, teardown),
 		cmocka_unit_test_setup_teardown(server_gone_while_waiting, setup, teardown),
 		cmocka_unit_test_setup_teardown(connections_have_a_limit, setup, teardown),
 		cmocka_unit_test_setup_teardown(client_on_the_loop, setup, teardown),
