@@ -96,6 +96,10 @@ int api_json(struct cli *c, const char *what, const struct api_request *q, cJSON
 
 	if (r)
 		return r;
+	if (q->expected && a.status == q->expected) {
+		httpc_answer_done(&a);
+		return API_EXPECTED;
+	}
 	if (a.body && a.size)
 		v = json_parse(a.body, a.size, why);
 	if (a.status < 200 || a.status > 299)

@@ -22,6 +22,7 @@ struct api_request {
 	const void *body;
 	size_t size;
 	int64_t wait_ms; /* 0: without end */
+	int expected;	 /* a status (412) that api_json() doesn't tell: API_EXPECTED; 0: none */
 };
 
 /* both daemons are there, the loop too; done by the calls below, too */
@@ -34,6 +35,7 @@ int api_ready(struct cli *c);
 int api_send(struct cli *c, const struct api_request *q, struct httpc_answer *ret);
 /* the same, and anything but a JSON answer of status 2xx is told as
  * "what: why"; "ret" owns; may be NULL */
+#define API_EXPECTED (-1)
 int api_json(struct cli *c, const char *what, const struct api_request *q, cJSON **ret);
 /* GET "path" of sandboxd */
 int api_get(struct cli *c, const char *what, const char *path, cJSON **ret);

@@ -107,6 +107,17 @@ static void bad_option(struct parser *p, int c, char **argv)
 		mistake(p, "unknown or ambiguous option %s", word);
 }
 
+/* "--bind 12" is "--bind=12": getopt takes the latter alone */
+static const char *number_after(const struct arg_opt *o, int argc, char **argv)
+{
+	const char *next = optind < argc ? argv[optind] : "";
+
+	if (!o || has_arg(o) != optional_argument || !*next || next[strspn(next, "0123456789")])
+		return NULL;
+	optind++;
+	return next;
+}
+
 static void add_value(struct args *a, const struct arg_opt *o, const char *value)
 {
 	a->values[a->n_values++] = (struct arg_value){ o, value ? value : "" };
@@ -173,7 +184,9 @@ int args_parse(const struct arg_spec *spec, int argc, char **argv, struct args *
 		} else if (c == '?' || c == ':') {
 			bad_option(&p, c, argv);
 		} else {
-			add_value(ret, by_value(&p, c), optarg);
+			const struct arg_opt *o = by_value(&p, c);
+
+			add_value(ret, o, optarg ? optarg : number_after(o, argc, argv));
 		}
 	}
 	if (ret_used)

@@ -14,7 +14,7 @@
 struct arg_opt {
 	const char *name; /* "timeout" */
 	char letter;	  /* 0: none */
-	const char *arg;  /* "SECONDS"; "[PID]": may be left out; NULL: a flag */
+	const char *arg;  /* "SECONDS"; "[PID]": a number, may be left out; NULL: a flag */
 	const char *help;
 };
 

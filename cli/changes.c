@@ -57,9 +57,9 @@ static int ask(struct cli *c, const struct put *p, const char *method, const cha
 	       const char *verb, cJSON **ret)
 {
 	auto_free char *path = api_lab_path(p->lab, rest);
-	auto_free char *base = NULL;
+	auto_free char *base = NULL, *match = NULL;
 	char what[200];
-	const char *headers[3] = { "Content-Type: application/json", NULL, NULL };
+	const char *headers[4] = { "Content-Type: application/json" };
 	struct api_request q = {
 		.to = DAEMON_SANDBOXD,
 		.method = method,
@@ -68,6 +68,7 @@ static int ask(struct cli *c, const struct put *p, const char *method, const cha
 		.body = p->s->text,
 		.size = p->s->size,
 		.wait_ms = (int64_t)(p->timeout * 1000) + PATIENCE_MS,
+		.expected = p->fresh || p->match ? 412 : 0,
 	};
 	cJSON *answer = NULL;
 	int r;
@@ -77,8 +78,15 @@ static int ask(struct cli *c, const struct put *p, const char *method, const cha
 		return out_no_memory(c);
 	}
 	headers[1] = base;
+	if (p->match && asprintf(&match, "If-Match: %s", p->match) < 0) {
+		match = NULL;
+		return out_no_memory(c);
+	}
+	headers[2] = p->fresh ? "If-None-Match: *" : match;
 	(void)snprintf(what, sizeof(what), "%s %s", verb, out_safe(p->lab));
 	r = api_json(c, what, &q, &answer);
+	if (r == API_EXPECTED)
+		return CHANGES_STALE;
 	if (!r)
 		r = join_warnings(c, p->s, answer);
 	if (r) {
@@ -146,4 +154,19 @@ const char *changes_summary(const cJSON *answer)
 			n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%zu %s", n ? ", " : "",
 					      counts[i], ACTIONS[i].done);
 	return n ? text : "no changes";
+}
+
+int changes_tell(const struct cli *c, cJSON *answer)
+{
+	if (c->json)
+		return out_json(c, answer);
+	out_progress(c, "%s", "");
+	out_warnings(c, json_get(answer, "warnings"));
+	if (c->verbose)
+		changes_print(c, answer);
+	if (!c->quiet)
+		printf("%s is up: %s in %s\n", out_safe(json_str(answer, "lab", "?")),
+		       changes_summary(answer), out_ms(json_num(answer, "took_ms", 0)));
+	cJSON_Delete(answer);
+	return out_done(c);
 }

@@ -14,10 +14,10 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "cli/api.h"
 #include "cli/changes.h"
+#include "cli/copy.h"
 #include "cli/out.h"
 #include "cli/report.h"
 #include "cli/trial.h"
@@ -391,51 +391,40 @@ static int bring_up(struct run *r, const struct lab *file)
 		.text = text,
 		.size = text ? strlen(text) : 0,
 		.base = (char *)(base ? base : "/"), /* not written to */
+		.lab = (struct lab *)file,	     /* nor to this */
 	};
-	struct put p = {
+	struct copy_spec spec = {
 		.s = &bare,
-		.lab = r->lab,
 		.timeout = UP_TIMEOUT,
-		/* what may have to stay can't be bound to us */
-		.lease = r->t->keep || r->t->keep_failed ? 0 : getpid(),
+		/* what may have to stay can't go with us */
+		.stays = r->t->keep || r->t->keep_failed,
 	};
+	char name[COPY_NAME_MAX];
 	cJSON *answer = NULL;
 	int e;
 
 	if (!text)
 		return out_no_memory(r->c);
-	out_progress(r->c, "bringing %s up ...", out_safe(r->lab));
 	/* its warnings are those of the file, which were told when that came up */
-	e = changes_put(r->c, &p, &answer);
+	e = copy_up(r->c, &spec, name, &answer);
 	cJSON_Delete(answer);
-	return e;
-}
-
-static int name_copy(struct run *r, const char *lab)
-{
-	uint32_t random;
-
-	if (getrandom(&random, sizeof(random), 0) != sizeof(random))
-		return out_fail(r->c, ERR_INTERNAL, "getrandom: %s", strerror(errno));
-	if (asprintf(&r->lab, "%s-%06x", lab, random & 0xffffff) < 0) {
-		r->lab = NULL;
-		return out_no_memory(r->c);
+	if (*name) {
+		r->lab = strdup(name);
+		e = r->lab ? e : out_no_memory(r->c);
 	}
-	return 0;
+	return e;
 }
 
 static int run_round(struct run *r, bool *ret_kept)
 {
 	const struct lab *file = r->j->source.lab;
-	int e = name_copy(r, file->name), down = 0;
+	int e = bring_up(r, file), down = 0;
 
-	if (!e)
-		e = bring_up(r, file);
 	if (!e)
 		e = run_steps(r);
 	*ret_kept = !e && (r->t->keep || (r->t->keep_failed && r->failed));
 	if (r->lab && !*ret_kept)
-		down = test_take_down(r->c, r->lab);
+		down = copy_down(r->c, r->lab);
 	if (*ret_kept && !r->c->quiet)
 		fprintf(stderr, "vpclab: %s stays up (scenario %s)\n", out_safe(r->lab),
 			out_safe(r->s->name));

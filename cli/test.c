@@ -16,7 +16,6 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -25,6 +24,7 @@
 #include "cli/bundle.h"
 #include "cli/changes.h"
 #include "cli/cli.h"
+#include "cli/copy.h"
 #include "cli/out.h"
 #include "cli/report.h"
 #include "cli/scenario.h"
@@ -122,7 +122,6 @@ static void test_done(struct test *t)
 		if (!t->jobs[i].scenario)
 			source_done(&t->jobs[i].source);
 		free(t->jobs[i].word);
-		free(t->jobs[i].name);
 	}
 	free(t->jobs);
 	cJSON_Delete(t->labs);
@@ -130,80 +129,21 @@ static void test_done(struct test *t)
 
 /* ---- one of them ---- */
 
-static int name_copy(struct cli *c, const struct test *t, struct test_job *j)
-{
-	auto_json cJSON *labs = NULL;
-	const cJSON *lab;
-	uint32_t random;
-	bool taken = !t->keep;
-	int r;
-
-	/* --keep: under its own name, if no lab has it */
-	if (t->keep) {
-		r = api_get(c, "test", "/v1/labs", &labs);
-		if (r)
-			return r;
-		cJSON_ArrayForEach(lab, labs)
-			taken = taken || !strcmp(json_str(lab, "lab", ""), j->source.lab->name);
-	}
-	if (!taken) {
-		j->name = strdup(j->source.lab->name);
-		return j->name ? 0 : out_no_memory(c);
-	}
-	if (getrandom(&random, sizeof(random), 0) != sizeof(random))
-		return out_fail(c, ERR_INTERNAL, "getrandom: %s", strerror(errno));
-	if (asprintf(&j->name, "%s-%06x", j->source.lab->name, random & 0xffffff) < 0) {
-		j->name = NULL;
-		return out_no_memory(c);
-	}
-	return 0;
-}
-
 static int bring_up(struct cli *c, const struct test *t, struct test_job *j)
 {
-	struct put p = {
+	struct copy_spec spec = {
 		.s = &j->source,
-		.lab = j->name,
 		.timeout = UP_TIMEOUT,
-		/* what may have to stay can't be bound to us */
-		.lease = t->keep || t->keep_failed ? 0 : getpid(),
+		.own_name = t->keep,
+		/* what may have to stay can't go with us */
+		.stays = t->keep || t->keep_failed,
 	};
 	cJSON *answer = NULL;
-	int r;
+	int r = copy_up(c, &spec, j->name, &answer);
 
-	out_progress(c, "bringing %s up ...", out_safe(j->name));
-	r = changes_put(c, &p, &answer);
 	if (!r)
 		out_warnings(c, json_get(answer, "warnings"));
 	cJSON_Delete(answer);
-	return r;
-}
-
-int test_take_down(struct cli *c, const char *name)
-{
-	auto_free char *path = api_lab_path(name, "");
-	struct api_request q = {
-		.to = DAEMON_SANDBOXD,
-		.method = "DELETE",
-		.path = path,
-		.wait_ms = API_WAIT_MS,
-	};
-	struct httpc_answer a = { 0 };
-	int was = c->interrupted, r;
-
-	out_progress(c, "taking %s down ...", out_safe(name));
-	c->interrupted = 0;
-	r = path ? api_send(c, &q, &a) : out_no_memory(c);
-	if (!r && a.status != 404 && (a.status < 200 || a.status > 299)) {
-		auto_json cJSON *body = a.body ? json_parse(a.body, a.size, NULL) : NULL;
-		char what[120];
-
-		(void)snprintf(what, sizeof(what), "taking %s down", out_safe(name));
-		r = out_fail_api(c, what, a.status, body);
-	}
-	httpc_answer_done(&a);
-	out_progress(c, "%s", "");
-	c->interrupted = was ? was : c->interrupted;
 	return r;
 }
 
@@ -265,18 +205,16 @@ int test_run_job(struct cli *c, const struct test *t, struct test_job *j, cJSON 
 	}
 	add_stamp(lab);
 	if (!j->is_lab)
-		r = name_copy(c, t, j);
-	if (!r && !j->is_lab)
 		r = bring_up(c, t, j);
 	if (!r)
 		r = try_rounds(c, t, j, results, &n);
-	cJSON_AddStringToObject(lab, "lab", j->is_lab ? j->word : j->name ? j->name : "?");
+	cJSON_AddStringToObject(lab, "lab", j->is_lab ? j->word : *j->name ? j->name : "?");
 	cJSON_AddStringToObject(lab, "suite", j->source.lab->name);
 	cJSON_AddItemToObject(lab, "results", results);
 	report_count(lab);
 	stays = !r && (t->keep || (t->keep_failed && json_num(lab, "failed", 0) > 0));
-	if (!j->is_lab && j->name && !stays) {
-		down = test_take_down(c, j->name);
+	if (!j->is_lab && *j->name && !stays) {
+		down = copy_down(c, j->name);
 		r = r ? r : down;
 	}
 	cJSON_AddNumberToObject(lab, "took_ms", mono_ms_since(start));

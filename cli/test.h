@@ -7,16 +7,17 @@
 #define CLI_TEST_H
 
 #include "cli/cli.h"
+#include "cli/copy.h"
 #include "cli/source.h"
 #include "lib/json.h"
 
 enum test_format { FORMAT_TEXT, FORMAT_TAP, FORMAT_JUNIT, FORMAT_JSON };
 
 struct test_job {
-	char *word;	      /* owns; as given */
-	bool is_lab;	      /* runs already */
-	struct source source; /* owns */
-	char *name;	      /* owns; of the copy */
+	char *word;		  /* owns; as given */
+	bool is_lab;		  /* runs already */
+	struct source source;	  /* owns */
+	char name[COPY_NAME_MAX]; /* of the copy; "": there is none */
 	/* NULL: the lab's expectations; else this scenario, and "source" borrows */
 	const struct scenario *scenario;
 };
@@ -37,8 +38,6 @@ struct test {
 int test_catch_signals(struct cli *c);
 /* one job from up to down; "ret" is the lab's results (owns), also on failure */
 int test_run_job(struct cli *c, const struct test *t, struct test_job *j, cJSON **ret);
-/* a lab that never came up is as good as one taken down; 0 or exit status, told */
-int test_take_down(struct cli *c, const char *name);
 /* takes "lab"; prints it if the format is text, once its scenarios are there too */
 void test_take_result(const struct cli *c, struct test *t, cJSON *lab);
 

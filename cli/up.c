@@ -1,27 +1,35 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * up - creates a lab, or changes the running one to match its file.
+ * up - creates a lab, or changes the running one to match its file; with --bind
+ * it goes with a process, which sandboxd watches.
  */
-#include <stdio.h>
+#include <stdint.h>
+#include <unistd.h>
 
 #include "cli/changes.h"
 #include "cli/cli.h"
 #include "cli/out.h"
 #include "cli/source.h"
+#include "lib/util.h"
 
-static int print(const struct cli *c, cJSON *answer)
+/* --bind[=PID]: without one, whoever called us */
+static int read_bind(const struct cli *c, const struct args *a, pid_t *ret)
 {
-	if (c->json)
-		return out_json(c, answer);
-	out_progress(c, "%s", "");
-	out_warnings(c, json_get(answer, "warnings"));
-	if (c->verbose)
-		changes_print(c, answer);
-	if (!c->quiet)
-		printf("%s is up: %s in %s\n", out_safe(json_str(answer, "lab", "?")),
-		       changes_summary(answer), out_ms(json_num(answer, "took_ms", 0)));
-	cJSON_Delete(answer);
-	return out_done(c);
+	const char *bind = args_get(a, "bind");
+	uint64_t pid = 0;
+
+	if (!bind)
+		return 0;
+	if (*bind && parse_u64(bind, 1, 1 << 22, &pid) < 0)
+		return out_fail_usage(c, "up: --bind %s: not a process id", bind);
+	if (!*bind)
+		pid = (uint64_t)getppid();
+	if (pid == 0 || (!*bind && pid == 1))
+		return out_fail(c, ERR_NO_OBJECT,
+				"up: --bind: the caller is gone, or is init (which --bind=1 "
+				"means)");
+	*ret = (pid_t)pid;
+	return 0;
 }
 
 static int up(struct cli *c, const struct args *a)
@@ -31,8 +39,6 @@ static int up(struct cli *c, const struct args *a)
 	cJSON *answer = NULL;
 	int r;
 
-	if (args_has(a, "bind"))
-		return out_fail(c, ERR_UNSUPPORTED, "up: --bind: this build doesn't have it yet");
 	if (!source_is_file(a->words[0]))
 		return out_fail_usage(c,
 				      "up: %s: not a FILE: it has no '/' and does not end in "
@@ -41,14 +47,16 @@ static int up(struct cli *c, const struct args *a)
 	if (args_seconds(a, "timeout", 0.001, 86400, UP_TIMEOUT, &p.timeout) < 0)
 		return out_fail_usage(c, "up: --timeout %s: not a number of seconds (0.001..86400)",
 				      args_get(a, "timeout"));
-	r = source_load(c, a->words[0], a, &s);
+	r = read_bind(c, a, &p.lease);
+	if (!r)
+		r = source_load(c, a->words[0], a, &s);
 	if (!r) {
 		p.lab = s.lab->name;
 		out_progress(c, "bringing %s up ...", out_safe(p.lab));
 		r = changes_put(c, &p, &answer);
 	}
 	if (!r)
-		r = print(c, answer);
+		r = changes_tell(c, answer);
 	source_done(&s);
 	return r;
 }
@@ -57,7 +65,7 @@ static const struct arg_opt OPTS[] = {
 	SOURCE_OPTS,
 	{ "timeout", 0, "SECONDS", "until every node is ready (60)" },
 	{ "strict", 0, NULL, "warnings, and objects that come up failed, are errors" },
-	{ "bind", 0, "[PID]", "the lab goes with that process (not in this build)" },
+	{ "bind", 0, "[PID]", "the lab goes with that process (our caller)" },
 	{ 0 },
 };
 

@@ -30,6 +30,7 @@
 	X(ERR_DEPENDENCY, "DependencyViolation", 409, 5)               \
 	X(ERR_BUSY, "IncorrectState", 409, 5)                          \
 	X(ERR_CANCELLED, "Cancelled", 409, 5)                          \
+	X(ERR_PRECONDITION, "PreconditionFailed", 412, 5)              \
 	X(ERR_TIMEOUT, "Timeout", 504, 5)                              \
 	X(ERR_TOO_LARGE, "RequestEntityTooLargeException", 413, 5)     \
 	X(ERR_DENIED, "UnauthorizedOperation", 403, 5)                 \

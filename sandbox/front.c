@@ -14,6 +14,7 @@
 
 #include "lib/buf.h"
 #include "lib/log.h"
+#include "lib/mutant.h"
 #include "lib/util.h"
 #include "sandbox/env.h"
 #include "sandbox/exec.h"
@@ -54,6 +55,8 @@ struct change {
 	struct err err;	     /* why it is undone */
 	struct lease *lease; /* the lab's, once it is in force; owns; NULL: none asked for */
 	bool expired;	     /* CHANGE_DELETE because the lab's lease was over */
+	bool fresh;	     /* only where there is no lab of the name (If-None-Match: *) */
+	char *if_match;	     /* the document it is meant to change (front_etag()); owns */
 };
 
 static void change_start(struct change *c);
@@ -117,6 +120,7 @@ static void change_free(struct change *c)
 {
 	loop_event_free(c->tick);
 	lease_free(c->lease);
+	free(c->if_match);
 	free(c->document);
 	free(c->base);
 	lab_free(c->lab);
@@ -582,13 +586,40 @@ static int intend(struct change *c, struct err *e)
 	return rows_intend(c->slab->sd->db, c->slab->name, c->slab->created_ms, &doc, e);
 }
 
+void front_etag(const char *document, size_t size, char ret[FRONT_ETAG_SIZE])
+{
+	char hex[65];
+
+	sha256_hex(document, size, hex);
+	(void)snprintf(ret, FRONT_ETAG_SIZE, "\"%.32s\"", hex);
+}
+
+/* looked at when its turn has come: what was asked before it counts */
+static int preconditions(const struct change *c, struct err *e)
+{
+	const struct slab *l = c->slab;
+	char now[FRONT_ETAG_SIZE] = "";
+
+	if (c->lease && lease_is_over(c->lease))
+		return err_set(e, ERR_CANCELLED, ECANCELED, "its lease is over");
+	if (c->fresh && l->document && !MUTANT("fresh"))
+		return err_set(e, ERR_PRECONDITION, EEXIST, "there is a lab %s", l->name);
+	if (!c->if_match)
+		return 0;
+	if (l->document)
+		front_etag(l->document, l->size, now);
+	if (strcmp(c->if_match, now) != 0 && !MUTANT("if-match"))
+		return err_set(e, ERR_PRECONDITION, ESTALE, "%s has changed meanwhile", l->name);
+	return 0;
+}
+
 static void change_start(struct change *c)
 {
 	struct err e = { 0 };
-	int r = c->lease && lease_is_over(c->lease) ?
-			err_set(&e, ERR_CANCELLED, ECANCELED, "its lease is over") :
-			intend(c, &e);
+	int r = preconditions(c, &e);
 
+	if (!r)
+		r = intend(c, &e);
 	if (!r) {
 		r = ask(c, "PUT", "", c->document, c->size, c->base, on_put);
 		if (!r)
@@ -825,6 +856,7 @@ static struct lab *parse(struct http_req *r, const char *name, cJSON **ret_warni
 static int read_put(struct http_req *r, struct change *c, struct err *e)
 {
 	const char *base = http_header(r, "Vpclab-Base"), *timeout = http_query(r, "timeout");
+	const char *match = http_header(r, "If-Match"), *none = http_header(r, "If-None-Match");
 	size_t size;
 	const char *body = http_body(r, &size);
 	char *end;
@@ -836,10 +868,14 @@ static int read_put(struct http_req *r, struct change *c, struct err *e)
 			return err_set(e, ERR_INVALID_PARAMETER, EINVAL,
 				       "timeout=%s: seconds above 0", timeout);
 	}
+	if (none && strcmp(none, "*") != 0)
+		return err_set(e, ERR_INVALID_PARAMETER, EINVAL, "If-None-Match: only * is known");
+	c->fresh = none;
 	c->size = size;
 	c->document = malloc(size + 1);
 	c->base = base ? strdup(base) : NULL;
-	if (!c->document || (base && !c->base))
+	c->if_match = match ? strdup(match) : NULL;
+	if (!c->document || (base && !c->base) || (match && !c->if_match))
 		return err_set(e, ERR_INTERNAL, ENOMEM, "out of memory");
 	memcpy(c->document, body, size);
 	c->document[size] = '\0';

@@ -23,6 +23,10 @@ void front_put(struct sandboxd *sd, struct http_req *r, const char *lab);
 void front_plan(struct sandboxd *sd, struct http_req *r, const char *lab);
 void front_delete(struct sandboxd *sd, struct http_req *r, const char *lab);
 
+/* names a lab's document as it is, for If-Match: 32 hex characters in quotes */
+#define FRONT_ETAG_SIZE 35
+void front_etag(const char *document, size_t size, char ret[FRONT_ETAG_SIZE]);
+
 /* takes up all rows; "done" when the last lab has been (or netd isn't there) */
 int front_restore(struct sandboxd *sd, struct err *e);
 /* the daemon ends: labs stay as they are */

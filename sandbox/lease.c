@@ -131,7 +131,7 @@ int lease_new(struct loop *loop, struct http_req *r, struct lease **ret, struct 
 	if (er < 0) {
 		lease_free(l);
 		if (er == -ESRCH || er == -ENOTCONN)
-			return err_set(e, ERR_CANCELLED, ESRCH, "lease=%s: it is gone", query);
+			return err_set(e, ERR_NO_OBJECT, ESRCH, "lease=%s: it is gone", query);
 		return err_set(e, ERR_INTERNAL, -er, "lease=%s: %s", query, strerror(-er));
 	}
 	*ret = l;

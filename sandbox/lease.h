@@ -25,7 +25,7 @@ typedef void (*lease_fn)(void *arg);
 /*
  * lease_new() - what the request's "lease=" asks for: PID, or "connection".
  * 0 and "ret" (owned by the caller; NULL without such a query); ERR_DENIED for
- * another's process unless root asks, ERR_CANCELLED when it is over already.
+ * another's process unless root asks, ERR_NO_OBJECT when it is over already.
  */
 int lease_new(struct loop *loop, struct http_req *r, struct lease **ret, struct err *e);
 /* from lease_text(); NULL or "": none.  0, -ESRCH: it is over, -errno */

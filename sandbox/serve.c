@@ -48,14 +48,14 @@ struct proxied {
 	struct sandboxd *sd;
 	struct http_req *req;
 	char lab[80];
-	merge_fn merge; /* NULL: as it came */
+	merge_fn merge; /* NULL: a document, as it came */
 };
 
 static void on_answer(struct httpc_answer *a, void *arg)
 {
 	struct proxied *p = arg;
 	cJSON *o = p->merge && a->status == 200 ? json_parse(a->body, a->size, NULL) : NULL;
-	char base[4096];
+	char base[4096], etag[FRONT_ETAG_SIZE];
 
 	if (o) {
 		p->merge(p->sd, p->lab, o);
@@ -63,6 +63,10 @@ static void on_answer(struct httpc_answer *a, void *arg)
 	} else if (a->status) {
 		if (httpc_header(a, "Vpclab-Base", base, sizeof(base)) == 0)
 			http_add_header(p->req, "Vpclab-Base", base);
+		if (!p->merge && a->status == 200) {
+			front_etag(a->body, a->size, etag);
+			http_add_header(p->req, "ETag", etag);
+		}
 		http_reply(p->req, a->status, "application/json", a->body, a->size);
 	} else {
 		fail(p->req, ERR_UNAVAILABLE, "netd: %s", a->error);
