@@ -53,17 +53,16 @@ static int interrupted(struct cli *c)
 
 int api_send(struct cli *c, const struct api_request *q, struct httpc_answer *ret)
 {
-	static bool checked;
 	auto_free char *sock = daemon_sock(c, q->to);
 	struct waiting w = { 0 };
 	int r;
 
-	r = checked ? 0 : daemons_need(c);
+	r = c->checked ? 0 : daemons_need(c);
 	if (!r)
 		r = sock ? api_ready(c) : out_no_memory(c);
 	if (r)
 		return r;
-	checked = true;
+	c->checked = true;
 	r = httpc_start(c->httpc, sock, q->method, q->path, q->headers, q->body, q->size,
 			q->wait_ms, take_answer, &w);
 	if (r < 0)

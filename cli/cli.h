@@ -36,6 +36,7 @@ struct cli {
 	bool progress;	   /* standard error is a terminal, and not -q */
 	struct loop *loop; /* owns; made by the first request (api.c) */
 	struct httpc *httpc;
+	bool checked;		  /* the daemons of "run" were there, or have been started */
 	volatile int interrupted; /* the signal that asked us to end; 0: none */
 };
 
@@ -56,8 +57,9 @@ const struct verb *verb_find(const char *name);
 void verb_help(const struct verb *v);
 
 /* each file's verb */
-extern const struct verb VERB_CHECK, VERB_PLAN, VERB_UP, VERB_TEST, VERB_DOWN, VERB_LS, VERB_SHOW,
-	VERB_EXEC, VERB_PROBE, VERB_WHY, VERB_MATRIX, VERB_INVOKE, VERB_LOGS, VERB_EVENTS, VERB_GC,
-	VERB_DOCTOR, VERB_DAEMON, VERB_INIT, VERB_VERSION, VERB_HELP;
+extern const struct verb VERB_CHECK, VERB_PLAN, VERB_UP, VERB_TEST, VERB_RUN, VERB_DOWN, VERB_LS,
+	VERB_SHOW, VERB_EXEC, VERB_PROBE, VERB_WHY, VERB_MATRIX, VERB_INVOKE, VERB_LOGS,
+	VERB_EVENTS, VERB_ENV, VERB_GC, VERB_DOCTOR, VERB_DAEMON, VERB_INIT, VERB_VERSION,
+	VERB_HELP;
 
 #endif

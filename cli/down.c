@@ -64,6 +64,18 @@ static int down_all(struct cli *c, cJSON *gone)
 	return all;
 }
 
+int down_everything(struct cli *c)
+{
+	auto_json cJSON *gone = cJSON_CreateArray();
+	bool quiet = c->quiet;
+	int r;
+
+	c->quiet = true;
+	r = down_all(c, gone);
+	c->quiet = quiet;
+	return r;
+}
+
 static int down(struct cli *c, const struct args *a)
 {
 	bool all = args_has(a, "all");

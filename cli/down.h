@@ -9,5 +9,7 @@
 
 /* 0 or exit status, told (3: there is no such lab) */
 int down_lab(struct cli *c, const char *lab);
+/* every lab of the run directory; 0 or the first failure's exit status, told */
+int down_everything(struct cli *c);
 
 #endif

@@ -4,6 +4,8 @@
  * knows its own leftovers, so gc runs both with --gc: processes first, then the
  * network that they were in.
  */
+#include "cli/gc.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,6 +14,7 @@
 #include "cli/cli.h"
 #include "cli/daemons.h"
 #include "cli/out.h"
+#include "cli/private.h"
 #include "lib/proc.h"
 #include "lib/util.h"
 
@@ -52,6 +55,13 @@ static int run_gc(const struct cli *c, const char *name)
 			WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
 }
 
+int gc_run(const struct cli *c)
+{
+	int r = run_gc(c, "sandboxd");
+
+	return r ? r : run_gc(c, "netd");
+}
+
 static int gc(struct cli *c, const struct args *a)
 {
 	enum daemon d;
@@ -59,6 +69,11 @@ static int gc(struct cli *c, const struct args *a)
 	int r;
 
 	(void)a;
+	if (geteuid() == 0) {
+		r = private_sweep(c);
+		if (r)
+			return r;
+	}
 	for (d = 0; d < N_DAEMONS; d++) {
 		pid = daemon_pid(c, d);
 		if (pid)
@@ -70,9 +85,7 @@ static int gc(struct cli *c, const struct args *a)
 	if (geteuid() != 0)
 		return out_fail(c, ERR_DENIED, "gc: only root can: sudo vpclab --run-dir %s gc",
 				out_safe(c->run));
-	r = run_gc(c, "sandboxd");
-	if (!r)
-		r = run_gc(c, "netd");
+	r = gc_run(c);
 	if (!r && c->json)
 		r = out_json(c, cJSON_CreateObject());
 	return r;

@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from product import alive, wait_until
+from product import Product, alive, wait_until
 
 LAB = {
     "version": 1, "lab": "copies",
@@ -291,3 +291,222 @@ def test_bind_to_the_caller(product):
     assert labs(product) == {"copies"}
     shell.communicate("\n", timeout=10)
     wait_until(lambda: nothing(product), "the lab is gone")
+
+
+# ---- run, env
+
+def tree(marker):
+    """pids of the sleeps that carry the marker."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open("/proc/%s/cmdline" % pid, "rb") as f:
+                if f.read().split(b"\0")[:2] == [b"sleep", marker.encode()] and alive(int(pid)):
+                    found.append(int(pid))
+        except OSError:
+            continue
+    return found
+
+
+# children that left their parent, their group, their session
+FAMILY = ('sleep "$1" & setsid sleep "$1" & (setsid sleep "$1" &) ; '
+          'echo "$VPCLAB_LAB $VPCLAB_RUN_DIR"; read line; exit 7')
+
+
+def family(product, *options):
+    """A run whose command has children; (its process, their marker, the copy's name, its run directory)."""
+    marker = "1000.%06d" % random.randrange(10 ** 6)
+    p = start(product, "run", *options, product.file(LAB), "--", "sh", "-c", FAMILY, "sh", marker,
+              stdin=subprocess.PIPE, start_new_session=True)
+    lab, run = p.stdout.readline().split()
+    wait_until(lambda: len(tree(marker)) == 3, "the family is there")
+    return p, marker, lab, run
+
+
+def keeper(p):
+    with open("/proc/%d/task/%d/children" % (p.pid, p.pid)) as f:
+        pids = [int(pid) for pid in f.read().split()]
+    [found] = [pid for pid in pids if open("/proc/%d/comm" % pid).read().strip() == "vpclab-keeper"]
+    return found
+
+
+@pytest.mark.asan
+@pytest.mark.parametrize("command,status", [
+    (["true"], 0), (["sh", "-c", "exit 7"], 7), (["sh", "-c", "kill -9 $$"], 137), (["no-such-program"], 127),
+    (["/etc/passwd"], 126), (["vpclab-nonsense/"], 127)])
+def test_run_gives_the_commands_status(product, command, status):
+    r = product.vpclab("run", product.file(LAB), "--", *command)
+    assert r.rc == status and r.out == "" and nothing(product), r
+
+
+def test_run_passes_everything_through(product):
+    r = product.vpclab("run", "--lab", "mine", product.file(LAB), "--", "sh", "-c", """
+        cat; echo "$VPCLAB_LAB $VPCLAB_PRIVATE_IP_A $VPCLAB_PRIVATE_IP_B_1 $AWS_ACCESS_KEY_ID" >&2
+        "$0" -o json probe "$VPCLAB_LAB" a b-1 tcp/80 >&2
+        """, os.path.join(product.build, "vpclab"), stdin="word\n", check=0)
+    first, probe = r.err.splitlines()
+    lab, a, b, key = first.split()
+    assert r.out == "word\n" and lab.startswith("mine-") and key == lab and a != b
+    assert json.loads(probe)["result"] == "open"
+
+
+def test_what_a_command_leaves_goes_with_its_copy(product):
+    p, marker, lab, _ = family(product)
+    assert labs(product) == {lab}
+    p.communicate("go\n", timeout=30)
+    assert p.returncode == 7 and not tree(marker) and nothing(product)
+
+
+@pytest.mark.asan
+@pytest.mark.mutant("keeper")
+@pytest.mark.parametrize("group", [False, True])
+def test_a_killed_run_takes_its_command_along(product, group):
+    """kill -9, of vpclab alone or of its whole process group."""
+    p, marker, lab, _ = family(product)
+    guard = keeper(p)
+    if group:
+        os.killpg(p.pid, signal.SIGKILL)
+    else:
+        p.kill()
+    p.communicate(timeout=30)
+    wait_until(lambda: not tree(marker), "its command is gone: %r" % tree(marker))
+    wait_until(lambda: nothing(product) and not alive(guard), "the copy and the keeper are gone")
+
+
+def test_a_killed_keeper_takes_the_command_along(product):
+    """Not what the command has started: nobody is left who knows of it."""
+    p, marker, lab, _ = family(product)
+    with open("/proc/%d/task/%d/children" % (keeper(p), keeper(p))) as f:
+        command = int(f.read().split()[0])
+    os.kill(keeper(p), signal.SIGKILL)
+    assert p.wait(30) == 125 and not alive(command) and nothing(product)
+    for pid in tree(marker):
+        os.kill(pid, signal.SIGKILL)
+    assert "keeper" in p.communicate()[1]
+
+
+@pytest.mark.parametrize("sig,status", [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_signal_to_run(product, sig, status):
+    """It is passed on; what the command still has to say is heard, and the status tells of the signal."""
+    p = start(product, "run", product.file(LAB), "--", "sh", "-c",
+              "trap 'echo caught; exit 3' INT TERM HUP; echo ready; while :; do sleep 0.1; done")
+    assert p.stdout.readline() == "ready\n"
+    p.send_signal(sig)
+    out, err = p.communicate(timeout=30)
+    assert (p.returncode, out) == (status, "caught\n") and nothing(product), err
+
+
+def test_a_command_that_wont_end_is_killed(product):
+    p = start(product, "run", product.file(LAB), "--", "sh", "-c",
+              "trap '' TERM; echo ready; while :; do sleep 0.1; done")
+    assert p.stdout.readline() == "ready\n"
+    p.terminate()
+    p.communicate(timeout=30)
+    assert p.returncode == 143 and nothing(product)
+
+
+def test_a_typed_interrupt_is_the_commands(product):
+    """^C reaches the command by its terminal, once, and what it makes of it counts."""
+    ours, theirs = os.openpty()
+    p = subprocess.Popen(
+        [sys.executable, "-c", "import fcntl, os, sys, termios\nos.setsid()\nfcntl.ioctl(0, termios.TIOCSCTTY, 0)\n"
+         "os.execv(sys.argv[1], sys.argv[1:])",
+         os.path.join(product.build, "vpclab"), "--run-dir", product.run, "run", product.file(LAB), "--",
+         sys.executable, "-u", "-c", "import signal, sys\nn = []\nsignal.signal(2, lambda *_: n.append(print('caught')))\n"
+         "print('ready')\nsys.stdin.readline()\nsys.exit(40 + len(n))"],
+        stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    seen = b""
+
+    def until(word):
+        nonlocal seen
+        while word not in seen:
+            seen += os.read(ours, 4096)
+    until(b"ready")
+    os.write(ours, b"\x03")
+    until(b"caught")
+    assert p.poll() is None and labs(product)
+    os.write(ours, b"end\n")
+    assert p.wait(30) == 41
+    os.close(ours)
+    assert nothing(product)
+
+
+def test_a_signal_while_the_copy_comes_up(product):
+    doc = json.loads(json.dumps(LAB))
+    doc["vpcs"]["main"]["instances"]["b-1"] = {
+        "subnet": "s", "command": ["sleep", "1000"], "ready": ["tcp/80"], "ready_timeout": 600}
+    p = start(product, "run", product.file(doc), "--timeout", "600", "--", "touch", product.files + "/ran")
+    wait_until(lambda: labs(product), "it is on its way")
+    p.send_signal(signal.SIGINT)
+    p.communicate(timeout=30)
+    assert p.returncode == 130 and nothing(product) and not os.path.exists(product.files + "/ran")
+
+
+def instances(product):
+    return [n for n in os.listdir(product.home) if n.startswith("run-")]
+
+
+@pytest.mark.parametrize("how", ["ends", "killed", "killed with its keeper"])
+def test_a_private_instance(product, how):
+    """Daemons, folders, labs of its own: gone in the end, the instance beside it untouched."""
+    product.up(LAB)
+    p, marker, lab, run = family(product, "--private")
+    assert run != product.run and os.path.basename(run) in instances(product) and labs(product) == {"copies"}
+    daemons = []
+    for name in ("netd", "sandboxd"):
+        with open(os.path.join(run, name + ".pid")) as f:
+            daemons.append(int(f.read()))
+    assert all(alive(pid) for pid in daemons)
+    product.vpclab("--run-dir", run, "up", product.file(LAB), check=0)
+    if how == "ends":
+        p.communicate("go\n", timeout=60)
+        assert p.returncode == 7 and not instances(product)
+    elif how == "killed":
+        p.kill()
+        p.communicate(timeout=60)
+    else:
+        # stopped first, or either would see the other's end
+        guard = keeper(p)
+        os.kill(p.pid, signal.SIGSTOP)
+        os.kill(guard, signal.SIGKILL)
+        p.kill()
+        p.wait(60)
+        for pid in tree(marker):
+            os.kill(pid, signal.SIGKILL)    # what no one is left to end
+        assert all(alive(pid) for pid in daemons)
+        product.vpclab("gc")
+    wait_until(lambda: not instances(product) and not any(alive(pid) for pid in daemons), "the instance is gone", 30)
+    assert not tree(marker)
+    mounts = open("/proc/self/mountinfo").read()
+    assert run not in mounts
+    assert product.probe("copies", "a", "b-1", "tcp/80")["result"] == "open"
+
+
+def test_env(product):
+    doc = json.loads(json.dumps(LAB))
+    doc["internet"] = {"hosts": {"api": {"ip": "198.51.100.10"}, "b_1": {"ip": "198.51.100.11"}}}
+    product.up(doc)
+    variables = product.json("env", "copies")
+    assert variables["VPCLAB_PRIVATE_IP_A"] == "10.0.1.4" and variables["VPCLAB_PUBLIC_IP_API"] == "198.51.100.10"
+    assert not [name for name in variables if "B_1" in name]    # of two nodes, so of none
+    r = product.vpclab("env", "copies", check=0)
+    assert "b_1" in r.err and "b-1" in r.err
+    got = subprocess.run(["sh", "-c", 'eval "$1"; env -0', "sh", r.out], capture_output=True, check=True, text=True).stdout
+    got = dict(line.split("=", 1) for line in got.split("\0") if line)
+    assert {name: got[name] for name in variables} == variables
+    assert product.vpclab("env", "none").rc == 3
+
+
+def test_env_quotes(tmp_path):
+    """Whatever the run directory is called, a shell reads back the same."""
+    p = Product(base=str(tmp_path), name="it's $HOME `id` \"x\" \\ \n;")
+    try:
+        p.start()
+        p.up(LAB)
+        text = p.vpclab("env", "copies", check=0).out
+        got = subprocess.run(["sh", "-c", 'eval "$1"; printf %s "$VPCLAB_RUN_DIR"', "sh", text],
+                             capture_output=True, check=True, text=True).stdout
+        assert got == p.run
+    finally:
+        p.close()
