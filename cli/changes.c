@@ -71,18 +71,23 @@ static int ask(struct cli *c, const struct put *p, const char *method, const cha
 		.expected = p->fresh || p->match ? 412 : 0,
 	};
 	cJSON *answer = NULL;
+	size_t n = 1;
 	int r;
 
-	if (!path || asprintf(&base, "Vpclab-Base: %s", p->s->base) < 0) {
+	if (!path)
+		return out_no_memory(c);
+	if (p->s->base && asprintf(&base, "Vpclab-Base: %s", p->s->base) < 0) {
 		base = NULL;
 		return out_no_memory(c);
 	}
-	headers[1] = base;
 	if (p->match && asprintf(&match, "If-Match: %s", p->match) < 0) {
 		match = NULL;
 		return out_no_memory(c);
 	}
-	headers[2] = p->fresh ? "If-None-Match: *" : match;
+	if (base)
+		headers[n++] = base;
+	if (p->fresh || match)
+		headers[n++] = p->fresh ? "If-None-Match: *" : match;
 	(void)snprintf(what, sizeof(what), "%s %s", verb, out_safe(p->lab));
 	r = api_json(c, what, &q, &answer);
 	if (r == API_EXPECTED)
@@ -110,7 +115,7 @@ int changes_put(struct cli *c, const struct put *p, cJSON **ret)
 
 	if (p->lease)
 		(void)snprintf(query + n, sizeof(query) - (size_t)n, "&lease=%d", p->lease);
-	return ask(c, p, "PUT", query, "up", ret);
+	return ask(c, p, "PUT", query, p->verb ? p->verb : "up", ret);
 }
 
 static size_t action_of(const cJSON *change)

@@ -20,6 +20,7 @@ struct put {
 	bool strict;
 	pid_t lease;	   /* the lab goes with this process; 0: it stays */
 	bool fresh;	   /* only if no lab has the name */
+	const char *verb;  /* for messages; NULL: "up" */
 	const char *match; /* NULL, or only if the lab's document is this one (its ETag) */
 };
 

@@ -54,7 +54,7 @@ static int read_any(const char *file, char **ret, size_t *ret_size)
 	return read_fd(fd, LAB_SIZE_MAX, ret, ret_size);
 }
 
-static int load_text(const struct cli *c, const char *file, char **ret, size_t *ret_size)
+int source_text(const struct cli *c, const char *file, char **ret, size_t *ret_size)
 {
 	int r = read_any(file, ret, ret_size);
 
@@ -120,6 +120,15 @@ static int parse_doc(const struct cli *c, struct source_doc *d)
 	return r < 0 ? out_no_memory(c) : 0;
 }
 
+static int parse_patch(const struct cli *c, struct source_doc *d)
+{
+	int r = parse_doc(c, d);
+
+	if (!r && !cJSON_IsObject(d->doc.root))
+		r = out_fail(c, ERR_INVALID_LAB, "%s: a merge patch is an object", d->file);
+	return r;
+}
+
 static int load_patch(const struct cli *c, const char *word, struct source_doc *d)
 {
 	int r;
@@ -134,14 +143,11 @@ static int load_patch(const struct cli *c, const char *word, struct source_doc *
 		d->file = strdup(word);
 		if (!d->file)
 			return out_no_memory(c);
-		r = load_text(c, word, &d->text, &d->size);
+		r = source_text(c, word, &d->text, &d->size);
 		if (r)
 			return r;
 	}
-	r = parse_doc(c, d);
-	if (!r && !cJSON_IsObject(d->doc.root))
-		r = out_fail(c, ERR_INVALID_LAB, "%s: a merge patch is an object", d->file);
-	return r;
+	return parse_patch(c, d);
 }
 
 static size_t count(const struct args *a, const char *name)
@@ -153,13 +159,9 @@ static size_t count(const struct args *a, const char *name)
 	return n;
 }
 
-/* docs[0] is the file; "text" becomes the merged document */
-static int merge(const struct cli *c, const struct args *a, struct source *s)
+/* docs[0] is the file, with room for "n" patches */
+static int make_docs(const struct cli *c, size_t n, struct source *s)
 {
-	size_t n = count(a, "merge"), i;
-	auto_json cJSON *merged = NULL;
-	int r;
-
 	s->docs = calloc(n + 1, sizeof(*s->docs));
 	if (!s->docs)
 		return out_no_memory(c);
@@ -167,19 +169,18 @@ static int merge(const struct cli *c, const struct args *a, struct source *s)
 	s->docs[0].file = strdup(s->file);
 	s->docs[0].text = steal_ptr(&s->text);
 	s->docs[0].size = s->size;
-	if (!s->docs[0].file)
-		return out_no_memory(c);
-	r = parse_doc(c, &s->docs[0]);
-	if (r)
-		return r;
-	merged = cJSON_Duplicate(s->docs[0].doc.root, true);
-	for (i = 1; i <= n && merged; i++) {
-		cJSON *next;
+	return s->docs[0].file ? parse_doc(c, &s->docs[0]) : out_no_memory(c);
+}
 
-		r = load_patch(c, args_nth(a, "merge", i - 1), &s->docs[i]);
-		if (r)
-			return r;
-		next = json_merge_patch(merged, s->docs[i].doc.root);
+/* "text" becomes the merged document */
+static int merge_docs(const struct cli *c, struct source *s)
+{
+	auto_json cJSON *merged = cJSON_Duplicate(s->docs[0].doc.root, true);
+	size_t i;
+
+	for (i = 1; i < s->n_docs && merged; i++) {
+		cJSON *next = json_merge_patch(merged, s->docs[i].doc.root);
+
 		cJSON_Delete(merged);
 		merged = next;
 	}
@@ -188,6 +189,16 @@ static int merge(const struct cli *c, const struct args *a, struct source *s)
 		return out_no_memory(c);
 	s->size = strlen(s->text);
 	return 0;
+}
+
+static int merge(const struct cli *c, const struct args *a, struct source *s)
+{
+	size_t n = count(a, "merge"), i;
+	int r = make_docs(c, n, s);
+
+	for (i = 1; i <= n && !r; i++)
+		r = load_patch(c, args_nth(a, "merge", i - 1), &s->docs[i]);
+	return r ? r : merge_docs(c, s);
 }
 
 const cJSON *source_find(const cJSON *root, const char *path, size_t *ret_depth, bool *ret_whole)
@@ -308,7 +319,7 @@ int source_open(const struct cli *c, const char *file, const struct args *a, str
 		return out_no_memory(c);
 	r = name ? check_name(c, name) : 0;
 	if (!r)
-		r = load_text(c, file, &ret->text, &ret->size);
+		r = source_text(c, file, &ret->text, &ret->size);
 	if (!r) {
 		ret->base = base_of(file);
 		if (!ret->base)
@@ -420,6 +431,51 @@ int source_of_lab(struct cli *c, const char *verb, const char *lab, const struct
 		ret->base = strdup(base);
 	httpc_answer_done(&answer);
 	return r;
+}
+
+/* the name is where it is reached: not part of what it is */
+static int refuse_rename(const struct cli *c, const struct source_doc *patch)
+{
+	const cJSON *lab = json_get(patch->doc.root, "lab");
+	struct json_pos pos;
+
+	if (!lab)
+		return 0;
+	pos = json_doc_pos(&patch->doc, lab);
+	return out_fail(c, ERR_INVALID_LAB, "%s:%u:%u: lab: a lab that is up keeps its name",
+			patch->file, pos.line, pos.column);
+}
+
+int source_patch(const struct cli *c, const struct source_text *document, const char *base,
+		 const struct source_text *patch, struct source *ret)
+{
+	struct source_doc *d;
+	int r;
+
+	*ret = (struct source){
+		.file = strdup(document->name),
+		.text = strdup(document->text),
+		.size = document->size,
+		.base = base ? strdup(base) : NULL,
+	};
+	if (!ret->file || !ret->text || (base && !ret->base))
+		return out_no_memory(c);
+	r = make_docs(c, 1, ret);
+	if (r)
+		return r;
+	d = &ret->docs[1];
+	d->file = strdup(patch->name);
+	d->text = strdup(patch->text);
+	d->size = patch->size;
+	r = d->file && d->text ? parse_patch(c, d) : out_no_memory(c);
+	if (!r)
+		r = refuse_rename(c, d);
+	if (!r)
+		r = merge_docs(c, ret);
+	if (r)
+		return r;
+	parse(ret, document->name);
+	return refuse(c, ret);
 }
 
 void source_done(struct source *s)

@@ -49,6 +49,21 @@ int source_load_lab(const struct cli *c, const char *lab, const char *text, size
 /* the same, asked for; "verb" is who asks, for messages */
 int source_of_lab(struct cli *c, const char *verb, const char *lab, const struct args *a,
 		  struct source *ret);
+/*
+ * source_patch() - "document", that of a running lab of that name, with a merge
+ * patch over it.  "base": what its relative paths count from; NULL: none is known.
+ * All are copied.  0 or exit status, told; source_done() in either case.
+ */
+struct source_text {
+	const char *name; /* for messages; the lab's for a document */
+	const char *text; /* NUL-terminated */
+	size_t size;
+};
+int source_patch(const struct cli *c, const struct source_text *document, const char *base,
+		 const struct source_text *patch, struct source *ret);
+/* a file, or standard input for "-", as it is; "ret" owned by the caller.  0 or
+ * exit status, told */
+int source_text(const struct cli *c, const char *file, char **ret, size_t *ret_size);
 void source_done(struct source *s);
 /* warnings as JSON; owns; NULL: no memory */
 cJSON *source_warnings(const struct source *s);

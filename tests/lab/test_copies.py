@@ -510,3 +510,47 @@ def test_env_quotes(tmp_path):
         assert got == p.run
     finally:
         p.close()
+
+
+# ---- patch
+
+def group(**rule):
+    return {"vpcs": {"main": {"security_groups": {"open": {"ingress": [
+        {"protocol": "tcp", "from_port": 80, "cidr_blocks": ["0.0.0.0/0"], **rule}]}}}}}
+
+
+def test_patch(product):
+    product.up(LAB)
+    answer = product.json("patch", "copies", json.dumps(group(from_port=81)))
+    assert answer["lab"] == "copies" and answer["changed"] and len(answer["changes"]) == 1
+    assert (answer["changes"][0]["action"], answer["changes"][0]["kind"]) == ("update", "security_group")
+    assert product.probe("copies", "a", "b-1", "tcp/80")["result"] == "timeout"
+    path = product.file(group(), "back.json")
+    assert product.vpclab("patch", "copies", "@" + path, check=0).out.startswith("copies is up: 1 updated in ")
+    assert product.probe("copies", "a", "b-1", "tcp/80")["result"] == "open"
+    product.vpclab("patch", "copies", "-", stdin='{"vpcs": {"main": {"instances": {"a": null}}}, "expect": null}', check=0)
+    assert list(product.show("copies", "instances")) == ["b-1"]
+    assert not product.json("patch", "copies", "{}")["changed"]
+
+
+@pytest.mark.parametrize("words,status,says", [
+    (["none", "{}"], 3, "none"), (["copies", "x"], 2, "neither"), (["copies", "@/nowhere"], 2, "/nowhere"),
+    (["copies", '{"a": '], 2, "patch:1:"), (["copies", '{"lab": "b"}'], 2, "patch:1:9: lab"),
+    (["copies", '{"vpcs":\n {"main": {"cidr_block": "x"}}}'], 2, "patch:2:26: vpcs.main.cidr_block")])
+def test_patches_that_are_wrong(product, words, status, says):
+    product.up(LAB)
+    r = product.vpclab("patch", *words)
+    assert r.rc == status and says in r.err, r
+    assert product.probe("copies", "a", "b-1", "tcp/80")["result"] == "open"
+
+
+@pytest.mark.mutant("if-match")
+def test_patches_at_once(product):
+    """Ten, each adding an instance of its own: all are there in the end."""
+    product.up(LAB)
+    clients = [start(product, "patch", "copies", json.dumps({"vpcs": {"main": {"instances": {"n%d" % i: {"subnet": "s"}}}}}))
+               for i in range(10)]
+    for client in clients:
+        _, err = client.communicate(timeout=60)
+        assert client.returncode == 0, err
+    assert set(product.show("copies", "instances")) == {"a", "b-1"} | {"n%d" % i for i in range(10)}
