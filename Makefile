@@ -85,8 +85,9 @@ $(B)/obj/%.o: %.c
 	$(call SAY,CC      )
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
-# it holds the file (.incbin), which -MMD can't tell
+# these hold files (.incbin), which -MMD can't tell
 $(B)/obj/cli/init.o: cli/starter.json
+$(B)/obj/cli/completion.o: dist/vpclab.bash dist/vpclab.zsh
 
 define archive
 $(B)/$(1).a: $$(call objs,$(1))
@@ -205,11 +206,13 @@ PYTHON_CLIENT := $(addprefix clients/python/,README.md pyproject.toml pytest_vpc
 .PHONY: install uninstall deb check-deb
 install: all
 	install -d $(addprefix $(DESTDIR),$(LIBDIR) $(PREFIX)/bin $(UNITS) $(SHARE)/vpclab/examples $(SHARE)/vpclab/python \
-		$(SHARE)/man/man1 $(SHARE)/man/man5 $(SHARE)/man/man8 $(SHARE)/bash-completion/completions)
+		$(SHARE)/man/man1 $(SHARE)/man/man5 $(SHARE)/man/man8 $(SHARE)/bash-completion/completions \
+		$(SHARE)/zsh/site-functions)
 	install -m 755 build/netd build/sandboxd build/responder build/vpclab-init $(DESTDIR)$(LIBDIR)
 	install -m 755 build/vpclab $(DESTDIR)$(PREFIX)/bin
 	for s in 1 5 8; do install -m 644 man/*.$$s $(DESTDIR)$(SHARE)/man/man$$s || exit 1; done
 	install -m 644 dist/vpclab.bash $(DESTDIR)$(SHARE)/bash-completion/completions/vpclab
+	install -m 644 dist/vpclab.zsh $(DESTDIR)$(SHARE)/zsh/site-functions/_vpclab
 	for u in netd sandboxd; do sed 's,@LIBDIR@,$(LIBDIR),' dist/vpclab-$$u.service \
 		>$(DESTDIR)$(UNITS)/vpclab-$$u.service || exit 1; done
 	install -m 644 topology/schema.json $(DESTDIR)$(SHARE)/vpclab
@@ -218,6 +221,7 @@ install: all
 uninstall:
 	rm -rf $(addprefix $(DESTDIR),$(LIBDIR) $(SHARE)/vpclab)
 	rm -f $(addprefix $(DESTDIR),$(PREFIX)/bin/vpclab $(SHARE)/bash-completion/completions/vpclab \
+		$(SHARE)/zsh/site-functions/_vpclab \
 		$(foreach s,1 5 8,$(patsubst man/%,$(SHARE)/man/man$s/%,$(wildcard man/*.$s))) \
 		$(UNITS)/vpclab-netd.service $(UNITS)/vpclab-sandboxd.service)
 

@@ -53,13 +53,15 @@ struct verb {
 
 /* NULL: there is none */
 const struct verb *verb_find(const char *name);
+/* the verbs in the manual's order; NULL past the last */
+const struct verb *verb_nth(size_t n);
 /* to standard output; NULL: the list of all */
 void verb_help(const struct verb *v);
 
 /* each file's verb */
 extern const struct verb VERB_CHECK, VERB_PLAN, VERB_UP, VERB_PATCH, VERB_TEST, VERB_RUN, VERB_DOWN,
 	VERB_LS, VERB_SHOW, VERB_EXEC, VERB_PROBE, VERB_WHY, VERB_MATRIX, VERB_INVOKE, VERB_LOGS,
-	VERB_EVENTS, VERB_ENV, VERB_GC, VERB_DOCTOR, VERB_DAEMON, VERB_INIT, VERB_VERSION,
-	VERB_HELP;
+	VERB_EVENTS, VERB_ENV, VERB_GC, VERB_DOCTOR, VERB_DAEMON, VERB_INIT, VERB_COMPLETION,
+	VERB_VERSION, VERB_HELP, VERB_COMPLETE;
 
 #endif

@@ -554,3 +554,81 @@ def test_patches_at_once(product):
         _, err = client.communicate(timeout=60)
         assert client.returncode == 0, err
     assert set(product.show("copies", "instances")) == {"a", "b-1"} | {"n%d" % i for i in range(10)}
+
+
+# ---- completion
+
+LINES = [
+    ("vpclab pat", ["patch"], None),
+    ("vpclab test --form", ["--format"], None),
+    ("vpclab test --format=j", ["junit", "json"], "--format="),
+    ("vpclab --run-dir {run} down co", ["copies"], None),
+    ("vpclab --run-dir {run} probe copies a b", ["b-1"], None),
+    ("vpclab --run-dir {run} exec copies router:", ["main"], "router:"),
+    ("vpclab --run-dir {run} show copies subnets/", ["subnets/main/s"], None),
+    ("vpclab --run-dir {run} env no", [], None),
+    ("vpclab completion ", ["bash", "zsh"], None),
+]
+
+
+BASH = """
+    [ -z "$2" ] || . /usr/share/bash-completion/bash_completion
+    . <("$0" completion bash)
+    COMP_LINE=$1 COMP_POINT=${#1} COMP_TYPE=9 COMP_KEY=9
+    # what readline makes of a line: ':' and '=' are words, too
+    mapfile -t COMP_WORDS < <(/usr/bin/python3 -c '
+import re, sys
+words = re.findall(r"[:=]+|[^\\s:=]+", sys.argv[1])
+print("\\n".join(words + ([""] if sys.argv[1][-1] == " " else [])))' "$1")
+    COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+    _vpclab "$0" "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"
+    printf '%s\\n' "${COMPREPLY[@]}"
+    """
+
+
+def test_completion_in_bash(product):
+    """The script as it is printed, with bash-completion's functions and, where no word has ':' or '=', without."""
+    product.up(LAB)
+    program = os.path.join(product.build, "vpclab")
+    for line, words, prefix in LINES:
+        line = line.format(run=product.run).replace("vpclab", program, 1)
+        for library in ("x", "") if prefix is None else ("x", ):
+            r = subprocess.run(["bash", "--norc", "-c", BASH, program, line, library], capture_output=True, text=True)
+            assert r.stdout.split() == words, (line, library, r)
+
+
+def test_completion_in_zsh(product):
+    """At a terminal: the one candidate is put in."""
+    product.up(LAB)
+    ours, theirs = os.openpty()
+    shell = subprocess.Popen(["zsh", "-f", "-i"], stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
+                             env={**os.environ, "TERM": "dumb", "PATH": product.build + ":" + os.environ["PATH"]})
+    os.close(theirs)
+
+    def until(word):
+        seen = b""
+        while word not in seen:
+            seen += os.read(ours, 4096)
+        return seen.decode(errors="replace")
+    try:
+        os.write(ours, b"unsetopt zle_bracketed_paste beep; PS1=; autoload -Uz compinit; compinit -u -D; "
+                       b"source <(vpclab completion zsh); echo re''ady\n")
+        until(b"ready")
+        for line, words, prefix in LINES:
+            if len(words) != 1:
+                continue
+            line = line.format(run=product.run)
+            # completed, then made words of echo's
+            os.write(ours, line.encode() + b"\t\x01echo 'is' \x05; echo d''one\n")
+            text = until(b"done\r\n")
+            assert "is " + line.rsplit(" ", 1)[0] + " " + (prefix or "") + words[0] in text, text
+    finally:
+        shell.kill()
+        shell.wait()
+        os.close(ours)
+
+
+def test_completion_starts_nothing(fresh):
+    r = subprocess.run([os.path.join(fresh.build, "vpclab"), "__complete", "--", "--run-dir", fresh.run, "down", ""],
+                       capture_output=True, text=True)
+    assert r.returncode == 0 and r.stdout == "" and not os.path.exists(os.path.join(fresh.run, "netd.pid"))
