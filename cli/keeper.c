@@ -80,7 +80,7 @@ static void kill_all(const struct keeping *k)
 	struct signalfd_siginfo info;
 	pid_t pid;
 
-	for (;;) {
+	while (!MUTANT("keeper")) {
 		kill_children();
 		do
 			pid = waitpid(-1, NULL, WNOHANG);
@@ -154,11 +154,9 @@ static void keeper_main(struct keeping *k)
 		if (p[0].revents)
 			r = hear(k);
 	}
-	if (!MUTANT("keeper")) {
-		kill_all(k);
-		if (r < 0 && k->spec->abandoned)
-			k->spec->abandoned(k->spec->arg);
-	}
+	kill_all(k);
+	if (r < 0 && k->spec->abandoned)
+		k->spec->abandoned(k->spec->arg);
 	_exit(0);
 }
 
