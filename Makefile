@@ -7,6 +7,7 @@ MODE      ?= release
 PREFIX    ?= /usr/local
 DESTDIR   ?=
 FUZZ_TIME ?= 15
+ROUNDS    ?= 3
 V         ?= 0
 VERSION   := 0.1.0
 ifeq ($(MUTANTS),1)
@@ -164,7 +165,7 @@ check: all unit
 	@tests/run_unit $(B)/tests
 check-root: all kernel
 	@$(AGAIN) TESTING=1 all
-	@tests/run_lab
+	@VPCLAB_ROUNDS=$(ROUNDS) tests/run_lab
 check-asan:
 	@$(AGAIN) MODE=asan all unit
 	@tests/run_unit build/asan/tests
@@ -248,7 +249,7 @@ help:
 	@echo 'demo         deps, all, then the three-modes lab with its invocations and expectations, then scenarios (root)'
 	@echo 'test         deps, all, check, check-root (root)'
 	@echo 'check        unit tests, fuzz corpora; needs no root'
-	@echo 'check-root   kernel and lab tests (root)'
+	@echo 'check-root   kernel and lab tests (root); ROUNDS=20: copies are killed so often ($(ROUNDS))'
 	@echo 'check-asan   unit tests and a third of the lab tests under sanitizers (root)'
 	@echo 'mutants      each mutant against the tests meant to catch it; mutants-full: against all (root)'
 	@echo 'faults       every kernel request of three-modes fails once (root)'

@@ -368,8 +368,12 @@ def test_a_killed_run_takes_its_command_along(product, group):
         os.killpg(p.pid, signal.SIGKILL)
     else:
         p.kill()
-    p.communicate(timeout=30)
-    wait_until(lambda: not tree(marker), "its command is gone: %r" % tree(marker))
+    p.wait(30)
+    try:
+        wait_until(lambda: not tree(marker), "all of its command is gone")
+    finally:
+        for pid in tree(marker):
+            os.kill(pid, signal.SIGKILL)
     wait_until(lambda: nothing(product) and not alive(guard), "the copy and the keeper are gone")
 
 
