@@ -466,7 +466,10 @@ static const struct s_host *host_by_ip(const struct store *s, const struct addr 
 
 static const struct s_egress *service_of(const struct store *s)
 {
-	return s->n_egresses && !s->egresses[0]->eni ? s->egresses[0] : NULL;
+	for (size_t i = 0; i < s->n_egresses; i++)
+		if (!s->egresses[i]->eni)
+			return s->egresses[i];
+	return NULL;
 }
 
 static void at_internet(struct walk *w)

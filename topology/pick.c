@@ -440,7 +440,8 @@ static void take_out(struct pick *k, const struct place *p, const char *s)
 		if (!read_selector(k, p, s, &sel))
 			return;
 		for (size_t i = 0; i < k->f->n_node_refs && !is_over(k->f); i++)
-			any |= take_bits(k, &k->f->node_refs[i], node_in(&k->f->node_refs[i], &sel));
+			any |= take_bits(k, &k->f->node_refs[i],
+					 node_in(&k->f->node_refs[i], &sel));
 	} else {
 		node = named_node(k, p, s, &bits);
 		if (!node && !strchr(s, '@'))

@@ -219,7 +219,7 @@ struct store {
 	size_t n_hosts;
 	struct s_vpc *vpcs;
 	size_t n_vpcs;
-	struct s_egress **egresses; /* the service's first, if there is one */
+	struct s_egress **egresses; /* in the order of the functions that need them */
 	size_t n_egresses, cap_egresses;
 	struct s_function *functions;
 	size_t n_functions;

@@ -95,7 +95,7 @@ class Stage:
 
     def run(self, command, timeout=60):
         with tempfile.TemporaryFile("w+", errors="replace") as out:  # a daemon may keep a pipe open
-            subprocess.run(["sh", "-c", command], cwd=self.folder, env=self.env, stdin=subprocess.DEVNULL,
+            subprocess.run(["bash", "-c", command], cwd=self.folder, env=self.env, stdin=subprocess.DEVNULL,
                            stdout=out, stderr=subprocess.STDOUT, timeout=timeout)
             out.seek(0)
             return out.read().replace(self.run_dir, DEFAULT_RUN)
