@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <grp.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -94,6 +95,12 @@ void daemon_files_raise(void)
 	if (setrlimit(RLIMIT_NOFILE, &have) < 0)
 		log_warn("ignoring: no more than the usual number of descriptors: %s",
 			 strerror(errno));
+}
+
+void daemon_memory_keep(void)
+{
+	(void)mallopt(M_MMAP_THRESHOLD, 32 << 20);
+	(void)mallopt(M_TRIM_THRESHOLD, 64 << 20);
 }
 
 int daemon_group(const char *name, gid_t *ret, struct err *e)

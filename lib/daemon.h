@@ -28,6 +28,9 @@ int daemon_options(int argc, char **argv, const char *program, const char *usage
 		   struct daemon_options *o);
 /* as many descriptors as the host gives, at most a million */
 void daemon_files_raise(void);
+/* blocks as large as a lab come and go with each change: giving them back to the kernel in
+ * between costs more than all else that a small change does */
+void daemon_memory_keep(void);
 /* gid of group "name"; (gid_t)-1 for NULL; ERR_INVALID_PARAMETER if there is none */
 int daemon_group(const char *name, gid_t *ret, struct err *e);
 

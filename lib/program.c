@@ -20,6 +20,7 @@
 #include "lib/util.h"
 
 #define CHUNK_SIZE (64 * 1024)
+#define WORN_SIZE (1024 * 1024) /* bytes of texts that nobody reads any more */
 
 static const char *const kind_names[ITEM_N_KINDS] = {
 	"ns", "link", "addr", "route", "rule", "neigh", "table", "set", "chain", "elem", "sock",
@@ -47,6 +48,8 @@ struct change {
 /* the texts of a program and of its copies: written once, freed with the last */
 struct texts {
 	size_t users;
+	size_t size; /* bytes of all chunks' texts */
+	size_t base; /* of them those that the program began with */
 	struct chunk *chunks;
 };
 
@@ -122,6 +125,7 @@ static char *arena_alloc(struct program *p, size_t size)
 		a->texts->chunks = c;
 	}
 	c->used += size;
+	a->texts->size += size;
 	return c->data + c->used - size;
 }
 
@@ -395,6 +399,22 @@ static bool sort_items(struct program *p)
 	return true;
 }
 
+/* what is added from here on replaces something */
+static void texts_begin(struct program *p)
+{
+	struct arena *a = p->arena;
+
+	if (a)
+		a->texts->base = a->texts->size;
+}
+
+bool program_is_worn(const struct program *p)
+{
+	const struct arena *a = p->arena;
+
+	return a && a->texts->size > 2 * a->texts->base + WORN_SIZE;
+}
+
 int program_seal(struct program *p, struct err *e)
 {
 	size_t i, n = 0;
@@ -415,6 +435,7 @@ int program_seal(struct program *p, struct err *e)
 		p->items[n++] = *it;
 	}
 	p->n = n;
+	texts_begin(p);
 	return 0;
 }
 
@@ -1015,6 +1036,24 @@ void program_range(const struct program *p, const char *ns, enum item_kind kind,
 	}
 }
 
+/* without the texts that were replaced */
+static int copy_whole(const struct program *from, struct program *ret)
+{
+	struct program r = { 0 };
+	size_t i;
+
+	for (i = 0; i < from->n; i++)
+		program_add(&r, from->items[i].ns, from->items[i].kind, from->items[i].key,
+			    from->items[i].val);
+	texts_begin(&r);
+	if (r.failed) {
+		program_done(&r);
+		return -ENOMEM;
+	}
+	*ret = r;
+	return 0;
+}
+
 int program_copy(const struct program *from, struct program *ret)
 {
 	struct program r = { 0 };
@@ -1022,6 +1061,8 @@ int program_copy(const struct program *from, struct program *ret)
 
 	if (program_sync((struct program *)(uintptr_t)from) < 0)
 		return -ENOMEM;
+	if (program_is_worn(from))
+		return copy_whole(from, ret);
 	r.n = r.cap = from->n;
 	r.items = malloc(r.n * sizeof(*r.items) + 1);
 	a = r.items && from->arena ? calloc(1, sizeof(*a)) : NULL;

@@ -99,7 +99,10 @@ void program_unset(struct program *p, const char *ns, enum item_kind kind, const
 /* drops every item of a namespace (it is gone) and links of others whose peer was in
  * it, with what hangs on them */
 void program_unset_ns(struct program *p, const char *ns);
+/* shares the texts, unless too many of them were replaced: 0, -ENOMEM */
 int program_copy(const struct program *from, struct program *ret);
+/* holds many texts that were replaced: a copy of what has it all is lighter */
+bool program_is_worn(const struct program *p);
 /* a part of "p" that was compiled by itself as "old" becomes "new" (both sealed, either
  * may be empty): 0, -ENOMEM */
 int program_replace(struct program *p, const struct program *old, const struct program *new);

@@ -16,6 +16,7 @@
 #include "netd/observe.h"
 
 #define LEFT_MS 1000 /* what a dropped namespace leaves behind goes by then */
+#define FEW_STEPS 16
 
 static void job_next(struct netlab *l);
 
@@ -238,11 +239,16 @@ static void job_undo(struct netlab *l, const struct err *why)
 		job_stuck(l, &e);
 }
 
-/* what the kernel has is what was wanted: the copy has no traces of the way there */
+/* what the kernel has is what was wanted: the copy has no traces of the way there; a
+ * short way leaves too few to be worth a copy */
 static void actual_compact(struct netlab *l, const struct program *want)
 {
 	struct program copy;
+	size_t n;
 
+	(void)apply_steps(l->job->apply, &n);
+	if (n <= FEW_STEPS && !program_is_worn(&l->actual))
+		return;
 	if (program_copy(want, &copy) < 0)
 		return; /* "actual" is right as it is */
 	program_done(&l->actual);

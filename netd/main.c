@@ -134,6 +134,7 @@ static int netd_run(const struct daemon_options *o, const char *run, const char 
 	if (rundir_open(run, state, "netd", &d.dir, &e) < 0)
 		return report(&e);
 	daemon_files_raise();
+	daemon_memory_keep();
 	if (netd_start(&d, o, &e) < 0) {
 		rc = report(&e);
 	} else {

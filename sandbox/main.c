@@ -246,6 +246,7 @@ static int sandboxd_run(const struct daemon_options *o, const char *run, const c
 	if (rundir_open(run, state, "sandboxd", &sd.dir, &e) < 0)
 		return report(&e);
 	daemon_files_raise();
+	daemon_memory_keep();
 	if (sandboxd_start(&sd, o, &e) < 0) {
 		rc = report(&e);
 	} else {

@@ -324,6 +324,34 @@ static void test_hash_is_of_the_rules(void **state)
 	program_done(&p);
 }
 
+/* changed again and again, a program doesn't grow: a copy leaves what was replaced */
+static void test_worn_texts(void **state)
+{
+	struct program p = parse(small), q;
+	char val[1024];
+	struct item it = { .kind = ITEM_ROUTE, .ns = "r", .key = "1 0.0.0.0/0", .val = val };
+
+	(void)state;
+	memset(val, 'x', sizeof(val));
+	for (unsigned i = 0; i < 3000; i++) {
+		(void)snprintf(val, sizeof(val), "%01000u", i);
+		program_set(&p, &it);
+		assert_int_equal(program_sync(&p), 0);
+	}
+	assert_true(program_is_worn(&p));
+	assert_int_equal(program_copy(&p, &q), 0);
+	assert_false(program_is_worn(&q));
+	assert_int_equal(p.n, q.n);
+	for (size_t i = 0; i < p.n; i++) {
+		assert_string_equal(p.items[i].ns, q.items[i].ns);
+		assert_int_equal(p.items[i].kind, q.items[i].kind);
+		assert_string_equal(p.items[i].key, q.items[i].key);
+		assert_string_equal(p.items[i].val, q.items[i].val);
+	}
+	program_done(&p);
+	program_done(&q);
+}
+
 static void test_print_nft(void **state)
 {
 	auto_buf struct buf b = BUF_INIT;
@@ -379,6 +407,7 @@ int main(void)
 		cmocka_unit_test(test_links_made_again),
 		cmocka_unit_test(test_sets_made_again),
 		cmocka_unit_test(test_hash_is_of_the_rules),
+		cmocka_unit_test(test_worn_texts),
 		cmocka_unit_test(test_print_nft),
 		cmocka_unit_test(test_item_arg),
 	};
