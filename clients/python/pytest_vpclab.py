@@ -264,7 +264,6 @@ class LabFile(pytest.File):
 
     _lab: Optional[api.Lab] = None
     _tried: Optional[Dict[Tuple[str, int], api.Outcome]] = None
-    _note = ""
     _bundle: Optional[str] = None
     _broken: Optional[api.VpclabError] = None
 
@@ -299,23 +298,23 @@ class LabFile(pytest.File):
             down.down()
         super().teardown()
 
-    def outcome(self, item: "LabItem") -> Tuple[api.Outcome, Optional[str], str]:
+    def outcome(self, item: "LabItem") -> Tuple[api.Outcome, Optional[str]]:
         """All that were selected are tried at once, so that their time-outs overlap; else only what is asked for."""
         # an item that is run again is tried again
         if self._tried is not None and (item.case, item.nth) in self._tried:
-            return self._pick(self._tried, item), self._bundle, self._note
+            return self._pick(self._tried, item), self._bundle
         held = self.copy()
         held.bundles = _bundles(self.config, self.nodeid)
         every = self._tried is None and sum(i.parent is self for i in self.session.items) == self._all
-        outcomes, bundle, note = held.try_all(only=None if every else item.case, timeout=_timeout(self.config))
+        outcomes, bundle = held.try_all(only=None if every else item.case, timeout=_timeout(self.config))
         seen: Dict[str, int] = {}
         tried = {}
         for o in outcomes:
             seen[o.name] = seen.get(o.name, 0) + 1
             tried[(o.name, seen[o.name])] = o
         if every:
-            self._tried, self._bundle, self._note = tried, bundle, note
-        return self._pick(tried, item), bundle, note
+            self._tried, self._bundle = tried, bundle
+        return self._pick(tried, item), bundle
 
     def _pick(self, tried: Dict[Tuple[str, int], api.Outcome], item: "LabItem") -> api.Outcome:
         if (item.case, item.nth) not in tried:
@@ -339,12 +338,12 @@ class LabItem(pytest.Item):
 
     def runtest(self) -> None:
         __tracebackhide__ = True
-        o, bundle, note = self._file().outcome(self)
+        o, bundle = self._file().outcome(self)
         self.user_properties.append(("vpclab_took_ms", o.took_ms))
         if o.skipped:
             pytest.skip(o.message or "skipped by vpclab test")
         if not o.ok:
-            raise api.ExpectationFailed([o], bundle, note)
+            raise api.ExpectationFailed([o], bundle)
 
     def _file(self) -> LabFile:
         assert isinstance(self.parent, LabFile)

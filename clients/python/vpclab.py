@@ -136,10 +136,9 @@ class VpclabTimeout(VpclabError, TimeoutError):
 class ExpectationFailed(AssertionError):
     """Packets say otherwise.  str() is vpclab's report; "outcomes" are those that failed."""
 
-    def __init__(self, outcomes: Sequence["Outcome"], bundle: Optional[str] = None, note: str = "") -> None:
+    def __init__(self, outcomes: Sequence["Outcome"], bundle: Optional[str] = None) -> None:
         self.outcomes = tuple(outcomes)
         self.bundle = bundle
-        self.note = note
         super().__init__(self.report)
 
     @property
@@ -147,8 +146,6 @@ class ExpectationFailed(AssertionError):
         lines = [o.report for o in self.outcomes]
         if self.bundle:
             lines.append("        bundle    " + self.bundle)
-        if self.note:
-            lines.append("        bundle    " + self.note)
         return "\n".join(lines)
 
     def __str__(self) -> str:
@@ -450,7 +447,6 @@ class Client:
         self.state_dir = os.path.abspath(os.fspath(state_dir)) if state_dir else None
         self.start = start
         self._labs: Dict[str, Lab] = {}     # copies that are up
-        self._bundles: Optional[bool] = None
 
     def __repr__(self) -> str:
         return "<vpclab.Client %s>" % self.run_dir
@@ -836,21 +832,20 @@ class Lab:
 
     def expect_all(self, expectations: Iterable[Mapping[str, Any]]) -> List[Outcome]:
         """Many, written as in a lab file's "expect" and tried side by side; all that failed are in one report."""
-        tried, bundle, note = self.try_all(expectations)
+        tried, bundle = self.try_all(expectations)
         failed = [o for o in tried if not o.ok]
         if failed:
-            raise ExpectationFailed(failed, bundle, note)
+            raise ExpectationFailed(failed, bundle)
         return tried
 
     def try_all(self, expectations: Optional[Iterable[Mapping[str, Any]]] = None, *, only: Optional[str] = None,
-                timeout: float = 600.0) -> Tuple[List[Outcome], Optional[str], str]:
-        """"vpclab test" of this lab: outcomes, the folder of the bundle, and why there is none though asked for.
+                timeout: float = 600.0) -> Tuple[List[Outcome], Optional[str]]:
+        """"vpclab test" of this lab: outcomes, and the folder of the bundle (None: nothing failed, or none was asked for).
 
         expectations  None: those of its document
         only          the case of that name alone
         """
         args = ["test", self.name, "--format", "text"]
-        note = ""
         with contextlib.ExitStack() as stack:
             results = _memory(stack, b"")
             fds = [results]
@@ -864,26 +859,15 @@ class Lab:
             if only is not None:
                 args += ["--filter", "".join("\\" + c if c in "*?[]\\" else c for c in only)]
             bundle = self._bundle_folder()
-            for folder in (bundle, None):
-                if folder and self.client._bundles is False:
-                    note = "none: this build of vpclab doesn't make them yet"
-                    continue
-                try:
-                    text, _ = self.client._command(args + (["--bundle", folder] if folder else []), timeout, held=(0, 1),
-                                                   name="expect", fds=fds)
-                    self.client._bundles = self.client._bundles or bool(folder)
-                    break
-                except Unsupported as e:
-                    if not folder or "--bundle" not in e.message:
-                        raise
-                    self.client._bundles = False
-                    note = "none: this build of vpclab doesn't make them yet"
+            if bundle:
+                args += ["--bundle", bundle]
+            text, _ = self.client._command(args, timeout, held=(0, 1), name="expect", fds=fds)
             size = os.fstat(results).st_size
             doc = json.loads(os.pread(results, size, 0))
         has = bundle if bundle and os.path.isdir(bundle) and os.listdir(bundle) else None
         if bundle and not has and os.path.isdir(bundle):
             os.rmdir(bundle)
-        return _outcomes(doc, text), has, note
+        return _outcomes(doc, text), has
 
     def _bundle_folder(self) -> Optional[str]:
         """A name below "bundles" that nobody has yet."""
