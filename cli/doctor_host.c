@@ -36,8 +36,10 @@
 #include "lib/util.h"
 
 #define KERNEL_MAJOR 5
-#define KERNEL_MINOR 11	    /* CLOSE_RANGE_CLOEXEC */
-#define FILES_MIN 4096	    /* one daemon: sockets, pidfds, namespaces */
+#define KERNEL_MINOR 11 /* CLOSE_RANGE_CLOEXEC */
+#define NEIGHBOURS_MIN \
+	1024	       /* the kernel's default: some 500 pairs of nodes that talk within a subnet */
+#define FILES_MIN 4096 /* one daemon: sockets, pidfds, namespaces */
 #define NAMESPACES_MIN 256  /* of a kind: a lab of a hundred nodes with its environments */
 #define ROOM_MIN (16 << 20) /* bytes: logs, code, the state's database */
 #define SCRATCH ".vpclab-doctor-XXXXXX"
@@ -193,6 +195,20 @@ static int check_counts(struct doctor *d)
 		return -ENOSPC;
 	}
 	return 0;
+}
+
+/* one table for all namespaces; in those of others the host's limit can't be read */
+static int check_neighbours(struct doctor *d)
+{
+	auto_free char *text = NULL;
+	int r = read_file("/proc/sys/net/ipv4/neigh/default/gc_thresh3", 64, &text, NULL);
+
+	if (r == -ENOENT)
+		return 0;
+	if (r < 0)
+		return doctor_result(d, "gc_thresh3", r);
+	(void)snprintf(d->detail, sizeof(d->detail), "%lu at a time", strtoul(text, NULL, 10));
+	return strtoul(text, NULL, 10) >= NEIGHBOURS_MIN ? 0 : -ENOSPC;
 }
 
 /* ---- files and folders ---- */
@@ -533,6 +549,11 @@ const struct doctor_check DOCTOR_HOST[] = {
 	  .fn = check_files },
 	{ "namespace limits", "a node has a network namespace, its programs five more",
 	  "sysctl -w user.max_net_namespaces=4096, and the others likewise", .fn = check_counts },
+	{ "neighbours",
+	  "nodes of one subnet that talk have an entry for each other, in one table for the host",
+	  "sysctl -w net.ipv4.neigh.default.gc_thresh3=1024, or more for labs in which hundreds of "
+	  "nodes talk at once",
+	  .fn = check_neighbours },
 	{ "inotify", "vpclab waits for its daemons by it",
 	  "sysctl -w fs.inotify.max_user_instances=512", .fn = check_inotify },
 	{ "pidfd", "processes are watched and killed by it, never by a number",

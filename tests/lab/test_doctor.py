@@ -126,6 +126,8 @@ def test_programs(tmp_path):
     ("state directory", "mount -t tmpfs -o size=4k tmpfs /var/lib/vpclab"),
     ("namespace limits", "umount /proc/sys/user 2>/dev/null; mount -t tmpfs tmpfs /proc/sys/user &&"
                          " for k in net mnt pid uts ipc cgroup; do echo 8 >/proc/sys/user/max_${k}_namespaces; done"),
+    ("neighbours", "mount -t tmpfs tmpfs /proc/sys/net/ipv4/neigh/default &&"
+                   " echo 512 >/proc/sys/net/ipv4/neigh/default/gc_thresh3"),
     ("capabilities", "exec setpriv --bounding-set=-net_raw --inh-caps=-net_raw -- sh -c \"$DOCTOR\""),
     ("raw sockets", "exec setpriv --bounding-set=-net_raw --inh-caps=-net_raw -- sh -c \"$DOCTOR\""),
     ("pinned namespaces", "mount -t tmpfs -o ro tmpfs /run"),
