@@ -167,8 +167,11 @@ static int try_rounds(struct cli *c, const struct test *t, const struct test_job
 		r = trial_run(c, &trial, results, &n);
 		if (!r)
 			r = why_attach(c, trial.lab, &j->source, results);
-		if (!r && args_has(t->args, "bundle"))
-			r = bundle_write(c, args_get(t->args, "bundle"), trial.lab, results);
+		/* told where it fails; what was found is worth more than its bundle */
+		if (!r && args_has(t->args, "bundle") &&
+		    bundle_write(c, args_get(t->args, "bundle"), trial.lab, results) &&
+		    c->interrupted)
+			r = 128 + c->interrupted;
 		*ret_n += n;
 		cJSON_ArrayForEach(result, results)
 			if (t->fail_fast && !json_bool(result, "ok", false))

@@ -257,6 +257,14 @@ def test_bundle_has_all_that_tells_why(product, path, tmp_path):
     assert product.vpclab("test", path, "--bundle", "/dev/null/x", check=2).out == "", "told before anything runs"
 
 
+def test_a_bundle_that_cannot_be_written_hides_nothing(product, path, tmp_path):
+    product.vpclab("up", "--lab", "unbundled", path, check=0)
+    (tmp_path / "unbundled").write_text("in the way of the lab's folder")
+    r = product.vpclab("test", "unbundled", "--bundle", str(tmp_path), check=1)
+    assert "--bundle: " in r.err and "Not a directory" in r.err, r
+    assert r.out.count("\nnot ok") + r.out.startswith("not ok") == 3, r
+
+
 def test_what_is_told_of_a_namespace(fresh):
     """Its rules are text that nft takes, and the kernel's stamp says that they are what is there; other names are refused."""
     fresh.start()
