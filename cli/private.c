@@ -24,6 +24,7 @@
 #define LOCK "private.lock"
 #define SUFFIX "-XXXXXX" /* mkdtemp(3) */
 #define TRIES 16	 /* a sweeper that took a folder before its lock was ours */
+#define DOWN_TRIES 5	 /* of who is the last to take an instance down */
 
 /* the lock of "run", and that it is still there; fd, -EWOULDBLOCK, -errno */
 static int lock(const char *run, int flags)
@@ -135,12 +136,15 @@ int private_close(struct private *p)
 void private_abandoned(void *arg)
 {
 	struct private *p = arg;
+	unsigned i;
 
 	/* the loop and its descriptors are those of the process that was killed */
 	p->c->httpc = NULL;
 	p->c->loop = NULL;
 	p->c->interrupted = 0;
-	(void)private_close(p); /* has told why */
+	/* what fails tells why; but for a sweep one day, nobody else tries again */
+	for (i = 0; i < DOWN_TRIES && take_down(p->c); i++)
+		;
 }
 
 static int sweep(const struct cli *like, const char *run)
