@@ -277,7 +277,8 @@ class FunctionLinks:
                          if (ns == "service" or ns.startswith("egress.")) and ".p" not in ns]
 
     def received(self):
-        return [p for c in self.captures for p in c.packets() if p.outgoing and p.dev.startswith("sb-")]
+        # a link that is gone by now has no name any more
+        return [p for c in self.captures for p in c.packets() if p.outgoing and (not p.dev or p.dev.startswith("sb-"))]
 
     def close(self):
         for c in self.captures:
