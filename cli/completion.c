@@ -16,6 +16,7 @@
 #include "cli/out.h"
 #include "cli/source.h"
 #include "lib/buf.h"
+#include "lib/mutant.h"
 #include "lib/sock.h"
 #include "lib/util.h"
 
@@ -217,7 +218,8 @@ static void offer_nodes(const struct line *l)
 	const cJSON *vpc;
 
 	cJSON_ArrayForEach(vpc, json_get(lab, "vpcs"))
-		offer_keys(l, json_get(vpc, "instances"), "instance");
+		if (!MUTANT("completion-nodes"))
+			offer_keys(l, json_get(vpc, "instances"), "instance");
 	offer_keys(l, json_get(lab, "functions"), "function");
 	offer_keys(l, json_get(json_get(lab, "internet"), "hosts"), "internet host");
 	if (l->verb && !strcmp(l->verb->name, "exec"))

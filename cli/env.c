@@ -13,6 +13,7 @@
 #include "cli/api.h"
 #include "cli/out.h"
 #include "lib/buf.h"
+#include "lib/mutant.h"
 #include "lib/util.h"
 
 #define NAME_SIZE 128 /* a node's name has at most 63 characters */
@@ -31,7 +32,7 @@ void env_quote(struct buf *b, const char *s)
 {
 	buf_adds(b, "'");
 	for (; *s; s++)
-		if (*s == '\'')
+		if (*s == '\'' && !MUTANT("env-quotes"))
 			buf_adds(b, "'\\''");
 		else
 			buf_add(b, s, 1);
@@ -84,7 +85,7 @@ static void add_addresses(const struct cli *c, const cJSON *nodes, cJSON *vars)
 		for (i = 0; i < ARRAY_SIZE(kinds); i++) {
 			address = json_str(node, kinds[i].member, NULL);
 			env_name(name, sizeof(name), kinds[i].prefix, node->string);
-			if (address)
+			if (address && !MUTANT("env-addresses"))
 				set(vars, name, address);
 		}
 	}

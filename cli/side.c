@@ -21,6 +21,7 @@
 #include "cli/out.h"
 #include "cli/report.h"
 #include "lib/buf.h"
+#include "lib/mutant.h"
 #include "lib/util.h"
 
 static const char *const OPTIONS[SIDE_FILES] = { "junit", "tap", "json" };
@@ -61,7 +62,7 @@ int side_write(const struct cli *c, const struct side_files *s, const cJSON *lab
 	for (i = 0; i < SIDE_FILES; i++) {
 		auto_buf struct buf b = BUF_INIT;
 
-		if (s->fds[i] < 0)
+		if (s->fds[i] < 0 || (i > 0 && MUTANT("report-several")))
 			continue;
 		if (i == 0)
 			report_junit(labs, &b);

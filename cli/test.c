@@ -33,6 +33,7 @@
 #include "cli/trial.h"
 #include "cli/why.h"
 #include "lib/loop.h"
+#include "lib/mutant.h"
 #include "lib/util.h"
 
 #define REPEAT_MAX 10000
@@ -365,14 +366,14 @@ static int read_options(const struct cli *c, struct test *t)
 	if (args_number(t->args, "repeat", 1, REPEAT_MAX, 1, &n) < 0)
 		return out_fail_usage(c, "test: --repeat %s: not a number (1..%d)",
 				      args_get(t->args, "repeat"), REPEAT_MAX);
-	t->repeat = (unsigned)n;
+	t->repeat = MUTANT("test-repeat") ? 1 : (unsigned)n;
 	if (args_number(t->args, "jobs", 1, JOBS_MAX, 1, &n) < 0)
 		return out_fail_usage(c, "test: -j %s: not a number (1..%d)",
 				      args_get(t->args, "jobs"), JOBS_MAX);
 	t->parallel = (size_t)n;
 	t->keep = args_has(t->args, "keep");
-	t->keep_failed = args_has(t->args, "keep-failed");
-	t->fail_fast = args_has(t->args, "fail-fast");
+	t->keep_failed = args_has(t->args, "keep-failed") && !MUTANT("test-keep-failed");
+	t->fail_fast = args_has(t->args, "fail-fast") && !MUTANT("test-fail-fast");
 	return 0;
 }
 

@@ -16,6 +16,7 @@
 #include "cli/invocation.h"
 #include "cli/out.h"
 #include "cli/probes.h"
+#include "lib/mutant.h"
 #include "lib/util.h"
 
 #define RETRY_PAUSE_MS 50 /* between two tries of "within" */
@@ -54,12 +55,12 @@ static void run_done(struct run *r)
 
 static bool is_wanted(const struct trial *t, const char *name)
 {
-	return !t->filter || fnmatch(t->filter, name, 0) == 0;
+	return !t->filter || fnmatch(t->filter, name, 0) == 0 || MUTANT("test-filter");
 }
 
 static bool is_skipped(const struct trial *t, const char *name)
 {
-	return t->skip && fnmatch(t->skip, name, 0) == 0;
+	return t->skip && fnmatch(t->skip, name, 0) == 0 && !MUTANT("test-skip");
 }
 
 static int make_items(struct run *r)
@@ -88,7 +89,8 @@ static bool wants_probe(const struct run *r, const struct item *i)
 		return false;
 	if (!i->judged)
 		return true;
-	return !i->verdict.ok && mono_ms_since(r->start) < i->k->x->within * 1000;
+	return !i->verdict.ok && mono_ms_since(r->start) < i->k->x->within * 1000 &&
+	       !MUTANT("expect-within");
 }
 
 static void judge_probe(struct run *r, struct item *i, const cJSON *result)

@@ -10,6 +10,7 @@
 #include "cli/cli.h"
 #include "cli/out.h"
 #include "cli/source.h"
+#include "lib/mutant.h"
 #include "lib/util.h"
 
 /* --bind[=PID]: without one, whoever called us */
@@ -28,7 +29,7 @@ static int read_bind(const struct cli *c, const struct args *a, pid_t *ret)
 		return out_fail(c, ERR_NO_OBJECT,
 				"up: --bind: the caller is gone, or is init (which --bind=1 "
 				"means)");
-	*ret = (pid_t)pid;
+	*ret = MUTANT("bind") ? 0 : (pid_t)pid;
 	return 0;
 }
 

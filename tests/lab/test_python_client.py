@@ -16,7 +16,7 @@ import pytest
 
 from product import ROOT, Product, alive, having, wait_until
 
-CLIENT = os.path.join(ROOT, "clients", "python")
+CLIENT = os.environ.get("VPCLAB_PYTHON", os.path.join(ROOT, "clients", "python"))
 sys.path.insert(0, CLIENT)
 import vpclab  # noqa: E402
 
