@@ -108,6 +108,20 @@ static int status(const struct cli *c)
 	return r < 0 ? out_no_memory(c) : out_done(c);
 }
 
+static int start(struct cli *c, const struct args *a)
+{
+	struct daemon_wishes w = { args_get(a, "group"), args_get(a, "listen") };
+	int r = daemons_start(c, &w);
+	auto_json cJSON *said = !r && w.listen ? status_of(c, DAEMON_SANDBOXD) : NULL;
+
+	/* one that ran before is as it was */
+	if (said && !json_str(said, "endpoint", NULL))
+		return out_fail(c, ERR_BUSY,
+				"daemon start: sandboxd runs without --listen: stop it first "
+				"(labs stay up)");
+	return r;
+}
+
 static int daemon_verb(struct cli *c, const struct args *a)
 {
 	const char *what = a->words[0];
@@ -116,7 +130,7 @@ static int daemon_verb(struct cli *c, const struct args *a)
 	if (!strcmp(what, "status"))
 		return status(c);
 	if (!strcmp(what, "start"))
-		r = daemons_start(c, args_get(a, "group"));
+		r = start(c, a);
 	else if (!strcmp(what, "stop"))
 		r = daemons_stop(c);
 	else
@@ -128,6 +142,8 @@ static int daemon_verb(struct cli *c, const struct args *a)
 
 static const struct arg_opt OPTS[] = {
 	{ "group", 0, "NAME", "start: this group may use the sockets, which is as good as root" },
+	{ "listen", 0, "A:PORT",
+	  "start: Lambda's API on a port of the loopback, for AWS's clients" },
 	{ 0 },
 };
 

@@ -158,17 +158,13 @@ static void log_tail(const struct starting *s, char *ret, size_t size)
 			ret[i] = '|';
 }
 
-static int spawn(const struct cli *c, struct starting *s, const char *group)
+static int spawn(const struct cli *c, struct starting *s, const struct daemon_wishes *w)
 {
 	auto_free char *program = daemon_program(NAMES[s->d]);
-	char *argv[] = { (char *)NAMES[s->d],
-			 (char *)"--run-dir",
-			 c->run,
-			 (char *)"--state-dir",
-			 c->state,
-			 group ? (char *)"--group" : NULL,
-			 (char *)group,
-			 NULL };
+	bool listens = w->listen && s->d == DAEMON_SANDBOXD;
+	char *argv[10] = { (char *)NAMES[s->d], (char *)"--run-dir", c->run, (char *)"--state-dir",
+			   c->state };
+	size_t n = 5;
 	const int fds[] = { -1, s->log_fd, s->log_fd };
 	struct proc_spec spec = {
 		.path = program,
@@ -182,6 +178,14 @@ static int spawn(const struct cli *c, struct starting *s, const char *group)
 	struct err e = { 0 };
 	pid_t pid;
 
+	if (w->group) {
+		argv[n++] = (char *)"--group";
+		argv[n++] = (char *)w->group;
+	}
+	if (listens) {
+		argv[n++] = (char *)"--listen";
+		argv[n++] = (char *)w->listen;
+	}
 	if (!program)
 		return out_fail(c, ERR_STATE,
 				"%s: not found beside vpclab or in ../lib/vpclab (is it built?)",
@@ -235,7 +239,7 @@ static int wait_for(const struct cli *c, struct starting *s)
 			START_LIMIT_MS / 1000, *tail ? tail : s->log);
 }
 
-static int start_one(const struct cli *c, enum daemon d, const char *group)
+static int start_one(const struct cli *c, enum daemon d, const struct daemon_wishes *w)
 {
 	auto_starting struct starting s = { .d = d, .log_fd = -1, .pidfd = -1, .watch_fd = -1 };
 	int r;
@@ -247,14 +251,14 @@ static int start_one(const struct cli *c, enum daemon d, const char *group)
 	s.watch_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	if (s.watch_fd < 0 || inotify_add_watch(s.watch_fd, c->run, IN_CREATE | IN_MOVED_TO) < 0)
 		return out_fail(c, ERR_STATE, "%s: inotify: %s", c->run, strerror(errno));
-	r = daemon_pid(c, d) ? 0 : spawn(c, &s, group);
+	r = daemon_pid(c, d) ? 0 : spawn(c, &s, w);
 	if (!r)
 		r = wait_for(c, &s);
 	out_progress(c, "%s", "");
 	return r;
 }
 
-int daemons_start(struct cli *c, const char *group)
+int daemons_start(struct cli *c, const struct daemon_wishes *w)
 {
 	enum daemon d;
 	int r;
@@ -268,7 +272,7 @@ int daemons_start(struct cli *c, const char *group)
 	for (d = 0; d < N_DAEMONS; d++) {
 		if (daemon_answers(c, d) == 0)
 			continue;
-		r = start_one(c, d, group);
+		r = start_one(c, d, w);
 		if (r)
 			return r;
 	}
@@ -301,7 +305,7 @@ int daemons_need(struct cli *c)
 				"%s: no daemon runs there, and --no-start "
 				"forbids to start it",
 				c->run);
-	return daemons_start(c, NULL);
+	return daemons_start(c, &(struct daemon_wishes){ 0 });
 }
 
 /* ---- stopping ---- */

@@ -23,8 +23,13 @@ pid_t daemon_pid(const struct cli *c, enum daemon d);
 
 /* both answer, or are started (as root, unless --no-start); 0 or exit status */
 int daemons_need(struct cli *c);
-/* "group" may be NULL; 0 also if both ran before */
-int daemons_start(struct cli *c, const char *group);
+/* how those that are started are started; NULL: the default */
+struct daemon_wishes {
+	const char *group;
+	const char *listen; /* ADDRESS:PORT, sandboxd's */
+};
+/* 0 also if both ran before, however they were started */
+int daemons_start(struct cli *c, const struct daemon_wishes *w);
 /* ends sandboxd, then netd, and waits for their end; 0 also if neither ran */
 int daemons_stop(struct cli *c);
 

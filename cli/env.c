@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * env - see env.h.  The daemons listen on unix sockets alone, so what AWS's
- * clients take as an endpoint isn't among the variables: a client that can use a
- * socket finds it in VPCLAB_SOCKET.
+ * env - see env.h.  What AWS's clients take as an endpoint is among the variables
+ * only if sandboxd listens on a port (--listen); a client that can use a socket finds
+ * it in VPCLAB_SOCKET.
  */
 #include "cli/env.h"
 
@@ -109,13 +109,17 @@ int env_variables(struct cli *c, const char *lab, cJSON **ret)
 {
 	auto_free char *path = api_lab_path(lab, "");
 	auto_free char *sock = daemon_sock(c, DAEMON_SANDBOXD);
-	auto_json cJSON *show = NULL, *nodes = NULL;
+	auto_json cJSON *show = NULL, *nodes = NULL, *credentials = NULL;
+	auto_free char *more = api_lab_path(lab, "/credentials");
+	const char *endpoint;
 	cJSON *vars;
 	char what[120];
 	int r;
 
 	(void)snprintf(what, sizeof(what), "env %s", out_safe(lab));
-	r = sock ? api_get(c, what, path, &show) : out_no_memory(c);
+	r = sock && more ? api_get(c, what, path, &show) : out_no_memory(c);
+	if (!r)
+		r = api_get(c, what, more, &credentials);
 	if (r)
 		return r;
 	vars = cJSON_CreateObject();
@@ -123,11 +127,16 @@ int env_variables(struct cli *c, const char *lab, cJSON **ret)
 	set(vars, "VPCLAB_LAB", lab);
 	set(vars, "VPCLAB_RUN_DIR", c->run);
 	set(vars, "VPCLAB_SOCKET", sock);
-	/* a signed request names its lab by the key; there is no secret to keep on a
-	 * unix socket.  The token takes the place of one for a real account */
-	set(vars, "AWS_ACCESS_KEY_ID", lab);
-	set(vars, "AWS_SECRET_ACCESS_KEY", "vpclab");
+	endpoint = json_str(credentials, "endpoint", NULL);
+	if (endpoint)
+		set(vars, "AWS_ENDPOINT_URL", endpoint);
+	/* a signed request names its lab by the key; the token takes the place of one for
+	 * a real account */
+	set(vars, "AWS_ACCESS_KEY_ID", json_str(credentials, "access_key_id", ""));
+	set(vars, "AWS_SECRET_ACCESS_KEY", json_str(credentials, "secret_access_key", ""));
 	set(vars, "AWS_SESSION_TOKEN", "vpclab");
+	/* or clients ask the host's own metadata service for other credentials */
+	set(vars, "AWS_EC2_METADATA_DISABLED", "true");
 	set(vars, "AWS_REGION", json_str(show, "region", ""));
 	set(vars, "AWS_DEFAULT_REGION", json_str(show, "region", ""));
 	add_addresses(c, nodes, vars);

@@ -12,6 +12,8 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "lib/util.h"
+
 #define FILES_MAX (1024 * 1024) /* a namespace needs up to five, an environment three */
 
 enum {
@@ -22,10 +24,10 @@ enum {
 	OPT_FOREGROUND,
 	OPT_VERSION,
 	OPT_HELP,
-	OPT_SEED
+	OPT_OWN
 };
 
-static const struct option longs[] = {
+static const struct option common[] = {
 	{ "run-dir", required_argument, NULL, OPT_RUN },
 	{ "state-dir", required_argument, NULL, OPT_STATE },
 	{ "group", required_argument, NULL, OPT_GROUP },
@@ -33,15 +35,16 @@ static const struct option longs[] = {
 	{ "foreground", no_argument, NULL, OPT_FOREGROUND },
 	{ "version", no_argument, NULL, OPT_VERSION },
 	{ "help", no_argument, NULL, OPT_HELP },
-	{ "id-seed", required_argument, NULL, OPT_SEED },
-	{ NULL, 0, NULL, 0 },
 };
 
-int daemon_options(int argc, char **argv, const char *program, const char *usage, bool seeded,
+int daemon_options(int argc, char **argv, const char *program, const char *usage, const char *own,
 		   struct daemon_options *o)
 {
+	struct option longs[ARRAY_SIZE(common) + 2] = { 0 };
 	int c;
 
+	memcpy(longs, common, sizeof(common));
+	longs[ARRAY_SIZE(common)] = (struct option){ own, required_argument, NULL, OPT_OWN };
 	while ((c = getopt_long(argc, argv, "vh", longs, NULL)) != -1)
 		switch (c) {
 		case OPT_RUN:
@@ -53,12 +56,8 @@ int daemon_options(int argc, char **argv, const char *program, const char *usage
 		case OPT_GROUP:
 			o->group = optarg;
 			break;
-		case OPT_SEED:
-			if (!seeded) {
-				fprintf(stderr, "%s: unrecognized option '--id-seed'\n", program);
-				return 2;
-			}
-			o->seed = optarg;
+		case OPT_OWN:
+			o->own = optarg;
 			break;
 		case OPT_GC:
 			o->gc = true;

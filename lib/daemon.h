@@ -14,17 +14,18 @@
 
 struct daemon_options {
 	const char *run, *state, *group; /* NULL: the default; borrow from argv */
-	const char *seed;		 /* netd's --id-seed */
+	const char *own;		 /* of the option that only this program has */
 	bool gc;
 	enum log_level level;
 };
 
 /*
  * daemon_options() - reads "argv" of "program"; "usage" is what --help prints.
- * "seeded": --id-seed is one of them.  "o" holds the defaults.
+ * "own": the name of an option with a value that only this program has.  "o" holds
+ * the defaults.
  * Returns -1: go on; else the exit status (0 after --help, 2 on a mistake, told).
  */
-int daemon_options(int argc, char **argv, const char *program, const char *usage, bool seeded,
+int daemon_options(int argc, char **argv, const char *program, const char *usage, const char *own,
 		   struct daemon_options *o);
 /* as many descriptors as the host gives, at most a million */
 void daemon_files_raise(void);

@@ -5,8 +5,11 @@
  */
 #include "lib/util.h"
 
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <openssl/sha.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
 
@@ -27,6 +30,42 @@ void sha256_hex(const void *data, size_t size, char ret[65])
 		ret[2 * i + 1] = "0123456789abcdef"[d[i] & 15];
 	}
 	ret[64] = 0;
+}
+
+void hmac_sha256(const void *key, size_t n_key, const void *data, size_t size, uint8_t ret[32])
+{
+	uint8_t d[32];
+	unsigned n = sizeof(d);
+
+	/* fails only for lengths that no key of ours has */
+	HMAC(EVP_sha256(), key, (int)n_key, data, size, d, &n);
+	memcpy(ret, d, sizeof(d));
+}
+
+char *base64(const void *data, size_t size)
+{
+	static const char digits[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	char *out = malloc(size / 3 * 4 + 5), *o = out;
+	const unsigned char *s = data;
+	size_t i;
+
+	if (!out)
+		return NULL;
+	for (i = 0; i < size; i += 3) {
+		unsigned v = (unsigned)s[i] << 16;
+
+		if (i + 1 < size)
+			v |= (unsigned)s[i + 1] << 8;
+		if (i + 2 < size)
+			v |= s[i + 2];
+		*o++ = digits[v >> 18];
+		*o++ = digits[v >> 12 & 63];
+		*o++ = i + 1 < size ? digits[v >> 6 & 63] : '=';
+		*o++ = i + 2 < size ? digits[v & 63] : '=';
+	}
+	*o = '\0';
+	return out;
 }
 
 uint64_t hash64(const void *data, size_t size, uint64_t seed)

@@ -74,8 +74,9 @@ struct http_req {
 	struct http_server *server; /* NULL once the server is gone */
 	struct MHD_Connection *conn;
 	const char *method;
-	char *raw;  /* path as it was sent, owns */
-	char *path; /* decoded, owns */
+	char *raw;	 /* path as it was sent, owns */
+	char *raw_query; /* behind it, owns */
+	char *path;	 /* decoded, owns */
 	struct buf body;
 	uint64_t n_body; /* bytes that came, kept or not */
 	int refused;	 /* status to refuse with; 0: none */
@@ -163,6 +164,7 @@ static void req_free(struct http_req *r)
 	}
 	free(r->headers);
 	free(r->raw);
+	free(r->raw_query);
 	free(r->path);
 	buf_done(&r->body);
 	free(r);
@@ -192,11 +194,15 @@ static void req_detach(struct http_req *r)
 static void *uri_seen(void *cls, const char *uri, struct MHD_Connection *conn)
 {
 	struct http_req *r = calloc(1, sizeof(*r));
+	size_t n = strcspn(uri, "?");
 
 	if (!r)
 		return NULL;
-	r->raw = strndup(uri, strcspn(uri, "?"));
-	if (!r->raw) {
+	r->raw = strndup(uri, n);
+	r->raw_query = strdup(uri[n] ? uri + n + 1 : "");
+	if (!r->raw || !r->raw_query) {
+		free(r->raw);
+		free(r->raw_query);
 		free(r);
 		return NULL;
 	}
@@ -547,6 +553,16 @@ const char *http_method(const struct http_req *r)
 const char *http_path(const struct http_req *r)
 {
 	return r->path;
+}
+
+const char *http_raw_path(const struct http_req *r)
+{
+	return r->raw;
+}
+
+const char *http_raw_query(const struct http_req *r)
+{
+	return r->raw_query;
 }
 
 static const char *lookup(const struct http_req *r, enum MHD_ValueKind kind, const char *name)

@@ -35,8 +35,11 @@ struct http_server *http_server_free(struct http_server *s);
 
 /* of a request; strings borrow, valid until http_reply() */
 const char *http_method(const struct http_req *r);
-const char *http_path(const struct http_req *r);		     /* decoded, without query */
-const char *http_query(const struct http_req *r, const char *name);  /* NULL: absent */
+const char *http_path(const struct http_req *r);		    /* decoded, without query */
+const char *http_query(const struct http_req *r, const char *name); /* NULL: absent */
+/* both as they were sent, still percent-encoded; the query without '?', "" if none */
+const char *http_raw_path(const struct http_req *r);
+const char *http_raw_query(const struct http_req *r);
 const char *http_header(const struct http_req *r, const char *name); /* NULL: absent */
 const void *http_body(const struct http_req *r, size_t *ret_size);
 int http_peer(const struct http_req *r, pid_t *ret_pid, uid_t *ret_uid); /* SO_PEERCRED */

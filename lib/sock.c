@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -132,6 +133,23 @@ int sock_connect(const char *path, int type)
 	while (connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0)
 		if (errno != EINTR)
 			return -errno;
+	return steal_fd(&fd);
+}
+
+int sock_listen_tcp(const struct addr *a, uint16_t *port)
+{
+	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons(*port) };
+	auto_close int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	socklen_t size = sizeof(in);
+	int one = 1;
+
+	in.sin_addr.s_addr = htonl(addr_to_v4(a));
+	/* a port that was ours a moment ago may have connections in TIME_WAIT */
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 ||
+	    bind(fd, (struct sockaddr *)&in, sizeof(in)) < 0 || listen(fd, SOMAXCONN) < 0 ||
+	    getsockname(fd, (struct sockaddr *)&in, &size) < 0)
+		return -errno;
+	*port = ntohs(in.sin_port);
 	return steal_fd(&fd);
 }
 

@@ -7,14 +7,19 @@
 #define SOCK_H
 
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
+#include "lib/addr.h"
 #include "lib/err.h"
 
 /* listens on "path" (a stale socket there is replaced); mode e.g. 0600, "gid"
  * -1: unchanged; "type" SOCK_STREAM or SOCK_SEQPACKET.  fd or -errno */
 int sock_listen(const char *path, int type, int mode, gid_t gid);
 int sock_connect(const char *path, int type);
+/* listens on a TCP port of this host; "port" in: the one, 0 any; out: which.  fd or
+ * -errno */
+int sock_listen_tcp(const struct addr *a, uint16_t *port);
 /* sends/receives one message with descriptors; n_fds <= 253 */
 ssize_t sock_send_fds(int sock, const void *data, size_t size, const int *fds, size_t n_fds);
 /* received fds are CLOEXEC; "n_fds" in: room, out: number */

@@ -62,6 +62,10 @@ int parse_u64(const char *s, uint64_t min, uint64_t max, uint64_t *ret);
 /* SHA-256 by libcrypto; "ret" takes 32 bytes / 64 hex characters and NUL */
 void sha256(const void *data, size_t size, uint8_t ret[32]);
 void sha256_hex(const void *data, size_t size, char ret[65]);
+/* with padding; caller frees, NULL without memory */
+char *base64(const void *data, size_t size);
+/* "ret" may be "key" or "data" */
+void hmac_sha256(const void *key, size_t n_key, const void *data, size_t size, uint8_t ret[32]);
 /* XXH3: quick, and no protection from who chooses the data */
 uint64_t hash64(const void *data, size_t size, uint64_t seed);
 void hash128(const void *data, size_t size, uint64_t seed, uint64_t ret[2]);

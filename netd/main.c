@@ -74,7 +74,7 @@ static int netd_start(struct netd *d, const struct daemon_options *o, struct err
 	if (r == 0)
 		r = state_open(d->dir.state, &d->db, e);
 	if (r == 0)
-		r = state_seed(d->db, o->seed, &d->seed, e);
+		r = state_seed(d->db, o->own, &d->seed, e);
 	if (r < 0)
 		return r;
 	d->loop = loop_new();
@@ -154,7 +154,7 @@ int main(int argc, char **argv)
 	struct daemon_options o = { .level = LOG_INFO };
 	auto_free char *run = NULL, *state = NULL;
 	struct err e = { .code = ERR_NONE };
-	int rc = daemon_options(argc, argv, "netd", usage, true, &o);
+	int rc = daemon_options(argc, argv, "netd", usage, "id-seed", &o);
 
 	if (rc >= 0)
 		return rc;

@@ -14,6 +14,7 @@
 #include "sandbox/code.h"
 #include "sandbox/env.h"
 #include "sandbox/front.h"
+#include "sandbox/listen.h"
 #include "sandbox/logs.h"
 #include "sandbox/wire.h"
 
@@ -173,6 +174,8 @@ static int apply_one(struct slab *l, const struct function *s, const char *code,
 		tell(changes, "update", s->name);
 	if (!fresh && strcmp(hex, f->digest) != 0)
 		env_drop_all(f, false);
+	if (strcmp(hex, f->digest) != 0)
+		f->modified_ms = wall_ms();
 	memcpy(f->digest, hex, sizeof(hex));
 	memcpy(f->code, code, sizeof(f->code));
 	return 0;
@@ -244,7 +247,7 @@ void functions_environment(struct buf *b, const struct func *f, const char *toke
 {
 	const struct function *s = f->spec;
 	const struct lab *lab = f->slab->lab;
-	char day[16] = "";
+	char day[16] = "", secret[SIGV4_SECRET_SIZE];
 	time_t now = time(NULL);
 	struct tm tm;
 	size_t i;
@@ -270,8 +273,9 @@ void functions_environment(struct buf *b, const struct func *f, const char *toke
 	plan_addf(b, "env", "AWS_LAMBDA_LOG_GROUP_NAME=/aws/lambda/%s", s->name);
 	plan_addf(b, "env", "AWS_LAMBDA_LOG_STREAM_NAME=%s/[$LATEST]%s", day, token);
 	/* clients of AWS refuse to work without; the key names the lab */
+	listen_secret(f->slab, secret);
 	plan_addf(b, "env", "AWS_ACCESS_KEY_ID=%s", f->slab->name);
-	plan_add(b, "env", "AWS_SECRET_ACCESS_KEY=vpclab", NULL);
+	plan_addf(b, "env", "AWS_SECRET_ACCESS_KEY=%s", secret);
 	plan_add(b, "env", "AWS_SESSION_TOKEN=vpclab", NULL);
 	plan_addf(b, "env", "_HANDLER=%s", s->handler);
 	for (i = 0; i < s->n_environment; i++)

@@ -16,16 +16,19 @@
 #include "lib/buf.h"
 #include "lib/log.h"
 #include "lib/util.h"
+#include "sandbox/configuration.h"
 #include "sandbox/env.h"
 #include "sandbox/limits.h"
 
-#define PREFIX "/2015-03-31/functions/"
+#define PREFIX "/2015-03-31/functions"
 #define SUFFIX "/invocations"
 #define JSON_DEPTH_MAX 512
 
 bool invoke_is_path(const char *path)
 {
-	return !strncmp(path, PREFIX, strlen(PREFIX));
+	size_t len = strlen(PREFIX);
+
+	return !strncmp(path, PREFIX, len) && (!path[len] || path[len] == '/');
 }
 
 /* ---- answers ---- */
@@ -41,9 +44,7 @@ static void add_id(struct http_req *r, const char *id)
 	http_add_header(r, "x-amzn-RequestId", id);
 }
 
-static void refuse(struct http_req *r, int status, const char *type, const char *fmt, ...)
-	__attribute__((format(printf, 4, 5)));
-static void refuse(struct http_req *r, int status, const char *type, const char *fmt, ...)
+void invoke_refuse(struct http_req *r, int status, const char *type, const char *fmt, ...)
 {
 	cJSON *o = cJSON_CreateObject();
 	char text[600];
@@ -58,6 +59,14 @@ static void refuse(struct http_req *r, int status, const char *type, const char 
 	cJSON_AddStringToObject(o, "message", text);
 	cJSON_AddStringToObject(o, "Message", text);
 	http_reply_json(r, status, o);
+}
+
+static void unknown(struct http_req *r)
+{
+	invoke_refuse(r, 501, "UnsupportedOperation",
+		      "%s %s: this build has Invoke, GetFunction, GetFunctionConfiguration and "
+		      "ListFunctions",
+		      http_method(r), http_path(r));
 }
 
 static void refuse_throttled(struct http_req *r, const char *reason)
@@ -271,15 +280,18 @@ static void split_name(const char *whole, struct target *t)
 }
 
 /* answers itself where there is nothing to invoke */
-static bool find_target(struct sandboxd *sd, struct http_req *r, struct target *t)
+static bool find_target(struct sandboxd *sd, struct http_req *r, const char *lab, struct target *t)
 {
 	const char *q = http_query(r, "Qualifier");
 	char whole[300], region[64] = "us-east-1";
 
-	lab_name(r, t->lab, sizeof(t->lab));
+	if (lab)
+		(void)snprintf(t->lab, sizeof(t->lab), "%s", lab);
+	else
+		lab_name(r, t->lab, sizeof(t->lab));
 	if (http_segment(r, 2, whole, sizeof(whole)) < 0 || !t->lab[0]) {
-		refuse(r, 400, "InvalidParameterValueException",
-		       "The lab is named by the header X-Vpclab-Lab");
+		invoke_refuse(r, 400, "InvalidParameterValueException",
+			      "The lab is named by the header X-Vpclab-Lab");
 		return false;
 	}
 	split_name(whole, t);
@@ -293,9 +305,9 @@ static bool find_target(struct sandboxd *sd, struct http_req *r, struct target *
 	t->func = t->slab && t->slab->lab && !t->slab->going ? func_find(t->slab, t->name) : NULL;
 	if (t->func && !strcmp(t->qualifier, "$LATEST"))
 		return true;
-	refuse(r, 404, "ResourceNotFoundException",
-	       "Function not found: arn:aws:lambda:%s:%s:function:%s:%s", region, ACCOUNT, t->name,
-	       t->qualifier);
+	invoke_refuse(r, 404, "ResourceNotFoundException",
+		      "Function not found: arn:aws:lambda:%s:%s:function:%s:%s", region, ACCOUNT,
+		      t->name, t->qualifier);
 	return false;
 }
 
@@ -309,27 +321,27 @@ static bool check_payload(struct http_req *r)
 	const char *body = http_body(r, &size);
 
 	if (size > LIMIT_REQUEST) {
-		refuse(r, 413, "RequestEntityTooLargeException",
-		       "Request must be smaller than %d "
-		       "bytes for the InvokeFunction operation",
-		       LIMIT_REQUEST);
+		invoke_refuse(r, 413, "RequestEntityTooLargeException",
+			      "Request must be smaller than %d "
+			      "bytes for the InvokeFunction operation",
+			      LIMIT_REQUEST);
 		return false;
 	}
 	/* curl's own choice is no statement about the content */
 	if (type && !strcasestr(type, "json") && !strcasestr(type, "octet-stream") &&
 	    strcasecmp(type, "application/x-www-form-urlencoded") != 0) {
-		refuse(r, 415, "UnsupportedMediaTypeException", "Unsupported Media Type");
+		invoke_refuse(r, 415, "UnsupportedMediaTypeException", "Unsupported Media Type");
 		return false;
 	}
 	if (context && strlen(context) > LIMIT_CONTEXT) {
-		refuse(r, 400, "InvalidParameterValueException",
-		       "Client context must be no more than %d bytes when base64-encoded",
-		       LIMIT_CONTEXT);
+		invoke_refuse(r, 400, "InvalidParameterValueException",
+			      "Client context must be no more than %d bytes when base64-encoded",
+			      LIMIT_CONTEXT);
 		return false;
 	}
 	if (size && !invoke_is_json(body, size, &why)) {
-		refuse(r, 400, "InvalidRequestContentException",
-		       "Could not parse request body into json: %s", why);
+		invoke_refuse(r, 400, "InvalidRequestContentException",
+			      "Could not parse request body into json: %s", why);
 		return false;
 	}
 	return true;
@@ -368,31 +380,6 @@ static void invocation_free(struct invocation *i)
 	free(i->arn);
 	free(i->trace);
 	free(i);
-}
-
-static char *base64(const char *s, size_t size)
-{
-	static const char digits[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	char *out = malloc(size / 3 * 4 + 5), *o = out;
-	size_t i;
-
-	if (!out)
-		return NULL;
-	for (i = 0; i < size; i += 3) {
-		unsigned v = (unsigned)(unsigned char)s[i] << 16;
-
-		if (i + 1 < size)
-			v |= (unsigned)(unsigned char)s[i + 1] << 8;
-		if (i + 2 < size)
-			v |= (unsigned char)s[i + 2];
-		*o++ = digits[v >> 18];
-		*o++ = digits[v >> 12 & 63];
-		*o++ = i + 1 < size ? digits[v >> 6 & 63] : '=';
-		*o++ = i + 2 < size ? digits[v & 63] : '=';
-	}
-	*o = '\0';
-	return out;
 }
 
 static void on_done(struct invocation *i, const struct env_result *res)
@@ -469,7 +456,7 @@ static void run(struct sandboxd *sd, struct http_req *r, const struct target *t)
 	}
 	i = invocation_new(t, r);
 	if (!i) {
-		refuse(r, 500, "ServiceException", "Out of memory");
+		invoke_refuse(r, 500, "ServiceException", "Out of memory");
 		return;
 	}
 	if (env_invoke(t->func, i, &e) < 0) {
@@ -477,39 +464,96 @@ static void run(struct sandboxd *sd, struct http_req *r, const struct target *t)
 		if (e.code == ERR_LIMIT)
 			refuse_throttled(r, "ConcurrentInvocationLimitExceeded");
 		else
-			refuse(r, 500, "ServiceException", "%s", e.msg);
+			invoke_refuse(r, 500, "ServiceException", "%s", e.msg);
 	}
 }
 
-void invoke_handle(struct sandboxd *sd, struct http_req *r)
+/* ---- reading ---- */
+
+static void list(struct sandboxd *sd, struct http_req *r, const char *lab)
+{
+	cJSON *o = cJSON_CreateObject(), *all = cJSON_AddArrayToObject(o, "Functions");
+	const struct slab *l;
+	struct target t = { 0 };
+	const struct func *f;
+	size_t i;
+
+	if (!lab)
+		lab_name(r, t.lab, sizeof(t.lab));
+	l = slab_find(sd, lab ? lab : t.lab);
+	/* in the file's order */
+	for (i = 0; l && l->lab && i < l->lab->n_functions; i++) {
+		f = func_find(l, l->lab->functions[i].name);
+		if (f && f->spec && !f->gone)
+			cJSON_AddItemToArray(all, configuration_of(f));
+	}
+	add_id(r, NULL);
+	http_reply_json(r, 200, o);
+}
+
+/* GET functions/, functions/NAME, functions/NAME/configuration */
+static void get(struct sandboxd *sd, struct http_req *r, const char *lab)
+{
+	char part[40] = "", name[300] = "";
+	struct target t = { 0 };
+	int n = http_segment(r, 2, name, sizeof(name));
+	cJSON *o;
+
+	if (n == -ENOENT || (!n && !*name)) {
+		list(sd, r, lab);
+		return;
+	}
+	if (http_segment(r, 3, part, sizeof(part)) == 0 && strcmp(part, "configuration") != 0) {
+		unknown(r);
+		return;
+	}
+	if (!find_target(sd, r, lab, &t))
+		return;
+	o = configuration_of(t.func);
+	if (!*part) {
+		cJSON *whole = cJSON_CreateObject();
+
+		cJSON_AddItemToObject(whole, "Configuration", o);
+		configuration_more(t.func, whole);
+		o = whole;
+	}
+	add_id(r, NULL);
+	http_reply_json(r, 200, o);
+}
+
+void invoke_handle(struct sandboxd *sd, struct http_req *r, const char *lab)
 {
 	const char *path = http_path(r), *type = http_header(r, "X-Amz-Invocation-Type");
 	size_t len = strlen(path), suffix = strlen(SUFFIX);
 	struct target t = { 0 };
 
+	if (!strcmp(http_method(r), "GET")) {
+		get(sd, r, lab);
+		return;
+	}
 	if (len < suffix || strcmp(path + len - suffix, SUFFIX) != 0) {
-		refuse(r, 501, "UnsupportedOperation",
-		       "%s: this build has the operation Invoke only", path);
+		unknown(r);
 		return;
 	}
 	if (strcmp(http_method(r), "POST") != 0) {
-		refuse(r, 405, "MethodNotAllowed", "%s: Invoke is a POST", http_method(r));
+		invoke_refuse(r, 405, "MethodNotAllowed", "%s: Invoke is a POST", http_method(r));
 		return;
 	}
-	if (!find_target(sd, r, &t) || !check_payload(r))
+	if (!find_target(sd, r, lab, &t) || !check_payload(r))
 		return;
 	if (type && !strcmp(type, "DryRun")) {
 		add_id(r, NULL);
 		http_reply(r, 204, NULL, NULL, 0);
 	} else if (type && !strcmp(type, "Event")) {
-		refuse(r, 501, "UnsupportedOperation",
-		       "asynchronous invocation (X-Amz-Invocation-Type: Event) isn't in this "
-		       "build");
+		invoke_refuse(
+			r, 501, "UnsupportedOperation",
+			"asynchronous invocation (X-Amz-Invocation-Type: Event) isn't in this "
+			"build");
 	} else if (type && strcmp(type, "RequestResponse") != 0) {
-		refuse(r, 400, "InvalidParameterValueException",
-		       "X-Amz-Invocation-Type %s: "
-		       "RequestResponse or DryRun",
-		       type);
+		invoke_refuse(r, 400, "InvalidParameterValueException",
+			      "X-Amz-Invocation-Type %s: "
+			      "RequestResponse or DryRun",
+			      type);
 	} else {
 		run(sd, r, &t);
 	}

@@ -8,8 +8,14 @@
 
 #include "sandbox/sandboxd.h"
 
-/* POST /2015-03-31/functions/NAME/invocations; answers, at once or later */
-void invoke_handle(struct sandboxd *sd, struct http_req *r);
+/*
+ * POST /2015-03-31/functions/NAME/invocations, and GET of functions; answers, at once
+ * or later.  "lab": whose they are; NULL: as the request's headers say
+ */
+void invoke_handle(struct sandboxd *sd, struct http_req *r, const char *lab);
+/* answers with an error in AWS's form: {"Type","message","Message"} */
+void invoke_refuse(struct http_req *r, int status, const char *type, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
 /* is the path one of Lambda's API? */
 bool invoke_is_path(const char *path);
 /* is "text" one JSON value?  Quick, keeps nothing; "why" says what is wrong */

@@ -25,6 +25,7 @@
 #include "sandbox/front.h"
 #include "sandbox/functions.h"
 #include "sandbox/limits.h"
+#include "sandbox/listen.h"
 #include "sandbox/logs.h"
 #include "sandbox/rows.h"
 #include "sandbox/serve.h"
@@ -34,7 +35,8 @@
 #define GC_MS 5000
 
 static const char usage[] =
-	"usage: sandboxd [--run-dir DIR] [--state-dir DIR] [--group NAME] [-v]\n"
+	"usage: sandboxd [--run-dir DIR] [--state-dir DIR] [--group NAME]\n"
+	"                [--listen ADDRESS:PORT] [-v]\n"
 	"       sandboxd --gc [--run-dir DIR] [--state-dir DIR]\n"
 	"\n"
 	"The function service of vpclab, in the foreground.\n"
@@ -42,6 +44,8 @@ static const char usage[] =
 	"  --run-dir DIR    sockets and logs (default $VPCLAB_RUN_DIR or /run/vpclab)\n"
 	"  --state-dir DIR  what survives a reboot (default /var/lib/vpclab or RUN/state)\n"
 	"  --group NAME     opens the sockets to a group, which is as good as root then\n"
+	"  --listen A:PORT  Lambda's API on a port of the loopback, too, for signed requests\n"
+	"                   (port 0: any that is free)\n"
 	"  --gc             removes what a daemon that is gone has left, and forgets its labs\n"
 	"  --foreground     accepted; it never leaves it\n"
 	"  -v               more in the log; twice: each step\n"
@@ -180,12 +184,16 @@ static int sandboxd_start(struct sandboxd *sd, const struct daemon_options *o, s
 	if (r < 0)
 		return r;
 	env_clean(sd);
-	r = front_restore(sd, e);
+	r = rows_key(sd->db, sd->key, e);
+	if (!r)
+		r = front_restore(sd, e);
 	if (r < 0)
 		return r;
 	restore_wait(sd);
 	functions_sweep(sd);
-	return doors_open(sd, gid, e);
+	/* first, for whoever waits for the doors takes them for all that was asked for */
+	r = o->own ? listen_open(sd, o->own, e) : 0;
+	return r ? r : doors_open(sd, gid, e);
 }
 
 static void sandboxd_stop(struct sandboxd *sd)
@@ -209,6 +217,7 @@ static void sandboxd_stop(struct sandboxd *sd)
 	if (sd->cgroups)
 		env_clean(sd);
 	sd->http = http_server_free(sd->http);
+	listen_close(sd);
 	if (empty && sd->cgroups && cgroups_remove(sd->cgroups, GC_MS, &e) < 0)
 		log_warn("%s", e.msg);
 	sd->cgroups = cgroups_close(sd->cgroups);
@@ -315,7 +324,7 @@ int main(int argc, char **argv)
 	struct daemon_options o = { .level = LOG_INFO };
 	auto_free char *run = NULL, *state = NULL;
 	struct err e = { 0 };
-	int rc = daemon_options(argc, argv, "sandboxd", usage, false, &o);
+	int rc = daemon_options(argc, argv, "sandboxd", usage, "listen", &o);
 
 	if (rc >= 0)
 		return rc;

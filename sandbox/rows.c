@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
 
 #include "lib/util.h"
 
@@ -28,6 +30,7 @@ static const char *const migrations[] = {
 	"insert into labs select lab, created, iif(document is null, null, 2 * rowid),"
 	" iif(intended is null, null, 2 * rowid + 1), deleting, lease from old;"
 	"drop table old",
+	"create table keys (name text primary key, value blob not null)",
 };
 
 int rows_open(const char *dir, struct db **ret, struct err *e)
@@ -117,6 +120,28 @@ int rows_delete(struct db *d, const char *lab, struct err *e)
 	int r = db_exec(d, "BEGIN IMMEDIATE", e);
 
 	return r ? r : finish(d, db_run(d, e, "delete from labs where lab = ?", "s", lab), e);
+}
+
+static int on_key(const struct db_row *r, void *arg)
+{
+	size_t size;
+	const void *value = db_col_blob(r, 0, &size);
+
+	if (size == ROWS_KEY_SIZE)
+		memcpy(arg, value, size);
+	return size == ROWS_KEY_SIZE ? 0 : -EBADMSG;
+}
+
+int rows_key(struct db *d, uint8_t ret[ROWS_KEY_SIZE], struct err *e)
+{
+	uint8_t fresh[ROWS_KEY_SIZE];
+	int r;
+
+	if (getrandom(fresh, sizeof(fresh), 0) != sizeof(fresh))
+		return err_set(e, ERR_INTERNAL, errno, "getrandom: %s", strerror(errno));
+	r = db_run(d, e, "insert into keys (name, value) values ('labs', ?) on conflict do nothing",
+		   "b", (const void *)fresh, sizeof(fresh));
+	return r ? r : db_each(d, e, on_key, ret, "select value from keys where name = 'labs'", "");
 }
 
 struct each {

@@ -37,6 +37,10 @@ int rows_lease(struct db *d, const char *lab, const char *lease, struct err *e);
 int rows_deleting(struct db *d, const char *lab, struct err *e);
 int rows_delete(struct db *d, const char *lab, struct err *e);
 
+/* the random key of this state directory, made when it is asked for first */
+#define ROWS_KEY_SIZE 32
+int rows_key(struct db *d, uint8_t ret[ROWS_KEY_SIZE], struct err *e);
+
 typedef int (*rows_row_fn)(const char *lab, int64_t created_ms, const struct rows_doc *current,
 			   const struct rows_doc *intended, bool deleting, const char *lease,
 			   void *arg);

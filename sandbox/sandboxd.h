@@ -10,6 +10,7 @@
  *   held      connections that are kept
  *   view      plans for inits                logs       files of output
  *   rows      what survives                  wire       the init's messages
+ *   listen    the Invoke API on a TCP port   configuration  functions in AWS's words
  *
  * What survives a trip through the loop is looked up again or freed together
  * with what refers to it: a lab waits for its change, a function for its
@@ -47,6 +48,7 @@ struct func {
 	char *name;		     /* owns */
 	char digest[65];	     /* of all that makes new environments needed */
 	char code[65];		     /* digest of its code; "": none */
+	int64_t modified_ms;	     /* of AWS's LastModified */
 	LIST_HEAD(, env) envs;
 	size_t n_running; /* invocations */
 	size_t next_subnet;
@@ -79,6 +81,9 @@ struct sandboxd {
 	struct rundir dir;
 	struct db *db;
 	struct http_server *http;
+	struct http_server *tcp; /* --listen; NULL: off */
+	char endpoint[64];	 /* of it: "http://127.0.0.1:9001", "" */
+	uint8_t key[32];	 /* what labs' secrets are made from */
 	struct httpc *httpc;
 	struct cgroups *cgroups;
 	char *netd;  /* path of its socket; owns */

@@ -20,6 +20,7 @@
 #include "sandbox/instances.h"
 #include "sandbox/invoke.h"
 #include "sandbox/limits.h"
+#include "sandbox/listen.h"
 #include "sandbox/logs.h"
 #include "sandbox/prober.h"
 
@@ -211,6 +212,10 @@ static void get_status(const struct sandboxd *sd, struct http_req *r)
 	cJSON_AddNumberToObject(o, "environments", (double)sd->n_envs);
 	cJSON_AddNumberToObject(o, "invocations", (double)sd->n_invocations);
 	cJSON_AddStringToObject(o, "cgroups", cgroups_describe(sd->cgroups));
+	if (*sd->endpoint)
+		cJSON_AddStringToObject(o, "endpoint", sd->endpoint);
+	else
+		cJSON_AddNullToObject(o, "endpoint");
 	q = cJSON_AddObjectToObject(o, "limits");
 	for (i = 0; i < ARRAY_SIZE(limits); i++)
 		cJSON_AddNumberToObject(q, limits[i].name, limits[i].value);
@@ -237,6 +242,16 @@ static void get_logs(struct sandboxd *sd, struct http_req *r, const char *lab)
 		fail(r, ERR_STATE, "logs: %s", strerror(-rc));
 	else
 		http_reply(r, 200, "text/plain; charset=utf-8", buf_str(&b), b.len);
+}
+
+static void get_credentials(struct sandboxd *sd, struct http_req *r, const char *lab)
+{
+	const struct slab *l = slab_find(sd, lab);
+
+	if (l && l->lab)
+		listen_credentials(l, r);
+	else
+		fail(r, ERR_NO_LAB, "there is no lab %s", lab);
 }
 
 /* ---- routes ---- */
@@ -277,11 +292,13 @@ static void serve_lab_part(struct sandboxd *sd, struct http_req *r, const char *
 		prober_handle(sd, r, lab);
 	} else if (!strcmp(part, "logs") && get) {
 		get_logs(sd, r, lab);
+	} else if (!strcmp(part, "credentials") && get) {
+		get_credentials(sd, r, lab);
 	} else if (!strcmp(part, "document") && get) {
 		(void)snprintf(path, sizeof(path), "/v1/labs/%s/document", lab);
 		proxy(sd, r, path, lab, NULL);
 	} else if (!strcmp(part, "plan") || !strcmp(part, "probes") || !strcmp(part, "logs") ||
-		   !strcmp(part, "document")) {
+		   !strcmp(part, "document") || !strcmp(part, "credentials")) {
 		fail(r, ERR_METHOD, "%s %s", method, http_path(r));
 	} else {
 		fail(r, ERR_NO_ROUTE, "%s %s: there is no such operation", method, http_path(r));
@@ -320,7 +337,7 @@ void serve_request(struct http_req *r, void *arg)
 	char lab[80] = "", part[40] = "", name[80] = "", more[8];
 
 	if (invoke_is_path(path)) {
-		invoke_handle(sd, r);
+		invoke_handle(sd, r, NULL);
 		return;
 	}
 	if (!strcmp(path, "/version") && !strcmp(method, "GET")) {

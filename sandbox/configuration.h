@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * configuration - a function in AWS's words, as GetFunction and its like answer.
+ */
+#ifndef CONFIGURATION_H
+#define CONFIGURATION_H
+
+#include "lib/json.h"
+#include "sandbox/sandboxd.h"
+
+/* FunctionConfiguration; owns; "f" has its spec */
+cJSON *configuration_of(const struct func *f);
+/* what GetFunction tells besides the configuration goes into "o" */
+void configuration_more(const struct func *f, cJSON *o);
+
+#endif
