@@ -25,7 +25,7 @@ const struct select_kind SELECT_KINDS[] = {
 	{ "nat_gateways", IN_VPC,
 	  COLUMNS("id", "private_ip", "public_ip", "subnet", "state", "failure_code") },
 	{ "security_groups", IN_VPC, COLUMNS("id", "description", "state") },
-	{ "network_acls", IN_VPC, COLUMNS("id", "state") },
+	{ "network_acls", IN_VPC, COLUMNS("id", "subnets", "state") },
 	{ "instances", IN_VPC_BARE,
 	  COLUMNS("id", "private_ip", "public_ip", "subnet", "vpc", "security_groups", "pid",
 		  "state") },

@@ -20,26 +20,15 @@ static int unsupported(struct err *e, const char *path, const char *what)
 	return r;
 }
 
-static int check_acls(const struct vpc *v, struct err *e)
-{
-	size_t i;
-
-	for (i = 0; i < v->n_network_acls; i++)
-		if (!v->network_acls[i].implicit)
-			return unsupported(e, v->network_acls[i].at.path, "network_acls");
-	return 0;
-}
-
 /* the second lock: nothing that isn't enforced gets past here, whatever the parser
  * lets through */
 static int check_supported(const struct lab *l, struct err *e)
 {
 	size_t i;
-	int r = 0;
 
 	if (l->n_peerings)
 		return unsupported(e, l->peerings[0].at.path, "peerings");
-	for (i = 0; i < l->n_vpcs && !r; i++) {
+	for (i = 0; i < l->n_vpcs; i++) {
 		const struct vpc *v = &l->vpcs[i];
 
 		if (v->n_secondary_cidr_blocks)
@@ -53,9 +42,8 @@ static int check_supported(const struct lab *l, struct err *e)
 			return unsupported(e, v->at.path, "private_zone");
 		if (v->n_flow_logs)
 			return unsupported(e, v->at.path, "flow_logs");
-		r = check_acls(v, e);
 	}
-	return r;
+	return 0;
 }
 
 /* ---- nodes ---- */

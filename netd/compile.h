@@ -2,7 +2,8 @@
 /*
  * compile - from the store to the program: all that ought to exist.  Pure.
  *
- * A file a kind of namespace: compile_router.c (with compile_sg.c for the groups),
+ * A file a kind of namespace: compile_router.c (with compile_sg.c for the groups,
+ * compile_acl.c for the lists),
  * compile_internet.c, compile_node.c; nat/natgw.c, nat/egress.c and nat/igw.c for
  * what translates addresses.  boxes.c has the arithmetic.
  */
@@ -40,6 +41,7 @@ int compile_group(const struct s_group *g, struct program *ret, struct err *e);
 void compile_router(const struct s_vpc *v, struct program *p);
 void compile_groups(const struct s_vpc *v, struct program *p);
 void compile_group_items(const struct s_group *g, struct program *p);
+void compile_acls(const struct s_vpc *v, struct program *p);
 void compile_internet(const struct store *s, struct program *p);
 void compile_nodes(const struct store *s, struct program *p);
 

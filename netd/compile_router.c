@@ -3,10 +3,11 @@
  * compile_router - the router of a VPC: where all policy is.
  *
  * A packet's way: pre (mark of its interface, source check), tracking, lost (what
- * has no route, after the sender's groups), route look-up by mark, then in the
- * forward hook guard -30, sender's groups -20, gateway -13 (nat/igw.c), the mark of
- * the receiver's interface -12, destination check -5, receiver's groups 0.
- * AWS's order decides whose the drop is: groups before routes and gateways.
+ * has no route, after the sender's groups and list), route look-up by mark, then in the
+ * forward hook guard -30, sender's groups -20, its subnet's list -15, gateway -13
+ * (nat/igw.c), the mark of the receiver's interface -12, its subnet's list -10,
+ * destination check -5, receiver's groups 0.  AWS's order decides whose the drop is:
+ * groups, then the list, then routes and gateways.
  *
  * Mark 0 never is a packet's: ARP's look-ups and the router's own answers have it.
  */
@@ -153,14 +154,18 @@ static void prerouting(const struct s_vpc *v, const struct emit *f, struct buf *
 
 #define LOST "iifname \"eni-*\" fib daddr . mark oif missing fib daddr type != local"
 
-/* what routing will drop in silence gets its reason; the sender's groups come
- * first, whose "accept" ends only their own base chain */
+/* what routing will drop in silence gets its reason; the sender's groups and its
+ * subnet's list come first, whose "accept" ends only their own base chain */
 static void lost(const struct emit *f, struct buf *b)
 {
 	emit_chain(b, "type filter hook prerouting priority -150; policy accept;");
 	emit_rule(b, LOST " goto groups_out");
 	emit_chain_end(f, "lost_groups", b);
 	emit_chain(b, "type filter hook prerouting priority -149; policy accept;");
+	if (!MUTANT("acl-lost"))
+		emit_rule(b, LOST " goto lists_lost");
+	emit_chain_end(f, "lost_lists", b);
+	emit_chain(b, "type filter hook prerouting priority -148; policy accept;");
 	emit_rule(b, LOST " goto no_route");
 	emit_chain_end(f, "lost", b);
 }
@@ -358,5 +363,6 @@ void compile_router(const struct s_vpc *v, struct program *p)
 	output(v, &f, &b);
 	igw_compile(v, &f);
 	compile_groups(v, p);
+	compile_acls(v, p);
 	dns_sockets(v, p);
 }

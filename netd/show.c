@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/mutant.h"
 #include "lib/nl.h"
 #include "lib/ns.h"
 #include "lib/util.h"
@@ -257,31 +258,53 @@ static void show_group(struct show *w, cJSON *map, const struct s_group *g)
 	show_rules(w, o, "egress", g->def->egress, g->def->n_egress);
 }
 
+static void show_entry(struct show *w, cJSON *list, const struct acl_entry *e)
+{
+	cJSON *x = push_object(w, list);
+
+	put_number(w, x, "rule_number", e->rule_number);
+	put_text(w, x, "rule_action", e->allow ? "allow" : "deny");
+	put_protocol(w, x, e->protocol);
+	put_text(w, x, "cidr_block", prefix_str(&e->cidr_block));
+	put_number(w, x, "from_port", e->from_port);
+	put_number(w, x, "to_port", e->to_port);
+	put_number(w, x, "icmp_type", e->icmp_type);
+	put_number(w, x, "icmp_code", e->icmp_code);
+}
+
+/* in the order in which they are asked, and what is asked last (NACL-1) */
 static void show_entries(struct show *w, cJSON *o, const char *name, const struct acl_entry *v,
 			 size_t n)
 {
+	const struct acl_entry final = { .rule_number = 32767,
+					 .protocol = -1,
+					 .cidr_block = { .addr = addr_v4(0) },
+					 .from_port = -1,
+					 .to_port = -1,
+					 .icmp_type = -1,
+					 .icmp_code = -1 };
 	cJSON *list = put_array(w, o, name);
 	size_t i;
 
-	for (i = 0; i < n; i++) {
-		cJSON *x = push_object(w, list);
-
-		put_number(w, x, "rule_number", v[i].rule_number);
-		put_text(w, x, "rule_action", v[i].allow ? "allow" : "deny");
-		put_protocol(w, x, v[i].protocol);
-		put_text(w, x, "cidr_block", prefix_str(&v[i].cidr_block));
-		put_number(w, x, "from_port", v[i].from_port);
-		put_number(w, x, "to_port", v[i].to_port);
-		put_number(w, x, "icmp_type", v[i].icmp_type);
-		put_number(w, x, "icmp_code", v[i].icmp_code);
-	}
+	for (i = 0; i < n; i++)
+		show_entry(w, list, &v[i]);
+	if (!MUTANT("acl-show"))
+		show_entry(w, list, &final);
 }
 
 static void show_acl(struct show *w, cJSON *map, const struct s_acl *a)
 {
 	cJSON *o = put_common(w, map, &a->o);
 
+	cJSON *subnets;
+	size_t i;
+
 	put_text(w, o, "vpc", a->vpc->def->name);
+	put_bool(w, o, "is_default", !strcmp(a->def->name, "default"));
+	subnets = put_array(w, o, "subnets");
+	for (i = 0; i < a->vpc->n_subnets; i++)
+		if (a->vpc->subnets[i].acl == a)
+			push_text(w, subnets, a->vpc->subnets[i].def->name);
 	show_entries(w, o, "ingress", a->def->ingress, a->def->n_ingress);
 	show_entries(w, o, "egress", a->def->egress, a->def->n_egress);
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/util.h"
 #include "topology/fill.h"
 
 /* ---- names of nodes ---- */
@@ -126,35 +127,72 @@ static void warn_peerings(struct fill *f, const struct place *top)
 	}
 }
 
-/* does an entry let the ports pass that answers go to (NACL-3)? */
-static bool passes_ephemeral(const struct acl_entry *v, size_t n)
+#define EPHEMERAL_FIRST 32768
+#define EPHEMERAL_LAST 60999 /* of Linux; AWS's own ranges are wider (NACL-3) */
+
+static bool takes_port(const struct acl_entry *e, int protocol, int port)
+{
+	return e->protocol == -1 ||
+	       (e->protocol == protocol && e->from_port <= port && port <= e->to_port);
+}
+
+/* whether anybody gets through with it: what only some may not doesn't count */
+static bool lets_port(const struct acl_entry *v, size_t n, int protocol, int port)
 {
 	for (size_t i = 0; i < n; i++)
-		if (v[i].allow &&
-		    (v[i].protocol == -1 ||
-		     ((v[i].protocol == IPPROTO_TCP || v[i].protocol == IPPROTO_UDP) &&
-		      v[i].from_port <= 32768 && v[i].to_port >= 60999)))
+		if (takes_port(&v[i], protocol, port) && (v[i].allow || !v[i].cidr_block.len))
+			return v[i].allow;
+	return false;
+}
+
+static bool lets_any_port(const struct acl_entry *v, size_t n, int protocol)
+{
+	for (size_t i = 0; i < n; i++)
+		if (v[i].allow && (v[i].protocol == -1 || v[i].protocol == protocol) &&
+		    lets_port(v, n, protocol, v[i].protocol == -1 ? 0 : v[i].from_port))
 			return true;
 	return false;
 }
 
-static bool allows_ports(const struct acl_entry *v, size_t n)
+/* the ports that answers go to; what the list says of a port changes only where an
+ * entry begins or ends */
+static bool lets_answers(const struct acl_entry *v, size_t n, int protocol)
 {
-	for (size_t i = 0; i < n; i++)
-		if (v[i].allow && v[i].protocol != IPPROTO_ICMP)
+	if (!lets_port(v, n, protocol, EPHEMERAL_FIRST))
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		const int ends[] = { v[i].from_port, v[i].to_port + 1 };
+
+		for (size_t k = 0; k < 2; k++)
+			if (ends[k] > EPHEMERAL_FIRST && ends[k] <= EPHEMERAL_LAST &&
+			    !lets_port(v, n, protocol, ends[k]))
+				return false;
+	}
+	return true;
+}
+
+static bool loses_answers(const struct acl_entry *there, size_t n_there,
+			  const struct acl_entry *back, size_t n_back)
+{
+	static const int protocols[] = { IPPROTO_TCP, IPPROTO_UDP };
+
+	for (size_t i = 0; i < ARRAY_SIZE(protocols); i++)
+		if (lets_any_port(there, n_there, protocols[i]) &&
+		    !lets_answers(back, n_back, protocols[i]))
 			return true;
 	return false;
 }
 
 static void warn_acl(struct fill *f, const struct place *p, const struct network_acl *a)
 {
-	if (allows_ports(a->ingress, a->n_ingress) && !passes_ephemeral(a->egress, a->n_egress))
+	if (loses_answers(a->ingress, a->n_ingress, a->egress, a->n_egress))
 		hint(f->r, p, "acl-no-return-ports",
-		     "lets connections in, but no answer out to ports 32768-60999 (NACL-3)");
-	else if (allows_ports(a->egress, a->n_egress) &&
-		 !passes_ephemeral(a->ingress, a->n_ingress))
+		     "lets connections in, but not all answers out: ports %d-%d (NACL-3)",
+		     EPHEMERAL_FIRST, EPHEMERAL_LAST);
+	else if (loses_answers(a->egress, a->n_egress, a->ingress, a->n_ingress))
 		hint(f->r, p, "acl-no-return-ports",
-		     "lets connections out, but no answer in to ports 32768-60999 (NACL-3)");
+		     "lets connections out, but not all answers in: ports %d-%d (NACL-3)",
+		     EPHEMERAL_FIRST, EPHEMERAL_LAST);
 }
 
 static void warn_vpcs(struct fill *f, const struct place *top)

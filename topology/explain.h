@@ -6,9 +6,10 @@
  * so model and packets can be held against each other, and a file explains itself
  * with no daemon.
  *
- * The order of checks in a router is AWS's: the sender's groups, route, gateway,
- * source/dest check, the receiver's groups.  Groups and gateways remember what they
- * let through; routes and checks hold for the answer, too.
+ * The order of checks in a router is AWS's: the sender's groups, its subnet's network
+ * ACL, route, gateway, the ACL of the receiver's subnet, source/dest check, the
+ * receiver's groups.  Groups and gateways remember what they let through; ACLs, routes
+ * and checks hold for the answer, too.
  *
  * A node's own programs are known only as far as the file tells ("serve", "ready"):
  * a port that a node's "command" may or may not listen on is taken for closed, and

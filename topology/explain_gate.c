@@ -70,26 +70,25 @@ static bool rule_takes_peer(const struct s_vpc *v, const struct security_group *
 	return false;
 }
 
-/* "tcp 5432", "tcp 80-90", "icmp", "all" */
-static void rule_words(const struct sg_rule *r, char *ret, size_t size)
+void gate_protocol_words(int protocol, int from, int to, char *ret, size_t size)
 {
-	const char *name = r->protocol == IPPROTO_TCP  ? "tcp" :
-			   r->protocol == IPPROTO_UDP  ? "udp" :
-			   r->protocol == IPPROTO_ICMP ? "icmp" :
-							 NULL;
+	const char *name = protocol == IPPROTO_TCP  ? "tcp" :
+			   protocol == IPPROTO_UDP  ? "udp" :
+			   protocol == IPPROTO_ICMP ? "icmp" :
+						      NULL;
 
-	if (r->protocol < 0)
+	if (protocol < 0)
 		(void)snprintf(ret, size, "all");
 	else if (!name)
-		(void)snprintf(ret, size, "protocol %d", r->protocol);
-	else if (!has_ports(r->protocol) && r->from_port >= 0)
-		(void)snprintf(ret, size, "icmp type %d", r->from_port);
-	else if (!has_ports(r->protocol))
+		(void)snprintf(ret, size, "protocol %d", protocol);
+	else if (!has_ports(protocol) && from >= 0)
+		(void)snprintf(ret, size, "icmp type %d", from);
+	else if (!has_ports(protocol))
 		(void)snprintf(ret, size, "%s", name);
-	else if (r->from_port == r->to_port)
-		(void)snprintf(ret, size, "%s %d", name, r->from_port);
+	else if (from == to)
+		(void)snprintf(ret, size, "%s %d", name, from);
 	else
-		(void)snprintf(ret, size, "%s %d-%d", name, r->from_port, r->to_port);
+		(void)snprintf(ret, size, "%s %d-%d", name, from, to);
 }
 
 static void packet_words(const struct packet *p, char *ret, size_t size)
@@ -114,7 +113,8 @@ static bool group_allows(struct walk *w, const struct s_eni *e, const struct s_g
 		if (!rule_takes_protocol(&rules[i], &w->p) ||
 		    !rule_takes_peer(e->vpc, def, &rules[i], peer, who, sizeof(who)))
 			continue;
-		rule_words(&rules[i], words, sizeof(words));
+		gate_protocol_words(rules[i].protocol, rules[i].from_port, rules[i].to_port, words,
+				    sizeof(words));
 		/* the rule that a group has when the file gives none stands at the group */
 		walk_hop(w, EXPLAIN_ALLOW, "security_group", g->o.name,
 			 rules[i].at.pos.line ? &rules[i].at : &def->at, "%s rule %zu: %s %s %s",

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * explain_internal - between explain.c (questions), explain_walk.c (a packet's
- * way) and explain_gate.c (a router's checks).
+ * way), explain_gate.c and explain_acl.c (a router's checks).
  */
 #ifndef EXPLAIN_INTERNAL_H
 #define EXPLAIN_INTERNAL_H
@@ -86,6 +86,11 @@ const struct memory *walk_remembers(const struct walk *w, const void *where, uns
 /* the groups of an interface for the packet; false: it stopped there.  "known":
  * tracking knows the connection, so nothing is asked */
 bool gate_groups(struct walk *w, const struct s_eni *e, bool ingress, bool known);
+/* "tcp 5432", "tcp 80-90", "icmp type 8", "all": ports, or ICMP's type */
+void gate_protocol_words(int protocol, int from, int to, char *ret, size_t size);
+/* the list of a subnet for what leaves it or enters it; false: it stopped there.
+ * Whether the packet crosses the subnet's border is the caller's affair (explain_acl.c) */
+bool gate_list(struct walk *w, const struct s_subnet *s, bool ingress);
 /* what a table makes of an address */
 enum route_kind { ROUTE_NONE, ROUTE_BAD, ROUTE_LOCAL, ROUTE_IGW, ROUTE_ENI };
 enum route_kind gate_route(const struct s_table *t, const struct addr *dst,

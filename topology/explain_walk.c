@@ -585,11 +585,14 @@ static void leave_by_igw(struct walk *w, const struct s_vpc *v)
 	w->place = PLACE_INTERNET;
 }
 
-static void leave_by_eni(struct walk *w, const struct s_vpc *v, const struct s_eni *out,
-			 unsigned zone)
+/* "from": the subnet it comes from, NULL: a gateway */
+static void leave_by_eni(struct walk *w, const struct s_vpc *v, const struct s_subnet *from,
+			 const struct s_eni *out, unsigned zone)
 {
 	bool known = walk_remembers(w, v, zone);
 
+	if (out->subnet != from && !gate_list(w, out->subnet, true))
+		return;
 	if (out->source_dest_check && !eni_has(out, &w->p.dst)) {
 		walk_stop(w, DROP_SOURCE_DEST_CHECK, eni_kind(out), eni_name(w->s, out),
 			  eni_where(w->s, out), "its source/dest check is on, and %s isn't its own",
@@ -603,7 +606,19 @@ static void leave_by_eni(struct walk *w, const struct s_vpc *v, const struct s_e
 	w->place = PLACE_ENI;
 }
 
-/* what routing can't place, after the sender's groups have had their say */
+/* to another subnet, to a gateway, or to where nobody is: not to an address of the
+ * subnet's own that nobody has */
+static bool leaves_subnet(const struct s_subnet *s, const struct addr *dst, enum route_kind kind,
+			  const struct s_eni *out)
+{
+	if (MUTANT("explain-acl-same-subnet"))
+		return true;
+	return out		 ? out->subnet != s :
+	       kind == ROUTE_IGW ? true :
+				   !prefix_has(&s->def->cidr_block, dst);
+}
+
+/* what routing can't place, after the sender's groups and list have had their say */
 static void lost(struct walk *w, const struct s_vpc *v, const struct s_table *t,
 		 enum route_kind kind, const struct route *r)
 {
@@ -653,6 +668,8 @@ static void at_from_eni(struct walk *w)
 	zone = kind == ROUTE_IGW ? 1 : 0;
 	if (!gate_groups(w, in, false, walk_remembers(w, v, zone)))
 		return;
+	if (leaves_subnet(in->subnet, &w->p.dst, kind, out) && !gate_list(w, in->subnet, false))
+		return;
 	if (!out && kind != ROUTE_IGW) {
 		lost(w, v, t, kind, r);
 		return;
@@ -661,7 +678,7 @@ static void at_from_eni(struct walk *w)
 	if (kind == ROUTE_IGW)
 		leave_by_igw(w, v);
 	else
-		leave_by_eni(w, v, out, 0);
+		leave_by_eni(w, v, in->subnet, out, 0);
 }
 
 static bool gateway_lets_in(struct walk *w, const struct s_vpc *v)
@@ -708,13 +725,14 @@ static void at_from_igw(struct walk *w)
 	if (!forward_ttl(w, false, "internet_gateway", v->o.name, &v->def->at))
 		return;
 	if (m) {
-		/* translated back: tracking knows it, nothing is asked any more */
+		/* translated back: tracking knows it, so only the list is asked */
 		w->p.dst = m->src;
-		w->place = PLACE_ENI;
+		if (gate_list(w, e->subnet, true))
+			w->place = PLACE_ENI;
 		return;
 	}
 	w->p.dst = e->private_ips[0];
-	leave_by_eni(w, v, e, 1);
+	leave_by_eni(w, v, NULL, e, 1);
 }
 
 /* the namespace where the next step is made */

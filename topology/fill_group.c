@@ -9,8 +9,11 @@
 
 #include "topology/fill.h"
 
-#define SG_RULES_MAX 60	   /* a direction; each CIDR and reference counts (SG-13) */
-#define ACL_ENTRIES_MAX 40 /* a direction, with AWS's raised quota (NACL-9) */
+#define SG_RULES_MAX 60 /* a direction; each CIDR and reference counts (SG-13) */
+/* NACL-9, a direction: AWS's highest quota is 40 with the final deny, its default 20 */
+#define ACL_ENTRIES_MAX 39
+#define ACL_ENTRIES_DEFAULT 19
+#define ACLS_MAX 200 /* of a VPC, with the default one */
 
 /* ---- ports, or type and code ---- */
 
@@ -370,7 +373,7 @@ void fill_security_groups(struct fill *f, const struct place *vpc, struct vpc *v
 
 static void fill_entry(struct fill *f, const struct place *p, struct acl_entry *e)
 {
-	struct place cidr = place_member(p, "cidr_block");
+	struct place cidr = place_member(p, "cidr_block"), from = place_member(p, "from_port");
 	struct port_range ports = { -1, -1 }, icmp = { -1, -1 };
 	const char *action = read_str(p, "rule_action");
 
@@ -383,6 +386,10 @@ static void fill_entry(struct fill *f, const struct place *p, struct acl_entry *
 		ports = read_ports(f, p);
 	else if (e->protocol == IPPROTO_ICMP)
 		icmp = read_icmp(f, p, "icmp_type", "icmp_code");
+	else if (e->protocol != PROTOCOL_UNREADABLE && cJSON_IsNumber(from.item) &&
+		 from.item->valuedouble > 0)
+		hint(f->r, &from, "acl-entry-ports-ignored",
+		     "ports mean nothing with this protocol: the entry is for all of it");
 	e->from_port = ports.from;
 	e->to_port = ports.to;
 	e->icmp_type = icmp.from;
@@ -409,7 +416,13 @@ static void fill_entries(struct fill *f, const struct place *acl, const char *ke
 
 	if (n > ACL_ENTRIES_MAX)
 		fault(f->r, FAMILY_RANGE, &list, "NetworkAclEntryLimitExceeded",
-		      "%zu entries (allowed: %d a direction)", n, ACL_ENTRIES_MAX);
+		      "%zu entries and the final deny (allowed: %d a direction)", n,
+		      ACL_ENTRIES_MAX + 1);
+	else if (n > ACL_ENTRIES_DEFAULT)
+		hint(f->r, &list, "acl-raised-quota",
+		     "%zu entries and the final deny: AWS allows %d a direction unless its quota "
+		     "is raised (NACL-9)",
+		     n, ACL_ENTRIES_DEFAULT + 1);
 	PLACE_EACH(p, &list)
 		fill_entry(f, &p, &v[i++]);
 	if (n)
@@ -445,6 +458,10 @@ void fill_network_acls(struct fill *f, const struct place *vpc, struct vpc *v)
 	struct place map = place_member(vpc, "network_acls");
 	size_t i = 0;
 
+	if (v->n_network_acls > ACLS_MAX)
+		fault(f->r, FAMILY_RANGE, &map, "NetworkAclLimitExceeded",
+		      "%zu network ACLs with the default one (allowed: %d in a VPC)",
+		      v->n_network_acls, ACLS_MAX);
 	PLACE_EACH(p, &map) {
 		struct network_acl *a = &v->network_acls[i];
 

@@ -77,6 +77,7 @@ struct s_subnet {
 	const struct subnet *def;
 	struct s_vpc *vpc;
 	struct s_table *table;
+	struct s_acl *acl;
 	unsigned number;    /* 1..250 */
 	struct addr router; /* base + 1 */
 };
@@ -106,6 +107,7 @@ struct s_acl {
 	struct object o;
 	const struct network_acl *def;
 	struct s_vpc *vpc;
+	unsigned number; /* of chains: a<number>_... */
 };
 
 enum eni_type { ENI_INTERFACE, ENI_NAT_GATEWAY, ENI_LAMBDA };

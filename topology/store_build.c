@@ -376,6 +376,7 @@ static void make_subnet(struct build *b, struct s_vpc *v, size_t i)
 	sn->def = def;
 	sn->vpc = v;
 	sn->table = store_table_of(v, def->route_table);
+	sn->acl = &v->acls[def->network_acl - v->def->network_acls];
 	(void)addr_add(&base, 1, &sn->router);
 	sn->o = build_object_head(b, OBJECT_SUBNET, v->def->name, def->name, def->at.path);
 	if (old) {
@@ -521,6 +522,9 @@ static int number_vpc(struct build *b, struct s_vpc *v)
 	if (!r)
 		r = number_all(b, "group", v, 65534, v->groups, v->n_groups, sizeof(*v->groups),
 			       offsetof(struct s_group, number));
+	if (!r)
+		r = number_all(b, "acl", v, 65534, v->acls, v->n_acls, sizeof(*v->acls),
+			       offsetof(struct s_acl, number));
 	return r;
 }
 

@@ -151,7 +151,6 @@ static const struct {
 	{ "vpcs/*/secondary_cidr_blocks/*", NULL, "secondary_cidr_blocks" },
 	{ "vpcs/*/internet_gateway", is_object,
 	  "an edge route table (internet_gateway as an object)" },
-	{ "vpcs/*/network_acls/*", NULL, "network_acls" },
 	{ "vpcs/*/network_interfaces/*", NULL, "network_interfaces" },
 	{ "vpcs/*/private_zone/*", NULL, "private_zone" },
 	{ "vpcs/*/flow_logs/*", NULL, "flow_logs" },

@@ -35,6 +35,27 @@ def group(r, groups):
     return o
 
 
+def entry(r, number):
+    """Its ports are all that answers go to, or none of them: which of them a client takes, no model knows."""
+    o = {"rule_number": number, "rule_action": r.choice(["allow", "allow", "deny"]),
+         "protocol": r.choice(["-1", "tcp", "tcp", "udp", "icmp", 47])}
+    if o["protocol"] in ("tcp", "udp"):
+        o["from_port"], o["to_port"] = r.choice([(80, 80), (1, 443), (53, 53), (1024, 65535)])
+    if o["protocol"] == "icmp" and r.random() < 0.5:
+        o["icmp_type"] = r.choice([0, 3, 8])
+        o["icmp_code"] = r.choice([-1, 0])
+    o["cidr_block"] = r.choice(["0.0.0.0/0", "10.0.0.0/16", "10.0.1.0/24", "10.0.2.0/24", "198.51.100.0/24",
+                                "203.0.113.0/24"])
+    return o
+
+
+def entries(r):
+    """Most of them end in an entry that allows all, or nobody would reach anybody."""
+    numbers = r.sample(range(1, 900), r.randint(0, 3))
+    rest = [{"rule_number": 900, "rule_action": "allow", "protocol": "-1", "cidr_block": "0.0.0.0/0"}]
+    return [entry(r, n) for n in numbers] + (rest if r.random() < 0.7 else [])
+
+
 def vpc(r, n):
     """A VPC with its own names; CIDRs are those of the other one."""
     subnets = {"s%d-%d" % (n, i): {"cidr_block": "10.0.%d.0/24" % i} for i in range(1, r.randint(2, 4) + 1)}
@@ -78,6 +99,12 @@ def vpc(r, n):
             s["route_table"] = r.choice(["t1", "t2", "t3"])
         if igw and r.random() < 0.2:
             s["map_public_ip_on_launch"] = True
+    if r.random() < 0.6:
+        o["network_acls"] = {a: {"ingress": entries(r), "egress": entries(r)}
+                             for a in r.sample(["default", "l1", "l2"], r.randint(1, 3))}
+        for s in subnets.values():
+            if r.random() < 0.5:
+                s["network_acl"] = r.choice(list(o["network_acls"]))
     return o
 
 

@@ -61,6 +61,7 @@ static void test_goldens(void **state)
 	check_golden("topology/examples/overlapping.json", "overlapping");
 	check_golden("tests/golden/gateways.json", "gateways");
 	check_golden("tests/golden/smallest.json", "smallest");
+	check_golden("tests/golden/acls.json", "acls");
 }
 
 /* every rule is one that lib/nft can send whole */
@@ -109,18 +110,15 @@ static const char *const lab_format =
 	"\"b\":{\"subnet\":\"s\",\"security_groups\":[\"x\",\"y\"]},"
 	"\"c\":{\"subnet\":\"s\",\"security_groups\":[\"y\"]}}}}}";
 
-/* steps from one lab of the format to another: "+set ip vpc NAME;..." */
-static char *edit(const char *port1, const char *groups1, const char *port2, const char *groups2)
+/* steps from one lab to another: "+set ip vpc NAME;..." */
+static char *steps_between(const char *x, const char *y)
 {
 	struct buf b = BUF_INIT;
 	struct program p, q;
 	struct store *s, *t;
 	struct step *steps;
-	char *x, *y;
 	size_t n;
 
-	assert_true(asprintf(&x, lab_format, port1, groups1) > 0);
-	assert_true(asprintf(&y, lab_format, port2, groups2) > 0);
 	s = store_of(NULL, x, NULL);
 	t = store_of(s, y, NULL);
 	p = program_of(s);
@@ -138,9 +136,16 @@ static char *edit(const char *port1, const char *groups1, const char *port2, con
 	program_done(&q);
 	store_free(s);
 	store_free(t);
-	free(x);
-	free(y);
 	return buf_steal(&b);
+}
+
+static char *edit(const char *port1, const char *groups1, const char *port2, const char *groups2)
+{
+	auto_free char *x = NULL, *y = NULL;
+
+	assert_true(asprintf(&x, lab_format, port1, groups1) > 0);
+	assert_true(asprintf(&y, lab_format, port2, groups2) > 0);
+	return steps_between(x, y);
 }
 
 /* cuts the hash from a set's name */
@@ -189,6 +194,36 @@ static void test_no_edit(void **state)
 	free(got);
 }
 
+static char *edit_lists(const char *list1, const char *entry1, const char *list2,
+			const char *entry2)
+{
+	static const char format[] =
+		"{\"version\":1,\"lab\":\"t\",\"vpcs\":{\"v\":{\"cidr_block\":\"10.0.0.0/16\","
+		"\"subnets\":{\"s\":{\"cidr_block\":\"10.0.1.0/24\",\"network_acl\":\"%s\"}},"
+		"\"network_acls\":{\"x\":{\"ingress\":[{\"rule_number\":%s,"
+		"\"rule_action\":\"allow\",\"protocol\":\"-1\",\"cidr_block\":\"10.0.0.0/8\"}]},"
+		"\"y\":{}},\"instances\":{\"a\":{\"subnet\":\"s\"}}}}}";
+	auto_free char *x = NULL, *y = NULL;
+
+	assert_true(asprintf(&x, format, list1, entry1) > 0);
+	assert_true(asprintf(&y, format, list2, entry2) > 0);
+	return steps_between(x, y);
+}
+
+/* an entry is its list's alone, another list for a subnet that subnet's chains; the
+ * maps that lead to them stay */
+static void test_list_edit(void **state)
+{
+	auto_free char *entry = edit_lists("x", "7", "x", "8");
+	auto_free char *other = edit_lists("x", "7", "y", "7");
+	auto_free char *unused = edit_lists("y", "7", "y", "8");
+
+	(void)state;
+	assert_string_equal(entry, "=chain a1_in;");
+	assert_string_equal(other, "=chain s1_in;=chain s1_lost;=chain s1_out;");
+	assert_string_equal(unused, "=chain a1_in;");
+}
+
 static void test_second_lock(void **state)
 {
 	struct lab *l = lab_of("{\"version\":1,\"lab\":\"t\",\"vpcs\":{\"v\":"
@@ -209,9 +244,10 @@ static void test_second_lock(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_goldens),	   cmocka_unit_test(test_every_rule_is_understood),
-		cmocka_unit_test(test_group_edit), cmocka_unit_test(test_joining_a_group),
-		cmocka_unit_test(test_no_edit),	   cmocka_unit_test(test_second_lock),
+		cmocka_unit_test(test_goldens),	    cmocka_unit_test(test_every_rule_is_understood),
+		cmocka_unit_test(test_group_edit),  cmocka_unit_test(test_joining_a_group),
+		cmocka_unit_test(test_list_edit),   cmocka_unit_test(test_no_edit),
+		cmocka_unit_test(test_second_lock),
 	};
 
 	return cmocka_run_group_tests_name("compile", tests, NULL, NULL);

@@ -115,6 +115,93 @@ static void test_cells(void **state)
 	store_free(s);
 }
 
+static const char LISTS[] =
+	"{ \"version\": 1, \"lab\": \"t\", \"vpcs\": { \"v\": { \"cidr_block\": "
+	"\"10.0.0.0/16\",\n"
+	"  \"subnets\": {\n"
+	"    \"one\": { \"cidr_block\": \"10.0.1.0/24\", \"network_acl\": \"one\" },\n"
+	"    \"two\": { \"cidr_block\": \"10.0.2.0/24\", \"network_acl\": \"two\" },\n"
+	"    \"three\": { \"cidr_block\": \"10.0.3.0/24\" } },\n"
+	"  \"network_acls\": {\n"
+	"    \"one\": { \"ingress\": [\n"
+	"      { \"rule_number\": 9, \"rule_action\": \"allow\", \"protocol\": \"tcp\",\n"
+	"        \"cidr_block\": \"10.0.3.0/24\", \"from_port\": 1024, \"to_port\": 65535 }, "
+	"{\n"
+	"        \"rule_number\": 1, \"rule_action\": \"allow\", \"protocol\": \"icmp\", "
+	"\"icmp_type\": 0,\n"
+	"        \"cidr_block\": \"0.0.0.0/0\" } ],\n"
+	"      \"egress\": [\n"
+	"      { \"rule_number\": 7, \"rule_action\": \"allow\", \"protocol\": \"-1\", "
+	"\"cidr_block\": \"0.0.0.0/0\" },\n"
+	"      { \"rule_number\": 3, \"rule_action\": \"deny\", \"protocol\": \"tcp\", "
+	"\"from_port\": 81,\n"
+	"        \"cidr_block\": \"10.0.0.0/8\" },\n"
+	"      { \"rule_number\": 4, \"rule_action\": \"deny\", \"protocol\": \"-1\", "
+	"\"cidr_block\": \"192.0.2.0/24\" } ] },\n"
+	"    \"two\": {} },\n"
+	"  \"security_groups\": { \"g\": { \"ingress\": [\n"
+	"    { \"protocol\": \"-1\", \"cidr_blocks\": [\"0.0.0.0/0\"] } ] } },\n"
+	"  \"instances\": {\n"
+	"    \"a\": { \"subnet\": \"one\", \"security_groups\": [\"g\"] },\n"
+	"    \"a2\": { \"subnet\": \"one\", \"security_groups\": [\"g\"], \"serve\": "
+	"[\"tcp/80\"] },\n"
+	"    \"b\": { \"subnet\": \"two\", \"security_groups\": [\"g\"], \"serve\": "
+	"[\"tcp/80\"] },\n"
+	"    \"c\": { \"subnet\": \"three\", \"security_groups\": [\"g\"],\n"
+	"           \"serve\": [\"tcp/80\", \"tcp/81\"] } } } } }\n";
+
+/* ids: NACL-1, NACL-2, NACL-3; kind: state; mutant: explain-acl-answer, explain-acl-same-subnet */
+/* lists: the lowest number, at the border of a subnet alone, of question and answer */
+static void test_lists(void **state)
+{
+	static const struct {
+		const char *from, *to, *port, *result, *rule;
+		unsigned line;
+	} cells[] = {
+		{ "a", "c", "tcp/80", "open", NULL, 0 },
+		{ "a", "c", "tcp/81", "timeout", "egress rule 3 denies tcp 81 to 10.0.0.0/8", 14 },
+		{ "a", "c", "tcp/9", "refused", NULL, 0 },
+		{ "a", "c", "icmp", "open", NULL, 0 },
+		/* the answer: nothing lets UDP in, and ICMP only as an echo's reply */
+		{ "a", "c", "udp/9", "timeout",
+		  "ingress rule *: no rule for icmp type 3 from 10.0.3.4", 7 },
+		{ "c", "a", "tcp/80", "timeout", "ingress rule *: no rule for tcp 80 from 10.0.3.4",
+		  7 },
+		{ "c", "a", "icmp", "timeout",
+		  "ingress rule *: no rule for icmp type 8 from 10.0.3.4", 7 },
+		{ "a", "b", "tcp/80", "timeout", "ingress rule *: no rule for tcp 80 from 10.0.1.4",
+		  17 },
+		{ "b", "c", "tcp/80", "timeout", "egress rule *: no rule for tcp 80 to 10.0.3.4",
+		  17 },
+		{ "a", "a2", "tcp/80", "open", NULL, 0 },
+		/* what has no route, and what nobody in the own subnet has */
+		{ "a", "192.0.2.1", "tcp/80", "timeout", "egress rule 4 denies all to 192.0.2.0/24",
+		  16 },
+		{ "a", "198.51.100.1", "tcp/80", "timeout", "no route for 198.51.100.1", 1 },
+		{ "b", "10.0.2.99", "tcp/80", "timeout", "nobody has 10.0.2.99", 1 },
+	};
+	struct store *s = store_of(NULL, LISTS, NULL);
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(cells); i++) {
+		struct explain x = { 0 };
+		const struct explain_part *p;
+		const struct explain_hop *h;
+
+		ask(s, cells[i].from, cells[i].to, cells[i].port, NULL, &x);
+		p = &x.parts[0];
+		h = p->decided >= 0 ? &p->hops[p->decided] : NULL;
+		if (strcmp(p->result, cells[i].result) || !h != !cells[i].rule ||
+		    (h && (strcmp(h->rule, cells[i].rule) || h->at->pos.line != cells[i].line)))
+			fail_msg("%s -> %s %s: %s, %s at %u", cells[i].from, cells[i].to,
+				 cells[i].port, p->result, h ? h->rule : "-",
+				 h && h->at ? h->at->pos.line : 0);
+		explain_done(&x);
+	}
+	store_free(s);
+}
+
 static void assert_path(const struct store *s, const char *from, const char *to, const char *port,
 			const char *want)
 {
@@ -248,11 +335,9 @@ static void test_random_labs(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_cells),
-		cmocka_unit_test(test_paths),
-		cmocka_unit_test(test_allowing_rule),
-		cmocka_unit_test(test_assumed),
-		cmocka_unit_test(test_several_interfaces),
+		cmocka_unit_test(test_lists),	    cmocka_unit_test(test_cells),
+		cmocka_unit_test(test_paths),	    cmocka_unit_test(test_allowing_rule),
+		cmocka_unit_test(test_assumed),	    cmocka_unit_test(test_several_interfaces),
 		cmocka_unit_test(test_random_labs),
 	};
 
