@@ -78,13 +78,18 @@ ARCHIVES := $(patsubst %,$(B)/%.a,cli sandbox netd nat topology lib)
 
 # ---- rules
 .PHONY: all FORCE
-all: $(addprefix $(B)/,$(PROGRAMS)) $(if $(filter release,$(MODE)),$(addprefix build/,$(PROGRAMS)))
+RUNTIMES := $(patsubst sandbox/%,%,$(wildcard sandbox/runtimes/*/*))
+all: $(addprefix $(B)/,$(PROGRAMS) $(RUNTIMES)) \
+	$(if $(filter release,$(MODE)),$(addprefix build/,$(PROGRAMS) $(RUNTIMES)))
 FORCE:
 
 $(B)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(call SAY,CC      )
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(addprefix $(B)/,$(RUNTIMES)): $(B)/%: sandbox/%
+	$(Q)install -D -m 755 $< $@
 
 # these hold files (.incbin), which -MMD can't tell
 $(B)/obj/cli/init.o: cli/starter.json
@@ -211,6 +216,7 @@ install: all
 		$(SHARE)/zsh/site-functions)
 	install -m 755 build/netd build/sandboxd build/responder build/vpclab-init $(DESTDIR)$(LIBDIR)
 	install -m 755 build/vpclab $(DESTDIR)$(PREFIX)/bin
+	for r in $(RUNTIMES); do install -D -m 755 sandbox/$$r $(DESTDIR)$(LIBDIR)/$$r || exit 1; done
 	for s in 1 5 8; do install -m 644 man/*.$$s $(DESTDIR)$(SHARE)/man/man$$s || exit 1; done
 	install -m 644 dist/vpclab.bash $(DESTDIR)$(SHARE)/bash-completion/completions/vpclab
 	install -m 644 dist/vpclab.zsh $(DESTDIR)$(SHARE)/zsh/site-functions/_vpclab

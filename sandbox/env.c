@@ -23,6 +23,7 @@
 #include "sandbox/front.h"
 #include "sandbox/logs.h"
 #include "sandbox/rapi.h"
+#include "sandbox/runtime.h"
 #include "sandbox/view.h"
 
 #define END_RETRY_MS 20
@@ -658,7 +659,11 @@ static void add_plan(struct buf *b, const struct env *v)
 	size_t i;
 
 	plan_add(b, "role", "function", NULL);
-	plan_add(b, "runtime", v->exec ? "exec" : "provided", NULL);
+	plan_add(b, "runtime",
+		 v->exec			? "exec" :
+		 runtime_is_managed(s->runtime) ? "managed" :
+						  "provided",
+		 NULL);
 	view_function(b, v->func, sd_of(v)->uid_base + v->uid_idx);
 	functions_environment(b, v->func, v->name);
 	for (i = 0; v->exec && i < s->command.n; i++)

@@ -16,6 +16,7 @@
 #include "sandbox/front.h"
 #include "sandbox/listen.h"
 #include "sandbox/logs.h"
+#include "sandbox/runtime.h"
 #include "sandbox/wire.h"
 
 int functions_prepare(const struct sandboxd *sd, const struct lab *lab, const char *base,
@@ -27,6 +28,7 @@ int functions_prepare(const struct sandboxd *sd, const struct lab *lab, const ch
 
 	if (!codes)
 		return err_set(e, ERR_INTERNAL, ENOMEM, "out of memory");
+	r = runtime_check(lab, e);
 	for (i = 0; i < lab->n_functions && !r; i++) {
 		const struct function *f = &lab->functions[i];
 
@@ -278,6 +280,7 @@ void functions_environment(struct buf *b, const struct func *f, const char *toke
 	plan_addf(b, "env", "AWS_SECRET_ACCESS_KEY=%s", secret);
 	plan_add(b, "env", "AWS_SESSION_TOKEN=vpclab", NULL);
 	plan_addf(b, "env", "_HANDLER=%s", s->handler);
+	runtime_environment(b, s->runtime);
 	for (i = 0; i < s->n_environment; i++)
 		plan_addf(b, "env", "%s=%s", s->environment[i].name, s->environment[i].value);
 }

@@ -184,13 +184,16 @@ static void start_failed(struct env *e, const char *type, const char *why)
 /* EX-13 */
 static void start_bootstrap(struct env *e)
 {
-	static const char *const places[] = { "/var/task/bootstrap", "/opt/bootstrap" };
+	static const char *const places[] = { "/var/runtime/bootstrap", "/var/task/bootstrap",
+					      "/opt/bootstrap" };
 	static char *argv[2];
 	const char *program = NULL;
 	size_t i;
 	int r;
 
-	for (i = 0; i < ARRAY_SIZE(places) && !program; i++)
+	/* a managed runtime is ours, whatever the code brings along; else the code's is */
+	for (i = strcmp(e->init->runtime, "managed") ? 1 : 0; i < ARRAY_SIZE(places) && !program;
+	     i++)
 		if (access(places[i], X_OK) == 0)
 			program = places[i];
 	if (!program) {

@@ -10,6 +10,7 @@
  *   held      connections that are kept
  *   view      plans for inits                logs       files of output
  *   rows      what survives                  wire       the init's messages
+ *   runtime   managed runtimes               lease      labs that go with their client
  *   listen    the Invoke API on a TCP port   configuration  functions in AWS's words
  *
  * What survives a trip through the loop is looked up again or freed together

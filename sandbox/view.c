@@ -21,6 +21,7 @@
 
 #include "lib/util.h"
 #include "sandbox/limits.h"
+#include "sandbox/runtime.h"
 #include "sandbox/wire.h"
 
 /* programs and their libraries; on most hosts all but /usr are links into it */
@@ -114,6 +115,7 @@ void view_function(struct buf *b, const struct func *f, uint32_t uid)
 	function_etc(b, f, uid);
 	plan_add(b, "dir", "/var", "755");
 	function_code(b, f);
+	runtime_view(b, f->spec->runtime);
 	(void)snprintf(text, sizeof(text), "mode=1777,size=%um,nr_inodes=65536",
 		       f->spec->ephemeral_storage);
 	plan_add(b, "tmpfs", "/tmp", text);

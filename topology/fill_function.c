@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "topology/fill.h"
+#include "topology/format.h"
 
 #define ENVIRONMENT_MAX 4096 /* bytes, as AWS measures: the map as JSON */
 #define UNRESERVED_MIN 100   /* concurrency that stays for everybody (CC-2) */
@@ -35,6 +36,10 @@ static void runtime_rules(struct fill *f, const struct place *p, const struct fu
 	if (!*fn->code)
 		fault(f->r, FAMILY_TYPE, p, "InvalidParameterValueException",
 		      "\"code\" is missing (runtime %s needs a folder or .zip)", fn->runtime);
+	if (!*fn->handler && format_runtime.match(fn->runtime) &&
+	    strncmp(fn->runtime, "provided", 8) != 0)
+		fault(f->r, FAMILY_TYPE, p, "InvalidParameterValueException",
+		      "\"handler\" is missing (runtime %s calls it: MODULE.FUNCTION)", fn->runtime);
 }
 
 /* ---- environment ---- */

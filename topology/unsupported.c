@@ -123,7 +123,8 @@ static bool across_peering(const cJSON *item)
 static bool managed_runtime(const cJSON *item)
 {
 	return cJSON_IsString(item) && format_runtime.match(item->valuestring) &&
-	       strcmp(item->valuestring, "exec") != 0 && !starts_with(item, "provided");
+	       strcmp(item->valuestring, "exec") != 0 && !starts_with(item, "provided") &&
+	       !starts_with(item, "nodejs") && !starts_with(item, "python");
 }
 
 static bool is_event(const cJSON *item)
@@ -168,7 +169,8 @@ static const struct {
 	{ "vpcs/*/instances/*/nat_instance", is_true, "nat_instance" },
 	{ "vpcs/*/instances/*/connection_tracking/*", NULL, "connection_tracking" },
 
-	{ "functions/*/runtime", managed_runtime, "a runtime other than exec and provided*" },
+	{ "functions/*/runtime", managed_runtime,
+	  "a runtime other than exec, provided*, nodejs* and python*" },
 	{ "functions/*/layers/*", NULL, "layers" },
 	{ "functions/*/image", NULL, "image" },
 	{ "functions/*/image_config", NULL, "image_config" },
