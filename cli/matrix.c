@@ -120,6 +120,18 @@ static bool differs(const cJSON *says, const cJSON *got)
 	return strcmp(result_of(says), result_of(got)) != 0 || (a && b && strcmp(a, b) != 0);
 }
 
+/* what decides a cell, by REACH-1; of several flows the first that is stopped */
+static const char *code_of(const cJSON *answer, const char *member)
+{
+	const char *code = json_str(json_get(answer, member), "code", NULL);
+	const cJSON *part;
+
+	cJSON_ArrayForEach(part, json_get(answer, "parts"))
+		if (!code)
+			code = json_str(json_get(part, member), "code", NULL);
+	return code;
+}
+
 static void add_text(cJSON *o, const char *name, const char *s)
 {
 	cJSON_AddItemToObject(o, name, s ? cJSON_CreateString(s) : cJSON_CreateNull());
@@ -138,7 +150,10 @@ static cJSON *document(struct matrix *m, unsigned *ret_disagreements)
 		add_text(cell, "expected", result_of(says));
 		add_text(cell, "measured", result_of(got));
 		add_text(cell, "seen_as", json_str(got ? got : says, "seen_as", NULL));
+		add_text(cell, "code", code_of(says, "decided_by"));
+		add_text(cell, "dropped", code_of(got, "dropped"));
 		cJSON_AddItemToArray(cells, cell);
+		cJSON_AddBoolToObject(cell, "differs", got && differs(says, got));
 		*ret_disagreements += got && differs(says, got);
 		says = says->next;
 		got = got ? got->next : NULL;
@@ -150,6 +165,26 @@ static cJSON *document(struct matrix *m, unsigned *ret_disagreements)
 static const char *color_of(const char *result)
 {
 	return !strcmp(result, "open") ? "green" : !strcmp(result, "timeout") ? "red" : "yellow";
+}
+
+/* each is a fault of ours, or of what somebody did inside a node */
+static void print_disagreements(const cJSON *doc, unsigned n)
+{
+	const cJSON *cell;
+
+	cJSON_ArrayForEach(cell, json_get(doc, "cells")) {
+		const char *code = json_str(cell, "code", NULL);
+		const char *dropped = json_str(cell, "dropped", NULL);
+
+		if (json_bool(cell, "differs", false))
+			printf("differs  %s -> %s %s: model %s%s%s%s, packets %s%s%s%s\n",
+			       json_str(cell, "from", "?"), json_str(cell, "to", "?"),
+			       json_str(cell, "port", "?"), json_str(cell, "expected", "?"),
+			       code ? " (" : "", code ? code : "", code ? ")" : "",
+			       json_str(cell, "measured", "?"), dropped ? " (" : "",
+			       dropped ? dropped : "", dropped ? ")" : "");
+	}
+	printf("%u disagreements\n", n);
 }
 
 static int print(const struct cli *c, const cJSON *doc, bool measured, unsigned disagreements)
@@ -181,7 +216,7 @@ static int print(const struct cli *c, const cJSON *doc, bool measured, unsigned 
 	if (r < 0)
 		return out_no_memory(c);
 	if (measured)
-		printf("%u disagreements\n", disagreements);
+		print_disagreements(doc, disagreements);
 	return out_done(c);
 }
 

@@ -202,6 +202,9 @@ def test_a_contradiction_is_told(product):
     got = product.json("matrix", "contra", "--measure", "--exit-code", check=1)
     assert [(c["port"], c["expected"], c["measured"]) for c in got["cells"] if c["from"] == "a"] == [
         ("tcp/80", "open", "timeout"), ("tcp/81", "open", "open")] and got["disagreements"] == 1
+    assert [c["differs"] for c in got["cells"] if c["from"] == "a"] == [True, False]
+    out = product.vpclab("matrix", "contra", "--measure").out
+    assert "differs  a -> b tcp/80: model open, packets timeout\n1 disagreements\n" in out, out
     out = product.vpclab("test", "contra", check=1).out
     assert "        model     says open; what was measured differs\n" in out, out
     assert out.count("not ok") == 1 and product.json("why", "contra", "a", "b", "tcp/80")["result"] == "open"
