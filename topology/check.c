@@ -145,10 +145,18 @@ static bool lets_port(const struct acl_entry *v, size_t n, int protocol, int por
 	return false;
 }
 
-static bool lets_any_port(const struct acl_entry *v, size_t n, int protocol)
+/* made for answers to what goes the other way, not for connections */
+static bool is_for_answers(const struct acl_entry *e)
+{
+	return e->from_port >= 1024 && e->from_port <= EPHEMERAL_LAST &&
+	       e->to_port >= EPHEMERAL_FIRST;
+}
+
+static bool lets_connections(const struct acl_entry *v, size_t n, int protocol)
 {
 	for (size_t i = 0; i < n; i++)
 		if (v[i].allow && (v[i].protocol == -1 || v[i].protocol == protocol) &&
+		    !is_for_answers(&v[i]) &&
 		    lets_port(v, n, protocol, v[i].protocol == -1 ? 0 : v[i].from_port))
 			return true;
 	return false;
@@ -177,7 +185,7 @@ static bool loses_answers(const struct acl_entry *there, size_t n_there,
 	static const int protocols[] = { IPPROTO_TCP, IPPROTO_UDP };
 
 	for (size_t i = 0; i < ARRAY_SIZE(protocols); i++)
-		if (lets_any_port(there, n_there, protocols[i]) &&
+		if (lets_connections(there, n_there, protocols[i]) &&
 		    !lets_answers(back, n_back, protocols[i]))
 			return true;
 	return false;

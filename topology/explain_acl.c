@@ -69,9 +69,14 @@ bool gate_list(struct walk *w, const struct s_subnet *s, bool ingress)
 	for (i = 0; i < n && !entry_takes(&v[i], &f, peer); i++)
 		;
 	if (i == n) {
-		gate_protocol_words(f.protocol, f.from, f.to, words, sizeof(words));
+		bool port = f.protocol != IPPROTO_ICMP && w->p.answer;
+
+		/* which of its ports the client takes, nobody knows */
+		gate_protocol_words(f.protocol, port ? 1024 : f.from, port ? 65535 : f.to, words,
+				    sizeof(words));
 		walk_stop(w, drop, "network_acl", a->o.name, &a->def->at,
-			  "%s rule *: no rule for %s %s %s", direction, words, way, addr_str(peer));
+			  "%s rule *: no rule for %s%s %s %s", direction, words,
+			  port ? ", where answers go," : "", way, addr_str(peer));
 		return false;
 	}
 	entry_words(&v[i], words, sizeof(words));

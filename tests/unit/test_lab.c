@@ -402,6 +402,53 @@ static void test_warnings_about_answers(void **state)
 			"acl-no-return-ports");
 }
 
+/* one list each way: "in" and "out" are entries as ACTION PROTOCOL FROM-TO, in the order
+ * of their numbers */
+static void expect_acl_warning(const char *in, const char *out, const char *want)
+{
+	auto_buf struct buf b = BUF_INIT;
+	const char *lists[] = { in, out };
+	size_t i;
+
+	buf_adds(&b, "{ \"lab\": \"x\", \"vpcs\": { \"a\": { \"cidr_block\": \"10.0.0.0/16\","
+		     "\"network_acls\": { \"n\": { ");
+	for (i = 0; i < ARRAY_SIZE(lists); i++) {
+		const char *at = lists[i];
+		char action[8], protocol[8];
+		int from, to, n, number = 0;
+
+		buf_adds(&b, i ? " ], \"egress\": [ " : "\"ingress\": [ ");
+		while (sscanf(at, "%7s %7s %d-%d%n", action, protocol, &from, &to, &n) == 4) {
+			buf_printf(&b,
+				   "%s{ \"rule_number\": %d, \"rule_action\": \"%s\","
+				   "\"protocol\": \"%s\", \"from_port\": %d, \"to_port\": %d,"
+				   "\"cidr_block\": \"0.0.0.0/0\" }",
+				   number ? ", " : "", number + 1, action, protocol, from, to);
+			number++;
+			at += n;
+		}
+	}
+	buf_adds(&b, " ] } } } } }");
+	expect_warnings(buf_str(&b), want);
+}
+
+static void test_warnings_about_lists(void **state)
+{
+	(void)state;
+	expect_acl_warning("allow tcp 80-80", "allow tcp 1024-65535", "");
+	expect_acl_warning("allow tcp 1024-65535", "allow tcp 443-443", "");
+	expect_acl_warning("allow tcp 443-443", "allow tcp 443-443", "acl-no-return-ports");
+	expect_acl_warning("allow tcp 80-80", "allow tcp 1024-60000", "acl-no-return-ports");
+	expect_acl_warning("allow tcp 80-80", "allow udp 1024-65535", "acl-no-return-ports");
+	expect_acl_warning("allow -1 0-0", "allow tcp 0-65535", "acl-no-return-ports");
+	/* two make one, a deny makes a hole, what is denied first lets nobody in */
+	expect_acl_warning("allow tcp 80-80", "allow tcp 1024-40000 allow tcp 40001-65535", "");
+	expect_acl_warning("allow tcp 80-80", "deny tcp 50000-50010 allow tcp 1024-65535",
+			   "acl-no-return-ports");
+	expect_acl_warning("deny tcp 0-1023 allow tcp 80-80", "allow udp 1024-65535", "");
+	expect_acl_warning("allow icmp 0-0 allow 47 0-0", "", "");
+}
+
 static void test_aws_codes(void **state)
 {
 	(void)state;
@@ -648,6 +695,7 @@ int main(void)
 		cmocka_unit_test(test_limit_of_cases),
 		cmocka_unit_test(test_warnings),
 		cmocka_unit_test(test_warnings_about_answers),
+		cmocka_unit_test(test_warnings_about_lists),
 		cmocka_unit_test(test_aws_codes),
 		cmocka_unit_test(test_replaced_name),
 		cmocka_unit_test(test_limits),
