@@ -24,6 +24,7 @@
  *            limit rate [over] N/second [burst M packets], ct count [over] N,
  *            add|update @SET { KEY [timeout Ns] [counter] [ct count [over] N]
  *                              [limit rate [over] N/second [burst M packets]] },
+ *            meta nftrace set 1,
  *            comment "text" (<= 128 characters, kept as the rule's user data)
  *   dynamic KEY fields may also be constants: "mark 0x12" is written "0x12" (4 bytes, host order).
  *   "th ports": the 4 bytes of both ports as one field of type mark (network order as loaded).
@@ -59,7 +60,8 @@ int nft_commit(struct nft *s, const struct step *steps, size_t n, const struct p
  * is there, deletes tables of others, in one transaction */
 int nft_replace(struct nft *s, const struct program *all, const char *ns, const char *hash,
 		struct err *e);
-/* 1: the stamp is there, equals "hash" and the generation is the kernel's; 0: not; -errno */
+/* 1: the stamp is there, equals "hash", the generation is the kernel's, and there is no
+ * table of traces; 0: not; -errno */
 int nft_adoptable(struct nft *s, const char *hash);
 
 /* readers of dynamic sets: "fn" per element, key bytes as in the kernel (each
@@ -78,16 +80,50 @@ int nft_each_expiring(struct nft *s, const char *family_table, const char *set, 
 int nft_monitor_open(int ns_fd);
 int nft_monitor_read(int fd);
 
-/* pure, for tests and goldens: what a rule becomes, one expression a line */
-int nft_explain_rule(const char *rule, const struct program *all, const char *ns,
-		     const char *family_table, struct buf *b, struct err *e);
+/*
+ * Traces: packets that a rule with "meta nftrace set 1" has marked are told of, rule by
+ * rule.  The rule belongs into a table of this name, which is never part of a program
+ * and makes a namespace that is found with it one to replace (nft_adoptable()).
+ */
+#define NFT_TRACE_TABLE "ip vpclab_trace"
+enum nft_trace_kind { NFT_TRACE_RULE, NFT_TRACE_RETURN, NFT_TRACE_POLICY };
 
-/* connection tracking of a namespace (libnetfilter_conntrack) */
+/* connection tracking's and traces' idea of a packet; an echo's "sport" is its id */
 struct nft_flow {
 	uint8_t proto;	       /* IPPROTO_* */
 	uint32_t saddr, daddr; /* host order */
 	uint16_t sport, dport; /* host order */
 };
+
+struct nft_trace_step {
+	uint32_t id; /* of the packet while it is in the namespace; used again soon */
+	enum nft_trace_kind kind;
+	char table[64], chain[64]; /* the table without its family */
+	uint64_t handle;	   /* of the rule; 0: none */
+	char verdict[80];	   /* "accept", "drop", "continue", "return", "goto CHAIN" ... */
+	bool has_flow;		   /* the first step of a base chain: what follows is told */
+	struct nft_flow flow;
+	uint32_t iif, oif; /* 0: none (yet) */
+};
+int nft_trace_open(int ns_fd); /* a socket that hears of all traces there; -errno */
+/* what has come so far: 0; 1: some was lost; -errno, also what "fn" returned */
+typedef int (*nft_trace_fn)(const struct nft_trace_step *s, void *arg);
+int nft_trace_read(int fd, nft_trace_fn fn, void *arg);
+
+/* a rule of a table of family ip, the "index"th of its chain, from 0 */
+struct nft_handle {
+	char table[64], chain[64];
+	uint64_t handle;
+	size_t index;
+};
+/* all of the namespace, a chain's in its order; "ret" is allocated.  0, -errno */
+int nft_handles(struct nft *s, struct nft_handle **ret, size_t *ret_n);
+
+/* pure, for tests and goldens: what a rule becomes, one expression a line */
+int nft_explain_rule(const char *rule, const struct program *all, const char *ns,
+		     const char *family_table, struct buf *b, struct err *e);
+
+/* connection tracking of a namespace (libnetfilter_conntrack) */
 /* the flow's translation there: "ret" is what leaves (source/destination after
  * NAT).  zone is searched 0 then 1; -ENOENT if not tracked */
 int ct_translate(int ns_fd, const struct nft_flow *in, struct nft_flow *ret);

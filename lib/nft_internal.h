@@ -21,6 +21,7 @@
 
 #define STAMP_TABLE "vpclab"
 #define STAMP_SET "stamp"
+#define TRACE_TABLE (NFT_TRACE_TABLE + 3) /* its name, behind "ip " */
 
 /* ---- types: numbers are nft(8)'s own, the kernel only stores them ---- */
 
@@ -223,6 +224,11 @@ struct nft {
 	uint32_t gen; /* that the next commit expects */
 	uint32_t seq;
 };
+struct nlmsghdr;
+/* one request and its whole answer, each message to "fn" (as libmnl's callbacks);
+ * "again": a dump was interrupted and begins anew.  0, -errno */
+int nft_request(struct nft *s, struct nlmsghdr *h, int (*fn)(const struct nlmsghdr *h, void *arg),
+		void (*again)(void *arg), void *arg);
 int nft_gen_read(struct nft *s, uint32_t *ret);
 /* names of all tables: "fn" gets the family's number */
 int nft_tables_each(struct nft *s, int (*fn)(int family, const char *table, void *arg), void *arg);

@@ -435,6 +435,24 @@ static int st_mark_set(struct maker *m)
 	return 0;
 }
 
+/* meta nftrace set 1 */
+static int st_nftrace_set(struct maker *m)
+{
+	static const uint8_t one = 1;
+	struct nftnl_expr *x;
+	int r;
+
+	if (!take(m, "1"))
+		return -EINVAL;
+	r = add_imm(m, NFT_REG32_00, &one, sizeof(one));
+	x = r ? NULL : expr(m, "meta");
+	if (!x)
+		return r ? r : -ENOMEM;
+	nftnl_expr_set_u32(x, NFTNL_EXPR_META_KEY, NFT_META_NFTRACE);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_META_SREG, NFT_REG32_00);
+	return 0;
+}
+
 static int ct_set(struct maker *m, uint32_t key)
 {
 	struct nftnl_expr *x = expr(m, "ct");
@@ -807,6 +825,7 @@ static const struct {
 	{ { "goto" }, st_verdict },
 	{ { "counter" }, st_counter },
 	{ { "meta", "mark", "set" }, st_mark_set },
+	{ { "meta", "nftrace", "set" }, st_nftrace_set },
 	{ { "ct", "mark", "set" }, st_ct_mark_set },
 	{ { "ct", "zone", "set" }, st_ct_zone_set },
 	{ { "ct", "count" }, st_count },

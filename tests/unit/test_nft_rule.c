@@ -143,6 +143,9 @@ static void test_actions(void **state)
 		 "[ immediate reg 8 0x0100000a ]\n"
 		 "[ payload write reg 8 => 4b @ network header + 12 csum_type 1 csum_off 10 "
 		 "csum_flags 0x1 ]\n");
+	explains("ip vpc", "meta nftrace set 1",
+		 "[ immediate reg 8 0x00000001 ]\n"
+		 "[ meta set nftrace with reg 8 ]\n");
 	explains("ip vpc", "fib daddr . mark oif missing drop",
 		 "[ fib daddr . mark oif present => reg 8 ]\n"
 		 "[ cmp eq reg 8 0x00000000 ]\n"
