@@ -9,6 +9,7 @@
 
 #include "cli/api.h"
 #include "cli/explained.h"
+#include "cli/live.h"
 #include "cli/out.h"
 #include "lib/util.h"
 #include "topology/explain.h"
@@ -199,28 +200,54 @@ static void print_part(const cJSON *part, bool several)
 	printf("%s", buf_str(&safe));
 }
 
-static int print(const struct cli *c, const cJSON *answer)
+/* "result": of a probe with --live; NULL */
+static int print_live(const struct cli *c, const cJSON *answer, const cJSON *result)
+{
+	auto_buf struct buf b = BUF_INIT, safe = BUF_INIT;
+
+	live_words(result, c->verbose, &b);
+	buf_printf(&b, "the model %s\n", live_agrees(answer, result) ? "agrees" : "says otherwise");
+	out_escape(&safe, buf_str(&b), b.len, true);
+	printf("%s", buf_str(&safe));
+	return out_done(c);
+}
+
+static int print(const struct cli *c, const cJSON *answer, const cJSON *result)
 {
 	const cJSON *part, *error = json_get(answer, "error");
 
+	if (!error)
+		error = json_get(result, "error");
 	if (error)
 		return out_fail_api(c, "why", 500, error);
-	if (c->json)
-		return out_json(c, cJSON_Duplicate(answer, true));
+	if (c->json) {
+		cJSON *o = cJSON_Duplicate(answer, true);
+
+		if (result) {
+			cJSON_AddItemToObject(o, "live", cJSON_Duplicate(result, true));
+			cJSON_AddBoolToObject(o, "agrees", live_agrees(answer, result));
+		}
+		return out_json(c, o);
+	}
 	if (!json_get(answer, "parts"))
 		print_part(answer, false);
 	cJSON_ArrayForEach(part, json_get(answer, "parts"))
 		print_part(part, true);
-	return out_done(c);
+	return result ? print_live(c, answer, result) : out_done(c);
 }
 
-static int check_args(const struct cli *c, const struct args *a)
+static int check_args(const struct cli *c, const struct args *a, double *ret_timeout)
 {
 	const char *address = args_get(a, "address");
 	struct port port;
 
-	if (args_has(a, "live"))
-		return out_fail(c, ERR_UNSUPPORTED, "why: --live: this build doesn't have it yet");
+	if (args_has(a, "live") && source_is_file(a->words[0]))
+		return out_fail_usage(c, "why: --live takes a LAB that is up, not a FILE");
+	if (args_has(a, "timeout") && !args_has(a, "live"))
+		return out_fail_usage(c, "why: --timeout goes with --live");
+	if (args_seconds(a, "timeout", 0.01, LIVE_TIMEOUT_MAX, 1, ret_timeout) < 0)
+		return out_fail_usage(c, "why: --timeout %s: not a number of seconds (0.01..%d)",
+				      args_get(a, "timeout"), LIVE_TIMEOUT_MAX);
 	if (port_parse(a->words[3], &port) < 0)
 		return out_fail_usage(c, "why: %s: not a port (tcp/N, udp/N, icmp)", a->words[3]);
 	if (address && strcmp(address, "private") && strcmp(address, "public"))
@@ -232,12 +259,13 @@ static int check_args(const struct cli *c, const struct args *a)
 
 static int why(struct cli *c, const struct args *a)
 {
-	auto_json cJSON *questions = cJSON_CreateArray(), *answers = NULL;
+	auto_json cJSON *questions = cJSON_CreateArray(), *answers = NULL, *result = NULL;
 	static const char *const members[] = { NULL, "from", "to", "port" };
 	struct source s = { 0 };
 	cJSON *q = cJSON_CreateObject();
+	double timeout = 0;
 	size_t i;
-	int r = check_args(c, a);
+	int r = check_args(c, a, &timeout);
 
 	cJSON_AddItemToArray(questions, q);
 	for (i = 1; i < ARRAY_SIZE(members); i++)
@@ -253,10 +281,15 @@ static int why(struct cli *c, const struct args *a)
 		if (!r)
 			r = source_of_lab(c, "why", a->words[0], a, &s);
 	}
-	if (!r)
+	if (!r && args_has(a, "live") && !json_get(answers->child, "error")) {
+		cJSON_AddNumberToObject(q, "timeout", timeout);
+		r = live_probe(c, a->words[0], q, &result);
+	}
+	if (!r) {
 		why_place(&s, answers);
-	if (!r)
-		r = print(c, answers->child);
+		live_place(&s, result);
+		r = print(c, answers->child, result);
+	}
 	source_done(&s);
 	return r;
 }
@@ -264,14 +297,16 @@ static int why(struct cli *c, const struct args *a)
 static const struct arg_opt OPTS[] = {
 	SOURCE_OPTS,
 	{ "address", 0, "KIND", "which of the target's: private or public" },
-	{ "live", 0, NULL, "not in this build" },
+	{ "live", 0, NULL, "sends the packet, and shows the rules that it meets in the kernel" },
+	{ "timeout", 0, "SECONDS", "with --live: silence that counts (1)" },
 	{ 0 },
 };
 
 const struct verb VERB_WHY = {
 	.name = "why",
 	.usage = "LAB|FILE FROM TO PORT",
-	.summary = "what the model says: hop by hop, and which line decides; no packet is sent",
+	.summary =
+		"what the model says: hop by hop, and which line decides; --live: and the kernel",
 	.opts = OPTS,
 	.min_words = 4,
 	.max_words = 4,

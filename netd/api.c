@@ -18,6 +18,7 @@
 #include "netd/labs.h"
 #include "netd/responder.h"
 #include "netd/show.h"
+#include "netd/trace.h"
 #include "topology/explain.h"
 
 #define NAME_SIZE 64 /* a lab's, an attachment's; longer ones aren't any */
@@ -275,6 +276,39 @@ static void find_drops(struct netd *d, struct http_req *r, const char *a, const 
 		reply_json(r, answer);
 }
 
+static void begin_trace(struct netd *d, struct http_req *r, const char *a, const char *b)
+{
+	static const char *const known[] = { "protocol", "port", "addresses", "timeout", NULL };
+	struct netlab *l = lab_of(d, r, a);
+	struct err e = { .code = ERR_NONE };
+	auto_json cJSON *o = l ? body_object(r) : NULL;
+	cJSON *answer;
+
+	(void)b;
+	if (!o || !only_known(r, o, known))
+		return;
+	if (trace_begin(l, o, &answer, &e) < 0)
+		http_reply_err(r, &e);
+	else
+		reply_json(r, answer);
+}
+
+static void end_trace(struct netd *d, struct http_req *r, const char *a, const char *b)
+{
+	static const char *const known[] = { "flows", NULL };
+	struct netlab *l = lab_of(d, r, a);
+	struct err e = { .code = ERR_NONE };
+	auto_json cJSON *o = l ? body_object(r) : NULL;
+	cJSON *answer;
+
+	if (!o || !only_known(r, o, known))
+		return;
+	if (trace_end(l, b, json_get(o, "flows"), &answer, &e) < 0)
+		http_reply_err(r, &e);
+	else
+		reply_json(r, answer);
+}
+
 static void explain_lab(struct netd *d, struct http_req *r, const char *a, const char *b)
 {
 	static const char *const known[] = { "questions", NULL };
@@ -413,6 +447,8 @@ static const struct {
 	{ "GET", "/v1/labs/*/attachments", get_attachments },
 	{ "DELETE", "/v1/labs/*/attachments/*", release_attachment },
 	{ "POST", "/v1/labs/*/drops", find_drops },
+	{ "POST", "/v1/labs/*/traces", begin_trace },
+	{ "POST", "/v1/labs/*/traces/*", end_trace },
 	{ "POST", "/v1/labs/*/why", explain_lab },
 	{ "GET", "/v1/labs/*/namespace", get_namespace },
 	{ "GET", "/v1/events", get_events },

@@ -447,7 +447,7 @@ static int port_read(const cJSON *o, const char *name, uint16_t *ret)
 }
 
 /* "tcp", "udp", "icmp" */
-static int flow_read(const cJSON *o, struct nft_flow *ret, const char **ret_ns)
+int drops_flow_read(const cJSON *o, struct nft_flow *ret, const char **ret_ns)
 {
 	const char *proto = json_str(o, "protocol", ""), *ns = json_str(o, "namespace", NULL);
 	struct addr s, d;
@@ -478,7 +478,7 @@ static int answer_all(struct netlab *l, const cJSON *flows, const struct notes *
 		const char *ns;
 		cJSON *o;
 
-		if (flow_read(at, &f, &ns) < 0) {
+		if (drops_flow_read(at, &f, &ns) < 0) {
 			err_set(e, ERR_INVALID_PARAMETER, EINVAL,
 				"namespace, protocol (tcp, udp,"
 				" icmp), saddr, daddr and ports are required");

@@ -6,6 +6,7 @@
 #ifndef DROPS_H
 #define DROPS_H
 
+#include "lib/nft.h"
 #include "netd/labs.h"
 
 /*
@@ -15,5 +16,8 @@
  * ERR_INVALID_PARAMETER, ERR_LIMIT.
  */
 int drops_find(struct netlab *l, const cJSON *flows, cJSON **ret, struct err *e);
+
+/* one of "flows"; "ret_ns": the namespace's name, borrowed.  0, -EINVAL */
+int drops_flow_read(const cJSON *o, struct nft_flow *ret, const char **ret_ns);
 
 #endif

@@ -19,6 +19,7 @@
 #include "netd/jobs.h"
 #include "netd/observe.h"
 #include "netd/state.h"
+#include "netd/trace.h"
 #include "netd/zone.h"
 #include "topology/edit.h"
 #include "topology/lab.h"
@@ -29,6 +30,7 @@ static struct netlab *netlab_free(struct netlab *l)
 {
 	if (!l)
 		return NULL;
+	trace_stop(l);
 	attach_clear(l);
 	observe_clear(l);
 	job_left_clear(l);
@@ -598,6 +600,7 @@ static int delete_begin(struct job *j, struct err *e)
 	if (r < 0)
 		return r;
 	/* sockets would keep namespaces alive; a dead responder has none */
+	trace_stop(l);
 	(void)responder_link_drop_lab(l->netd->responder, l->name, &ignored);
 	for (i = 0; i < l->want.n; i++)
 		if (l->want.items[i].kind == ITEM_SOCK)

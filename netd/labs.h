@@ -26,6 +26,7 @@
 #include "topology/store.h"
 
 struct job;
+struct trace;
 
 /* a namespace in which somebody else changed something */
 struct dirty {
@@ -85,6 +86,8 @@ struct netlab {
 	struct loop_event *dirty_timer;
 	bool repair_waits;
 	LIST_HEAD(, carried) carried;
+
+	struct trace *trace; /* trace.c; NULL: none runs */
 
 	/* attach.c */
 	LIST_HEAD(, attachment) attachments;

@@ -38,6 +38,7 @@
 #include "sandbox/instances.h"
 #include "sandbox/limits.h"
 #include "sandbox/neighbours.h"
+#include "sandbox/traces.h"
 #include "sandbox/view.h"
 
 #define TIMEOUT_MS 1000
@@ -85,6 +86,7 @@ struct part {
 	const char *result;
 	char seen_as[ADDR_TEXT_SIZE], seen_by[64], detail[200];
 	cJSON *dropped; /* owns */
+	cJSON *trail;	/* owns; NULL: not traced */
 	char error[200];
 	enum err_code error_code;
 };
@@ -111,10 +113,12 @@ struct job {
 	struct probe *probes; /* owns */
 	size_t n_probes, n_parts, n_open;
 	struct loop_event *drops_timer, *end_timer;
-	bool asking;	  /* netd for drops */
-	size_t n_asked;	  /* requests to netd under way */
-	size_t n_places;  /* of them, for places */
-	uint64_t refused; /* neighbours, before it began */
+	bool asking;		    /* netd for drops */
+	size_t n_asked;		    /* requests to netd under way */
+	size_t n_places;	    /* of them, for places */
+	uint64_t refused;	    /* neighbours, before it began */
+	bool traced;		    /* the kernel is to tell which rules the packets meet */
+	char trace[TRACES_ID_SIZE]; /* netd's id of it while it runs */
 };
 
 /* all that are under way */
@@ -239,6 +243,7 @@ static void part_free(struct part *t)
 	part_close(t);
 	buf_done(&t->line);
 	cJSON_Delete(t->dropped);
+	cJSON_Delete(t->trail);
 	free(t);
 }
 
@@ -332,6 +337,9 @@ static cJSON *part_json(struct part *t)
 	cJSON_AddNumberToObject(o, "took_ms", t->took_ms);
 	add_text(o, "address", addr_is_set(&t->to) ? addr_str(&t->to) : NULL);
 	add_text(o, "detail", t->detail);
+	if (t->trail)
+		cJSON_AddItemToObject(o, "trail", t->trail);
+	t->trail = NULL;
 	return o;
 }
 
@@ -394,10 +402,16 @@ static void on_job_end(void *arg)
 	job_free(j);
 }
 
+static void end_trace(struct job *j);
+
 /* never from inside a handler of a part: it may still look at its job */
 static void job_check(struct job *j)
 {
-	if (!j->n_open && !j->n_asked && !j->end_timer)
+	if (j->n_open || j->n_asked || j->end_timer)
+		return;
+	if (j->trace[0])
+		end_trace(j);
+	else
 		j->end_timer = loop_timer(j->sd->loop, 0, on_job_end, j);
 }
 
@@ -475,6 +489,52 @@ static cJSON *flow_json(const struct part *t)
 	cJSON_AddStringToObject(o, "daddr", addr_str(&t->to));
 	cJSON_AddNumberToObject(o, "dport", t->probe->port.port);
 	return o;
+}
+
+/* ---- what the kernel tells of it ---- */
+
+/* of a part that never sent anything there is nothing to tell */
+static bool has_flow(const struct part *t)
+{
+	return t->source->ns && addr_is_set(&t->saddr) && addr_is_set(&t->to);
+}
+
+static void on_trace_ended(const cJSON *trails, const char *error, void *arg)
+{
+	struct job *j = arg;
+	const cJSON *trail = trails ? trails->child : NULL;
+	struct part *t;
+	size_t i;
+
+	for (i = 0; i < j->n_probes; i++)
+		STAILQ_FOREACH(t, &j->probes[i].parts, link) {
+			if (!has_flow(t))
+				continue;
+			if (trail)
+				t->trail = cJSON_Duplicate(trail, true);
+			else if (!t->detail[0])
+				explain(t, "not traced: %.150s", error ? error : "no answer");
+			trail = trail ? trail->next : NULL;
+		}
+	j->n_asked--;
+	job_check(j);
+}
+
+static void end_trace(struct job *j)
+{
+	cJSON *flows = cJSON_CreateArray();
+	char id[TRACES_ID_SIZE];
+	struct part *t;
+	size_t i;
+
+	for (i = 0; i < j->n_probes; i++)
+		STAILQ_FOREACH(t, &j->probes[i].parts, link)
+			if (has_flow(t))
+				cJSON_AddItemToArray(flows, flow_json(t));
+	memcpy(id, j->trace, sizeof(id));
+	j->trace[0] = '\0';
+	j->n_asked++;
+	traces_end(j->sd, j->slab->name, id, flows, on_trace_ended, j);
 }
 
 static void ask_drops(struct job *j, struct asked *q)
@@ -1293,7 +1353,7 @@ static void drop_parts(struct probe *p)
 	p->n_parts = 0;
 }
 
-static void job_start(struct job *j)
+static void job_go(struct job *j)
 {
 	struct source *s;
 
@@ -1303,6 +1363,53 @@ static void job_start(struct job *j)
 			begin_waiting(s);
 	ask_places(j);
 	job_check(j);
+}
+
+static void on_trace_begun(const char *id, const char *error, void *arg)
+{
+	struct job *j = arg;
+	struct part *t;
+	size_t i;
+
+	j->n_asked--;
+	if (id) {
+		(void)snprintf(j->trace, sizeof(j->trace), "%s", id);
+		job_go(j);
+		return;
+	}
+	for (i = 0; i < j->n_probes; i++)
+		STAILQ_FOREACH(t, &j->probes[i].parts, link)
+			part_fail(t, ERR_STATE, "the kernel doesn't trace it: %.150s", error);
+	job_check(j);
+}
+
+/* a name's address isn't known yet: then any address with that port is traced */
+static cJSON *traced_addresses(const struct job *j)
+{
+	cJSON *list = cJSON_CreateArray();
+	const struct part *t;
+	size_t i;
+
+	for (i = 0; i < j->n_probes; i++)
+		STAILQ_FOREACH(t, &j->probes[i].parts, link) {
+			if (!addr_is_set(&t->to)) {
+				cJSON_Delete(list);
+				return cJSON_CreateArray();
+			}
+			cJSON_AddItemToArray(list, cJSON_CreateString(addr_str(&t->to)));
+		}
+	return list;
+}
+
+static void job_start(struct job *j)
+{
+	if (!j->traced || !j->n_open) {
+		job_go(j);
+		return;
+	}
+	j->n_asked++;
+	traces_begin(j->sd, j->slab->name, &j->probes[0].port, traced_addresses(j), on_trace_begun,
+		     j);
 }
 
 static struct job *job_new(struct sandboxd *sd, struct slab *l, const cJSON *list)
@@ -1358,6 +1465,7 @@ void prober_handle(struct sandboxd *sd, struct http_req *r, const char *lab)
 	const char *body = http_body(r, &size);
 	auto_json cJSON *o = json_parse(body, size, why);
 	const cJSON *list = json_get(o, "probes");
+	const bool traced = json_bool(o, "trace", false);
 	struct job *j = NULL;
 
 	if (!l || !l->lab || !l->show || l->going)
@@ -1368,6 +1476,11 @@ void prober_handle(struct sandboxd *sd, struct http_req *r, const char *lab)
 	else if (cJSON_GetArraySize(list) > LIMIT_PROBES)
 		(void)err_set(&e, ERR_LIMIT, 0, "%d probes are the limit of one request",
 			      LIMIT_PROBES);
+	else if (traced && (cJSON_GetArraySize(list) != 1 ||
+			    json_num(list->child, "timeout", 1) * 1000 > TRACES_TIMEOUT_MAX))
+		(void)err_set(&e, ERR_INVALID_PARAMETER, EINVAL,
+			      "trace: one probe, with a timeout of at most %d s",
+			      TRACES_TIMEOUT_MAX / 1000);
 	else if (!(j = job_new(sd, l, list)))
 		(void)err_set(&e, ERR_INTERNAL, ENOMEM, "out of memory");
 	if (!j) {
@@ -1375,5 +1488,6 @@ void prober_handle(struct sandboxd *sd, struct http_req *r, const char *lab)
 		return;
 	}
 	j->req = r;
+	j->traced = traced;
 	job_start(j);
 }
