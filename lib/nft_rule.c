@@ -175,9 +175,9 @@ static int add_cmp(struct maker *m, uint32_t op, const void *v, uint32_t size)
 	return nftnl_expr_set(x, NFTNL_EXPR_CMP_DATA, v, size) ? -ENOMEM : 0;
 }
 
-static int add_and(struct maker *m, const uint8_t *mask, uint32_t size)
+/* reg = (reg & mask) ^ xor */
+static int add_bitwise(struct maker *m, const uint8_t *mask, const uint8_t * xor, uint32_t size)
 {
-	static const uint8_t zero[NFT_KEY_MAX];
 	struct nftnl_expr *x = expr(m, "bitwise");
 
 	if (!x)
@@ -187,9 +187,16 @@ static int add_and(struct maker *m, const uint8_t *mask, uint32_t size)
 	nftnl_expr_set_u32(x, NFTNL_EXPR_BITWISE_LEN, size);
 	nftnl_expr_set_u32(x, NFTNL_EXPR_BITWISE_OP, NFT_BITWISE_BOOL);
 	return nftnl_expr_set(x, NFTNL_EXPR_BITWISE_MASK, mask, size) ||
-			       nftnl_expr_set(x, NFTNL_EXPR_BITWISE_XOR, zero, size) ?
+			       nftnl_expr_set(x, NFTNL_EXPR_BITWISE_XOR, xor, size) ?
 		       -ENOMEM :
 		       0;
+}
+
+static int add_and(struct maker *m, const uint8_t *mask, uint32_t size)
+{
+	static const uint8_t zero[NFT_KEY_MAX];
+
+	return add_bitwise(m, mask, zero, size);
 }
 
 /* "ct state established,related": any of the bits; "!= new": not just this one */
@@ -421,12 +428,40 @@ static int load_value(struct maker *m, const struct nft_type *t)
 	return add_imm(m, NFT_REG32_00, v, t->size);
 }
 
-/* meta mark set N | FIELD map @MAP */
+/* "mark & M | N": some bits of the mark are others from here on; one expression, as
+ * nft(8) makes of it.  -ENOENT: it is something else */
+static int load_mark_changed(struct maker *m)
+{
+	const struct nft_type *t = nft_type_by_id(T_MARK);
+	size_t skip = !strcmp(word(m), "meta"), i;
+	uint8_t mask[NFT_KEY_MAX], bits[NFT_KEY_MAX];
+	struct nftnl_expr *x;
+
+	if (strcmp(nft_peek(&m->w, skip), "mark") || strcmp(nft_peek(&m->w, skip + 1), "&") ||
+	    strcmp(nft_peek(&m->w, skip + 3), "|"))
+		return -ENOENT;
+	if (nft_value(t, nft_peek(&m->w, skip + 2), mask, NULL) ||
+	    nft_value(t, nft_peek(&m->w, skip + 4), bits, NULL))
+		return because(m, "not a mark");
+	m->w.at += skip + 5;
+	x = expr(m, "meta");
+	if (!x)
+		return -ENOMEM;
+	nftnl_expr_set_u32(x, NFTNL_EXPR_META_KEY, NFT_META_MARK);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_META_DREG, NFT_REG32_00);
+	for (i = 0; i < t->size; i++)
+		mask[i] = (uint8_t)(mask[i] & ~bits[i]);
+	return add_bitwise(m, mask, bits, t->size);
+}
+
+/* meta mark set N | FIELD map @MAP | mark & M "|" N */
 static int st_mark_set(struct maker *m)
 {
 	struct nftnl_expr *x;
-	int r = load_value(m, nft_type_by_id(T_MARK));
+	int r = load_mark_changed(m);
 
+	if (r == -ENOENT)
+		r = load_value(m, nft_type_by_id(T_MARK));
 	x = r ? NULL : expr(m, "meta");
 	if (!x)
 		return r ? r : -ENOMEM;

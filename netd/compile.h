@@ -3,15 +3,17 @@
  * compile - from the store to the program: all that ought to exist.  Pure.
  *
  * A file a kind of namespace: compile_router.c (with compile_sg.c for the groups,
- * compile_acl.c for the lists),
+ * compile_acl.c for the lists, compile_route.c for what comes before and beside tables),
  * compile_internet.c, compile_node.c; nat/natgw.c, nat/egress.c and nat/igw.c for
  * what translates addresses.  boxes.c has the arithmetic.
  */
 #ifndef COMPILE_H
 #define COMPILE_H
 
+#include "lib/buf.h"
 #include "lib/err.h"
 #include "lib/program.h"
+#include "nat/emit.h"
 #include "topology/store.h"
 
 /*
@@ -40,6 +42,9 @@ int compile_group(const struct s_group *g, struct program *ret, struct err *e);
 /* parts, for compile.c and tests */
 void compile_router(const struct s_vpc *v, struct program *p);
 void compile_groups(const struct s_vpc *v, struct program *p);
+/* the set of who is whose neighbour, and the rule that asks it: compile_route.c */
+void compile_neighbours(const struct s_vpc *v, const struct emit *f);
+void compile_neighbour_rule(struct buf *b);
 void compile_group_items(const struct s_group *g, struct program *p);
 void compile_acls(const struct s_vpc *v, struct program *p);
 void compile_internet(const struct store *s, struct program *p);

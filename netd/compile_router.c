@@ -2,7 +2,7 @@
 /*
  * compile_router - the router of a VPC: where all policy is.
  *
- * A packet's way: pre (mark of its interface, source check), tracking, lost (what
+ * A packet's way: pre (mark of its interface, neighbours, source check), tracking, lost (what
  * has no route, after the sender's groups and list), route look-up by mark, then in the
  * forward hook guard -30, sender's groups -20, its subnet's list -15, gateway -13
  * (nat/igw.c), the mark of the receiver's interface -12, its subnet's list -10,
@@ -79,12 +79,18 @@ static void table_items(const struct s_vpc *v, const struct s_table *t, struct p
 	 * what it wins goes on to table 50 */
 	(void)fmt_print(key, sizeof(key), "%u %s", 100 + t->number,
 			prefix_str(&v->def->cidr_block));
-	program_add(p, v->ns, ITEM_ROUTE, key, "throw");
+	if (!route_table_names(t->def, &v->def->cidr_block) || MUTANT("local-route"))
+		program_add(p, v->ns, ITEM_ROUTE, key, "throw");
+	(void)fmt_print(key, sizeof(key), "%u " LAB_NO_ROUTES, 100 + t->number);
+	if (!MUTANT("no-routes"))
+		program_add(p, v->ns, ITEM_ROUTE, key, "blackhole");
 	for (i = 0; i < t->def->n_routes; i++) {
 		const struct route *r = &t->def->routes[i];
 
 		route_val(v, r, val, sizeof(val));
 		if (MUTANT("blackhole") && !store_route_active(v, r))
+			continue;
+		if (MUTANT("local-route") && prefix_equal(&r->destination, &v->def->cidr_block))
 			continue;
 		(void)fmt_print(key, sizeof(key), "%u %s", 100 + t->number,
 				prefix_str(&r->destination));
@@ -140,6 +146,7 @@ static void prerouting(const struct s_vpc *v, const struct emit *f, struct buf *
 	emit_chain(b, "");
 	emit_rule(b, "meta mark set iifname map @eni_mark");
 	emit_rule(b, "meta mark 0x0 drop comment \"an interface that is no more\"");
+	compile_neighbour_rule(b);
 	if (!MUTANT("anti-spoofing"))
 		emit_rule(b,
 			  "iifname . ip saddr != @src_ok iifname != @src_any goto %s "
@@ -188,7 +195,8 @@ static void bad_routes(const struct s_vpc *v, const struct s_table *t, const str
 		routes[i] = (struct lpm_route){ t->def->routes[i].destination,
 						!store_route_active(v, &t->def->routes[i]) };
 	routes[n] = (struct lpm_route){ v->def->cidr_block, 0 };
-	if (lpm_segments(routes, n + 1, 1, &bad, &n_bad)) {
+	n += !route_table_names(t->def, &v->def->cidr_block);
+	if (lpm_segments(routes, n, 1, &bad, &n_bad)) {
 		f->p->failed = true;
 		return;
 	}
@@ -217,6 +225,8 @@ static void no_route(const struct s_vpc *v, const struct emit *f, struct buf *b)
 	size_t i;
 
 	emit_chain(b, "");
+	emit_rule(b, "ip daddr " LAB_NO_ROUTES " goto %s comment \"no route leads there\"",
+		  emit_drop(DROP_NO_ROUTE));
 	for (i = 0; i < v->n_tables; i++)
 		bad_routes(v, &v->tables[i], f, b);
 	emit_rule(b, "ip daddr %s goto %s comment \"%s: nobody has the address\"",
@@ -348,6 +358,7 @@ void compile_router(const struct s_vpc *v, struct program *p)
 	emit_set(&f, "eni_mark", "type ifname : mark;");
 	emit_set(&f, "src_ok", "type ifname . ipv4_addr;");
 	emit_set(&f, "src_any", "type ifname;");
+	compile_neighbours(v, &f);
 	emit_drop_sets(&f);
 	emit_drop_chains(&f, drops, ARRAY_SIZE(drops));
 	arp_guard(&arp, &b);

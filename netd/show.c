@@ -173,14 +173,47 @@ static const char *target_text(const struct route *r, char *ret, size_t size)
 	return ret;
 }
 
+/* the local routes are there from the table's creation, and keep that origin when they
+ * are led elsewhere (RT-15) */
 static void show_route(struct show *w, cJSON *list, const struct prefix *to, const char *target,
-		       bool active)
+		       bool active, bool local)
 {
 	cJSON *o = push_object(w, list);
 
 	put_text(w, o, "destination", prefix_str(to));
 	put_text(w, o, "target", target);
 	put_text(w, o, "state", active ? "active" : "blackhole");
+	put_text(w, o, "origin",
+		 local && !MUTANT("route-origin") ? "CreateRouteTable" : "CreateRoute");
+}
+
+/* the local route of a CIDR of the VPC: the file may lead it elsewhere */
+static void show_local(struct show *w, cJSON *list, const struct s_table *t,
+		       const struct prefix *cidr)
+{
+	char target[128];
+	size_t i;
+
+	for (i = 0; i < t->def->n_routes; i++) {
+		const struct route *r = &t->def->routes[i];
+
+		if (!prefix_equal(&r->destination, cidr))
+			continue;
+		show_route(w, list, cidr, target_text(r, target, sizeof(target)),
+			   store_route_active(t->vpc, r), true);
+		return;
+	}
+	show_route(w, list, cidr, "local", true, true);
+}
+
+static bool is_local(const struct vpc *v, const struct prefix *p)
+{
+	size_t i;
+
+	for (i = 0; i < v->n_secondary_cidr_blocks; i++)
+		if (prefix_equal(&v->secondary_cidr_blocks[i], p))
+			return true;
+	return prefix_equal(&v->cidr_block, p);
 }
 
 static void show_table(struct show *w, cJSON *map, const struct s_table *t)
@@ -193,14 +226,15 @@ static void show_table(struct show *w, cJSON *map, const struct s_table *t)
 
 	put_text(w, o, "vpc", v->name);
 	put_bool(w, o, "main", v->main_route_table == t->def);
-	show_route(w, list, &v->cidr_block, "local", true);
+	show_local(w, list, t, &v->cidr_block);
 	for (i = 0; i < v->n_secondary_cidr_blocks; i++)
-		show_route(w, list, &v->secondary_cidr_blocks[i], "local", true);
+		show_local(w, list, t, &v->secondary_cidr_blocks[i]);
 	for (i = 0; i < t->def->n_routes; i++) {
 		const struct route *r = &t->def->routes[i];
 
-		show_route(w, list, &r->destination, target_text(r, target, sizeof(target)),
-			   store_route_active(t->vpc, r));
+		if (!is_local(v, &r->destination))
+			show_route(w, list, &r->destination, target_text(r, target, sizeof(target)),
+				   store_route_active(t->vpc, r), false);
 	}
 }
 

@@ -163,6 +163,14 @@ bool gate_groups(struct walk *w, const struct s_eni *e, bool ingress, bool known
 
 /* ---- routes ---- */
 
+/* no route leads there, however wide it is (RT-6) */
+static bool is_link_local_service(const struct addr *a)
+{
+	struct prefix p;
+
+	return prefix_parse(LAB_NO_ROUTES, &p, NULL) == 0 && prefix_has(&p, a);
+}
+
 enum route_kind gate_route(const struct s_table *t, const struct addr *dst,
 			   const struct route **ret_route, const struct s_eni **ret_eni)
 {
@@ -171,11 +179,18 @@ enum route_kind gate_route(const struct s_table *t, const struct addr *dst,
 	int len = prefix_has(&v->def->cidr_block, dst) ? v->def->cidr_block.len : -1;
 	size_t i;
 
+	*ret_route = NULL;
+	*ret_eni = NULL;
+	if (is_link_local_service(dst) && !MUTANT("explain-no-routes"))
+		return ROUTE_NONE;
 	/* a route with the VPC's own CIDR takes the local one's place */
 	for (i = 0; i < t->def->n_routes; i++) {
 		const struct route *r = &t->def->routes[i];
 
 		if (!prefix_has(&r->destination, dst) || r->destination.len < len)
+			continue;
+		if (MUTANT("explain-local-route") &&
+		    prefix_equal(&r->destination, &v->def->cidr_block))
 			continue;
 		if (MUTANT("explain-longest-prefix") && best)
 			continue;
@@ -183,7 +198,6 @@ enum route_kind gate_route(const struct s_table *t, const struct addr *dst,
 		len = r->destination.len;
 	}
 	*ret_route = best;
-	*ret_eni = NULL;
 	if (!best)
 		return len < 0 ? ROUTE_NONE : ROUTE_LOCAL;
 	if (!store_route_active(v, best))

@@ -546,6 +546,14 @@ static void route_hop(struct walk *w, const struct s_table *t, const struct rout
 			 "%s -> local", prefix_str(&t->vpc->def->cidr_block));
 }
 
+/* within a subnet no table is asked (RT-10) */
+static void neighbour_hop(struct walk *w, const struct s_subnet *s)
+{
+	if (!w->p.answer)
+		walk_hop(w, EXPLAIN_FORWARD, "subnet", s->o.name, &s->def->at,
+			 "%s is a neighbour: no route table is asked", addr_str(&w->p.dst));
+}
+
 /* what the internet gateway refuses to carry out */
 static bool gateway_takes(struct walk *w, const struct s_vpc *v)
 {
@@ -628,7 +636,7 @@ static void lost(struct walk *w, const struct s_vpc *v, const struct s_table *t,
 		walk_stop(w, DROP_BAD_STATE_ROUTE, "route_table", table_name(t), &r->at,
 			  "%s -> %s leads nowhere", prefix_str(&r->destination),
 			  target_words(r, target, sizeof(target)));
-	else if (prefix_has(&v->def->cidr_block, &w->p.dst))
+	else if (kind == ROUTE_LOCAL)
 		walk_stop(w, DROP_UNKNOWN_DESTINATION, "vpc", v->o.name, &v->def->at,
 			  "nobody has %s", addr_str(&w->p.dst));
 	else
@@ -638,11 +646,12 @@ static void lost(struct walk *w, const struct s_vpc *v, const struct s_table *t,
 
 static void at_from_eni(struct walk *w)
 {
-	const struct s_eni *in = w->eni, *out;
+	const struct s_eni *in = w->eni, *out = NULL;
 	const struct s_vpc *v = in->vpc;
 	const struct s_table *t = in->subnet->table;
-	const struct route *r;
+	const struct route *r = NULL;
 	enum route_kind kind;
+	bool neighbour;
 	unsigned zone;
 
 	if (in->source_dest_check && !eni_has(in, &w->p.src)) {
@@ -659,7 +668,9 @@ static void at_from_eni(struct walk *w)
 				  "the resolver answers port 53 only, if it does");
 		return;
 	}
-	kind = gate_route(t, &w->p.dst, &r, &out);
+	neighbour = prefix_has(&in->subnet->def->cidr_block, &w->p.dst) &&
+		    !MUTANT("explain-neighbours");
+	kind = neighbour ? ROUTE_LOCAL : gate_route(t, &w->p.dst, &r, &out);
 	if (kind == ROUTE_LOCAL)
 		out = store_eni_by_private(v, &w->p.dst);
 	if (out || kind == ROUTE_IGW)
@@ -674,7 +685,10 @@ static void at_from_eni(struct walk *w)
 		lost(w, v, t, kind, r);
 		return;
 	}
-	route_hop(w, t, r);
+	if (neighbour)
+		neighbour_hop(w, in->subnet);
+	else
+		route_hop(w, t, r);
 	if (kind == ROUTE_IGW)
 		leave_by_igw(w, v);
 	else

@@ -220,7 +220,7 @@ static void destination_rules(struct fill *f, const struct place *p, const struc
 {
 	struct prefix reserved;
 
-	if (prefix_parse("169.254.168.0/22", &reserved, NULL) == 0 &&
+	if (prefix_parse(LAB_NO_ROUTES, &reserved, NULL) == 0 &&
 	    prefix_covers(&reserved, &rt->destination)) {
 		fault(f->r, FAMILY_CIDR, p, "InvalidParameterValue",
 		      "no route may lead into %s (RT-6)", prefix_str(&reserved));

@@ -265,6 +265,16 @@ const struct route_table *vpc_route_table(const struct vpc *v, const char *name)
 	FIND(v->route_tables, v->n_route_tables, name);
 }
 
+bool route_table_names(const struct route_table *t, const struct prefix *destination)
+{
+	size_t i;
+
+	for (i = 0; i < t->n_routes; i++)
+		if (prefix_equal(&t->routes[i].destination, destination))
+			return true;
+	return false;
+}
+
 /* ---- small things about nodes and expectations ---- */
 
 static bool has_port(const struct port *v, size_t n, const struct port *port)

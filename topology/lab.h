@@ -22,6 +22,8 @@
 
 #define LAB_SIZE_MAX (16 * 1024 * 1024)
 #define LAB_DEPTH_MAX 64
+/* link-local services: no route leads into it, and no packet is forwarded to it (RT-6) */
+#define LAB_NO_ROUTES "169.254.168.0/22"
 #define LAB_SUBNETS_MAX 250	    /* subnets, and route tables, of a VPC */
 #define SCENARIO_STEPS_MAX 1000	    /* of one scenario */
 #define SCENARIO_CONNECTIONS_MAX 64 /* that one scenario opens */
@@ -444,6 +446,9 @@ const struct subnet *vpc_subnet(const struct vpc *v, const char *name);
 const struct security_group *vpc_security_group(const struct vpc *v, const char *name);
 const struct nat_gateway *vpc_nat_gateway(const struct vpc *v, const char *name);
 const struct route_table *vpc_route_table(const struct vpc *v, const char *name);
+/* does a route of the file's have just this destination? (RT-4: the local route, led
+ * elsewhere) */
+bool route_table_names(const struct route_table *t, const struct prefix *destination);
 /* does this node's built-in server or declared "ready" list answer the port? */
 bool programs_serve(const struct programs *p, const struct port *port);
 /* "tcp/443", "http/80", "icmp"; 0, -EINVAL */

@@ -181,6 +181,7 @@ static const char *const forms[] = {
 	"meta mark 0 counter drop",
 	"mark 0x12 accept",
 	"meta mark set 0xfffe0000",
+	"meta mark set mark & 0xffff00ff | 0xfe00",
 	"iifname \"eni-*\" goto g1",
 	"iifname igw accept",
 	"oifname != \"eni-*\" drop",

@@ -105,8 +105,81 @@ def test_route_to_an_appliance_and_its_check(product):
     prove_deny(product, through, checked, "a", "b", "tcp/80", "ENI_SOURCE_DEST_CHECK_RESTRICTION")
 
 
-@pytest.mark.ids("RT-10")
-def test_tables_do_not_concern_neighbours(product):
+def seen_by(product, node, port, fn):
+    """What fn() returns, and how many packets to the port came into a node meanwhile."""
+    box = product.capture(product.netns("routes", node))
+    got = fn()
+    n = len([p for p in box.packets() if p.dport == port and not p.outgoing])
+    box.close()
+    return got, n
+
+
+@pytest.mark.asan
+@pytest.mark.ids("RT-10", "RT-11")
+@pytest.mark.mutant("neighbours")
+def test_a_table_is_not_asked_between_neighbours(product):
+    """A subnet's own CIDR led to an appliance: others are steered there, neighbours meet as before."""
+    doc = having(lab(), {"subnet": "one", "security_groups": ["open"], "serve": ["tcp/80"]}, *VPC, "instances", "a2")
+    doc = having(having(doc, {"routes": {}}, *VPC, "route_tables", "far"), "far", *VPC, "subnets", "far", "route_table")
+    through = table(doc, {"10.0.1.0/24": "instance:box"})
+    through = table(through, {"10.0.1.0/24": "instance:box"}, "far")
+    product.up(through)
+    got, n = seen_by(product, "box", 80, lambda: product.probe("routes", "a", "a2", "tcp/80"))
+    assert (got["result"], n) == ("open", 0), "neighbours were steered"
+    got, n = seen_by(product, "box", 80, lambda: product.probe("routes", "b", "a2", "tcp/80"))
+    assert got["result"] == "open" and n, "a host of another subnet wasn't"
+    # nor are they cut off by a route that leads nowhere, which the other subnet's host is
+    hole = table(table(doc, {"10.0.1.0/24": "blackhole"}), {"10.0.1.0/24": "blackhole"}, "far")
+    product.up(hole)
+    assert product.probe("routes", "a", "a2", "tcp/80")["result"] == "open"
+    got = product.probe("routes", "a", "10.0.1.77", "tcp/80")
+    assert (got["result"], got["dropped"]["code"]) == ("timeout", "UNKNOWN_DESTINATION")
+    prove_deny(product, doc, hole, "b", "a2", "tcp/80", "BAD_STATE_ROUTE")
+
+
+@pytest.mark.asan
+@pytest.mark.ids("RT-4")
+@pytest.mark.ids("RT-4", "RT-15", kind="state")
+@pytest.mark.mutant("route-origin", "local-route")
+def test_the_local_route_led_elsewhere(product):
+    """All of the VPC by an appliance, and back; show says where the local route leads and whence it is."""
+    def routes():
+        return [(r["destination"], r["target"], r["state"], r["origin"])
+                for r in product.show("routes", "route_tables/main/public")["routes"]]
+    default = ("0.0.0.0/0", "internet_gateway", "active", "CreateRoute")
+    doc = lab()
+    product.up(doc)
+    assert routes() == [("10.0.0.0/16", "local", "active", "CreateRouteTable"), default]
+    got, n = seen_by(product, "box", 80, lambda: product.probe("routes", "a", "b", "tcp/80"))
+    assert (got["result"], n) == ("open", 0)
+    product.up(table(doc, {"0.0.0.0/0": "internet_gateway", "10.0.0.0/16": "instance:box"}))
+    assert routes() == [("10.0.0.0/16", "instance:box", "active", "CreateRouteTable"), default]
+    got, n = seen_by(product, "box", 80, lambda: product.probe("routes", "a", "b", "tcp/80"))
+    assert got["result"] == "open" and n, "not through the appliance"
+    gone = table(doc, {"0.0.0.0/0": "internet_gateway", "10.0.0.0/16": "blackhole"})
+    prove_deny(product, doc, gone, "a", "b", "tcp/80", "BAD_STATE_ROUTE")
+    product.up(gone)
+    assert routes()[0] == ("10.0.0.0/16", "blackhole", "blackhole", "CreateRouteTable")
+    product.up(doc)
+    assert routes()[0][1:3] == ("local", "active")
+
+
+@pytest.mark.asan
+@pytest.mark.ids("RT-6")
+@pytest.mark.mutant("no-routes")
+def test_link_local_services_are_not_forwarded_to(product):
+    """A wider route is taken, and its packets to 169.254.168.0/22 aren't forwarded all the same."""
+    product.up(table(lab(), {"169.254.0.0/16": "instance:box", "0.0.0.0/0": "internet_gateway"}))
+    for address, code in (("169.254.168.1", "NO_ROUTE_TO_DESTINATION"), ("169.254.171.254", "NO_ROUTE_TO_DESTINATION")):
+        got, n = seen_by(product, "box", 80, lambda to=address: product.probe("routes", "a", to, "tcp/80"))
+        assert (got["result"], got["dropped"]["code"], n) == ("timeout", code, 0), address
+    got, n = seen_by(product, "box", 80, lambda: product.probe("routes", "a", "169.254.172.1", "tcp/80"))
+    assert n, "what is beside it is forwarded"
+
+
+@pytest.mark.ids("RT-4")
+@pytest.mark.mutant("blackhole")
+def test_a_route_more_specific_than_local(product):
     """A route more specific than local decides over a throw, and local comes back without it."""
     hole = table(lab(), {"10.0.3.0/24": "blackhole", "0.0.0.0/0": "internet_gateway"})
     product.up(hole)

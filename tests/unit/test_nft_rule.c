@@ -76,6 +76,10 @@ static void test_bytecode(void **state)
 		 "[ meta load iifname => reg 8 ]\n"
 		 "[ lookup reg 8 set eni_mark dreg 8 ]\n"
 		 "[ meta set mark with reg 8 ]\n");
+	explains("ip vpc", "meta mark set mark & 0xffff00ff | 0xfe00",
+		 "[ meta load mark => reg 8 ]\n"
+		 "[ bitwise reg 8 = ( reg 8 & 0xffff00ff ) ^ 0x0000fe00 ]\n"
+		 "[ meta set mark with reg 8 ]\n");
 	explains("ip vpc", "ip saddr . meta l4proto . th dport @sg accept",
 		 "[ payload load 4b @ network header + 12 => reg 8 ]\n"
 		 "[ meta load l4proto => reg 9 ]\n"
@@ -171,6 +175,7 @@ static void test_refused(void **state)
 		{ "ip vpc", "meta mark vmap @eni_mark", "types" },
 		{ "ip vpc", "iifname vmap @eni_mark", "verdicts" },
 		{ "ip vpc", "meta mark set ip saddr map @eip", "type of data" },
+		{ "ip vpc", "meta mark set mark & 0xff | x", "not a mark" },
 		{ "ip vpc", "add @plain { ip saddr }", "dynamic" },
 		{ "ip vpc", "update @drops { 0x3 . iifname counter", "counter" },
 		{ "ip vpc", "update @drops { 0x3 . iifname colour }", "colour" },
