@@ -10,14 +10,15 @@
  *   FIELD:   iifname, oifname, [meta] mark, meta l4proto, meta pkttype, ip saddr, ip daddr,
  *            ip protocol, ip frag-off, th sport, th dport, tcp sport, tcp dport, udp sport,
  *            udp dport, tcp flags, icmp type, icmp code, ct state, ct direction, ct status,
- *            ct mark, fib daddr . mark oif, fib daddr . mark oifname, fib daddr type,
+ *            ct mark, ct label (the number of a bit, 0..127), fib daddr . mark oif,
+ *            fib daddr . mark oifname, fib daddr type,
  *            arp operation, arp saddr ip
  *            (a field behind the IP header that names its protocol asks for it first, and
  *            so must stand first in a key of several)
  *   maps:    FIELD vmap @MAP;  "meta mark & 0xffff0000 vmap @MAP"
  *   actions: accept drop return, jump C, goto C, counter, meta mark set N,
  *            meta mark set FIELD map @MAP, meta mark set mark & M | N, ct zone set N,
- *            ct mark set N|FIELD map @MAP,
+ *            ct mark set N|FIELD map @MAP, ct label set N (the other bits stay),
  *            snat|dnat to A[:P[-P]] [random|fully-random|persistent],
  *            snat|dnat to FIELD map @MAP, reject with tcp reset,
  *            reject with icmp [type] X (NAT namespace only),

@@ -129,6 +129,7 @@ static const struct field fields[] = {
 	{ "ct state", CT, NFT_CT_STATE, T_CT_STATE, NFPROTO_IPV4, 0 },
 	{ "ct direction", CT, NFT_CT_DIRECTION, T_CT_DIR, NFPROTO_IPV4, 0 },
 	{ "ct status", CT, NFT_CT_STATUS, T_CT_STATUS, NFPROTO_IPV4, 0 },
+	{ "ct label", CT, NFT_CT_LABELS, T_CT_LABEL, NFPROTO_IPV4, 0 },
 	{ "ct mark", CT, NFT_CT_MARK, T_MARK, NFPROTO_IPV4, 0 },
 	{ "fib daddr . mark oif", FIB, NFT_FIB_RESULT_OIF, T_IFINDEX, NFPROTO_IPV4, 0 },
 	{ "fib daddr . mark oifname", FIB, NFT_FIB_RESULT_OIFNAME, T_IFNAME, NFPROTO_IPV4, 0 },

@@ -47,6 +47,7 @@ enum {
 	T_CT_STATE = 26,
 	T_CT_DIR = 27,
 	T_CT_STATUS = 28,
+	T_CT_LABEL = 30,
 	T_PKTTYPE = 31,
 	T_ICMP_CODE = 32,
 	T_FIB_ADDR = 38,

@@ -506,6 +506,20 @@ static int st_ct_mark_set(struct maker *m)
 	return r ? r : ct_set(m, NFT_CT_MARK);
 }
 
+/* ct label set N: the kernel adds the bit to those that are there */
+static int st_ct_label_set(struct maker *m)
+{
+	const struct nft_type *t = nft_type_by_id(T_CT_LABEL);
+	uint8_t v[NFT_KEY_MAX];
+	int r = nft_value(t, word(m), v, NULL);
+
+	if (r)
+		return r;
+	m->w.at++;
+	r = add_imm(m, NFT_REG32_00, v, t->size);
+	return r ? r : ct_set(m, NFT_CT_LABELS);
+}
+
 static int st_ct_zone_set(struct maker *m)
 {
 	uint64_t v;
@@ -862,6 +876,7 @@ static const struct {
 	{ { "meta", "mark", "set" }, st_mark_set },
 	{ { "meta", "nftrace", "set" }, st_nftrace_set },
 	{ { "ct", "mark", "set" }, st_ct_mark_set },
+	{ { "ct", "label", "set" }, st_ct_label_set },
 	{ { "ct", "zone", "set" }, st_ct_zone_set },
 	{ { "ct", "count" }, st_count },
 	{ { "ip", "saddr", "set" }, st_saddr_set },

@@ -49,6 +49,7 @@ static const struct nft_type types[] = {
 	{ "ct_state", T_CT_STATE, 4, true, true },
 	{ "ct_dir", T_CT_DIR, 1, false, false },
 	{ "ct_status", T_CT_STATUS, 4, true, true },
+	{ "ct_label", T_CT_LABEL, 16, true, true },
 	{ "pkt_type", T_PKTTYPE, 1, false, false },
 	{ "fib_addrtype", T_FIB_ADDR, 4, true, false },
 };
@@ -244,6 +245,19 @@ static int prefix(const char *addr, const char *len_word, uint8_t *ret, uint8_t 
 	return len < 32;
 }
 
+/* the number of a bit; the kernel keeps labels as words of 32 bits */
+static int label(const char *w, uint8_t *ret)
+{
+	uint64_t bit;
+	uint32_t word;
+
+	if (number(w, 127, &bit))
+		return -EINVAL;
+	word = 1u << bit % 32;
+	memcpy(ret + bit / 32 * sizeof(word), &word, sizeof(word));
+	return 0;
+}
+
 static int single(const struct nft_type *t, char *w, uint8_t *ret)
 {
 	uint64_t v;
@@ -253,6 +267,8 @@ static int single(const struct nft_type *t, char *w, uint8_t *ret)
 		return inet_pton(AF_INET, w, ret) == 1 ? 0 : -EINVAL;
 	if (t->id == T_ETHER)
 		return ether(w, ret);
+	if (t->id == T_CT_LABEL)
+		return label(w, ret);
 	r = t->bits ? bits(t, w, &v) : lookup(t, w, &v);
 	if (!r)
 		put_number(t, v, ret);

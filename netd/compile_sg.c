@@ -4,10 +4,11 @@
  * hook, the sender's egress and the receiver's ingress.
  *
  * Each gate looks up the combination of groups in the mark and goes to its chain,
- * which jumps to each group's and ends in a drop.  A group's rules by address are
- * one interval set, named by its content, so that an edit fills a fresh one and
- * switches to it; a reference is a rule on the other group's set of members.  So
- * joining a group touches one element, and no cost depends on how many there are.
+ * which asks tracking (compile_track.c), then jumps to each group's and ends in a
+ * drop.  A group's rules by address are one interval set, named by its content, so
+ * that an edit fills a fresh one and switches to it; a reference is a rule on the
+ * other group's set of members.  So joining a group touches one element, and no cost
+ * depends on how many there are.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,7 @@
 #include "nat/emit.h"
 #include "netd/boxes.h"
 #include "netd/compile.h"
+#include "netd/compile_track.h"
 
 /* a direction of a group */
 struct side {
@@ -232,6 +234,58 @@ static void reference_rule(const struct s_vpc *v, const struct side *s, size_t i
 	}
 }
 
+/* the rules that let flows pass untracked (CT-1), apart: only they may be asked by
+ * an interface whose other direction lets every answer pass */
+static void open_rules(const struct emit *f, const struct side *s, struct buf *b)
+{
+	auto_free struct box *in = calloc(s->n + 1, sizeof(*in));
+	auto_free struct box *out = NULL;
+	auto_buf struct buf text = BUF_INIT;
+	size_t i, n = 0, n_out = 0;
+	bool all = false;
+	char name[48], proto[8];
+
+	for (i = 0; in && i < s->n; i++) {
+		const struct sg_rule *r = &s->rules[i];
+
+		if (!track_is_open(r))
+			continue;
+		all |= r->protocol < 0;
+		if (has_ports(r->protocol))
+			in[n++] = (struct box){
+				.protocol = r->protocol,
+				.ports = { (uint32_t)r->from_port, (uint32_t)r->to_port },
+				.addrs = { 0, UINT32_MAX },
+			};
+	}
+	if (!in || boxes_cut(in, n, &out, &n_out)) {
+		f->p->failed = true;
+		return;
+	}
+	if (!n && !all)
+		return;
+	emit_chain(b, "");
+	if (all)
+		emit_rule(b, "accept comment \"%s, %s: all, untracked\"", s->g->o.id, side_name(s));
+	for (i = 0; i < n_out && !all; i++) {
+		buf_printf(&text, "%s . %u", protocol_name(out[i].protocol, proto),
+			   out[i].ports.from);
+		if (out[i].ports.to != out[i].ports.from)
+			buf_printf(&text, "-%u", out[i].ports.to);
+		buf_adds(&text, "\n");
+	}
+	if (buf_error(&text))
+		f->p->failed = true;
+	if (!all) {
+		content_set(f, s, "_open", "type inet_proto . inet_service; flags interval;", &text,
+			    name);
+		emit_rule(b, "meta l4proto . th dport @%s accept comment \"%s, %s: untracked\"",
+			  name, s->g->o.id, side_name(s));
+	}
+	(void)fmt_print(name, sizeof(name), "g%u_%s_open", s->g->number, s->suffix);
+	emit_chain_end(f, name, b);
+}
+
 static void group_side(const struct s_vpc *v, const struct s_group *g, bool ingress,
 		       const struct emit *f, struct buf *b)
 {
@@ -248,6 +302,7 @@ static void group_side(const struct s_vpc *v, const struct s_group *g, bool ingr
 	}
 	(void)fmt_print(name, sizeof(name), "g%u_%s", g->number, s.suffix);
 	emit_chain_end(f, name, b);
+	open_rules(f, &s, b);
 }
 
 static void members(const struct s_vpc *v, const struct emit *f)
@@ -290,6 +345,7 @@ static void combination(const struct s_combination *c, bool ingress, const struc
 	size_t i;
 
 	emit_chain(b, "");
+	track_known(c, ingress, b);
 	for (i = 0; i < c->n_groups; i++)
 		emit_rule(b, "jump g%u_%s comment \"%s %s\"", c->groups[i]->number, suffix,
 			  c->groups[i]->o.id, c->groups[i]->o.name);
@@ -298,6 +354,7 @@ static void combination(const struct s_combination *c, bool ingress, const struc
 	emit_chain_end(f, name, b);
 	(void)fmt_print(verdict, sizeof(verdict), "goto %s", name);
 	emit_elem(f, ingress ? "sg_in" : "sg_out", verdict, "0x%x", c->number << 16);
+	track_slot(c, ingress, f, b);
 }
 
 static void gate(bool ingress, const struct emit *f, struct buf *b)
@@ -308,8 +365,7 @@ static void gate(bool ingress, const struct emit *f, struct buf *b)
 
 	emit_chain(b, "");
 	if (!open) {
-		emit_rule(b, "ct state established,related accept");
-		emit_rule(b, "meta mark & 0xffff0000 vmap @sg_%s", suffix);
+		emit_rule(b, "meta mark & " MARK_COMBINATION " vmap @sg_%s", suffix);
 		emit_rule(b, "goto %s", emit_drop(ingress ? DROP_SG_INGRESS : DROP_SG_EGRESS));
 	}
 	(void)fmt_print(name, sizeof(name), "groups_%s", suffix);
@@ -373,4 +429,5 @@ void compile_groups(const struct s_vpc *v, struct program *p)
 		both_gates(v->combinations[i], &f, &b);
 	gate(true, &f, &b);
 	gate(false, &f, &b);
+	track_compile(v, &f);
 }

@@ -11,24 +11,8 @@
 
 #include "lib/mutant.h"
 
-/* as it is on the wire: "from" and "to" are the port, or ICMP's type and code */
-struct form {
-	int protocol, from, to;
-};
-
-/* a closed UDP port is told by ICMP */
-static struct form form_of(const struct walk *w)
-{
-	const struct packet *p = &w->p;
-
-	if (p->proto == IPPROTO_ICMP)
-		return (struct form){ IPPROTO_ICMP, p->answer ? 0 : 8, 0 };
-	if (p->proto == IPPROTO_UDP && p->answer && w->refusing)
-		return (struct form){ IPPROTO_ICMP, 3, 3 };
-	return (struct form){ p->proto, p->dport, p->dport };
-}
-
-static bool entry_takes(const struct acl_entry *e, const struct form *f, const struct addr *peer)
+static bool entry_takes(const struct acl_entry *e, const struct gate_form *f,
+			const struct addr *peer)
 {
 	if (!prefix_has(&e->cidr_block, peer))
 		return false;
@@ -60,7 +44,7 @@ bool gate_list(struct walk *w, const struct s_subnet *s, bool ingress)
 	const struct addr *peer = ingress ? &w->p.src : &w->p.dst;
 	const char *direction = ingress ? "ingress" : "egress", *way = ingress ? "from" : "to";
 	enum reach_drop_number drop = ingress ? DROP_ACL_INGRESS : DROP_ACL_EGRESS;
-	struct form f = form_of(w);
+	struct gate_form f = gate_form(w);
 	char words[32];
 
 	/* the one that every VPC has lets all pass: nothing in the file to point at */

@@ -18,19 +18,29 @@ static bool has_ports(int protocol)
 	return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP;
 }
 
-static bool rule_takes_protocol(const struct sg_rule *r, const struct packet *p)
+/* a closed UDP port is told by ICMP */
+struct gate_form gate_form(const struct walk *w)
 {
-	int type = p->answer ? 0 : 8; /* echo reply, echo request */
+	const struct packet *p = &w->p;
 
+	if (p->proto == IPPROTO_ICMP)
+		return (struct gate_form){ IPPROTO_ICMP, p->answer ? 0 : 8, 0 };
+	if (p->proto == IPPROTO_UDP && p->answer && w->refusing)
+		return (struct gate_form){ IPPROTO_ICMP, 3, 3 };
+	return (struct gate_form){ p->proto, p->dport, p->dport };
+}
+
+static bool rule_takes_protocol(const struct sg_rule *r, const struct gate_form *f)
+{
 	if (r->protocol < 0)
 		return true;
-	if (r->protocol != p->proto)
+	if (r->protocol != f->protocol)
 		return false;
 	if (has_ports(r->protocol))
-		return p->dport >= r->from_port && p->dport <= r->to_port;
+		return f->from >= r->from_port && f->from <= r->to_port;
 	if (r->protocol != IPPROTO_ICMP || r->from_port < 0)
 		return true;
-	return r->from_port == type && r->to_port <= 0;
+	return r->from_port == f->from && (r->to_port < 0 || r->to_port == f->to);
 }
 
 static bool is_member(const struct s_vpc *v, const struct addr *a, const struct security_group *g)
@@ -107,10 +117,11 @@ static bool group_allows(struct walk *w, const struct s_eni *e, const struct s_g
 	const struct sg_rule *rules = ingress ? def->ingress : def->egress;
 	size_t n = ingress ? def->n_ingress : def->n_egress, i;
 	const struct addr *peer = ingress ? &w->p.src : &w->p.dst;
+	const struct gate_form form = gate_form(w);
 	char words[32], who[100];
 
 	for (i = 0; i < n; i++) {
-		if (!rule_takes_protocol(&rules[i], &w->p) ||
+		if (!rule_takes_protocol(&rules[i], &form) ||
 		    !rule_takes_peer(e->vpc, def, &rules[i], peer, who, sizeof(who)))
 			continue;
 		gate_protocol_words(rules[i].protocol, rules[i].from_port, rules[i].to_port, words,
@@ -137,7 +148,8 @@ static bool any_rules(const struct s_eni *e, bool ingress)
 	return false;
 }
 
-bool gate_groups(struct walk *w, const struct s_eni *e, bool ingress, bool known)
+bool gate_groups(struct walk *w, const struct s_eni *e, bool ingress, unsigned zone,
+		 const struct s_eni *far)
 {
 	const char *direction = ingress ? "ingress" : "egress";
 	bool any = any_rules(e, ingress);
@@ -145,11 +157,13 @@ bool gate_groups(struct walk *w, const struct s_eni *e, bool ingress, bool known
 	size_t i;
 
 	/* a NAT gateway's interface has no groups */
-	if (known || !e->combination)
+	if (!e->combination || track_knows(w, e, ingress, zone))
 		return true;
 	for (i = 0; i < e->n_groups; i++)
-		if (group_allows(w, e, e->groups[i], ingress))
+		if (group_allows(w, e, e->groups[i], ingress)) {
+			track_remember(w, e, ingress, zone, far);
 			return true;
+		}
 	packet_words(&w->p, words, sizeof(words));
 	walk_stop(w,
 		  ingress ? (any ? DROP_SG_INGRESS : DROP_SG_NONE_INGRESS) :

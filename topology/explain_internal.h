@@ -32,6 +32,15 @@ struct memory {
 	struct addr src, dst, new_src;
 };
 
+/* an interface's own memory of the question: it passed the gate of this direction,
+ * by a rule that has the flow tracked */
+struct gate_memory {
+	const struct s_eni *eni;
+	bool ingress;
+	unsigned zone;
+	struct addr src, dst;
+};
+
 enum place {
 	PLACE_SEND,	/* a node or a sandbox sends */
 	PLACE_EGRESS,	/* an egress namespace, from outside */
@@ -68,6 +77,8 @@ struct walk {
 	bool refusing; /* the answer says no */
 	struct memory memory[WALK_MEMORY];
 	size_t n_memory;
+	struct gate_memory gates[WALK_MEMORY];
+	size_t n_gates;
 };
 
 /* walks from w->from to w->p.dst and back; fills w->part */
@@ -83,9 +94,20 @@ void walk_stop(struct walk *w, enum reach_drop_number drop, const char *kind, co
 /* has it seen the question of this answer? NULL: no, or it is a question */
 const struct memory *walk_remembers(const struct walk *w, const void *where, unsigned zone);
 
-/* the groups of an interface for the packet; false: it stopped there.  "known":
- * tracking knows the connection, so nothing is asked */
-bool gate_groups(struct walk *w, const struct s_eni *e, bool ingress, bool known);
+/* a packet as it is on the wire: "from" and "to" are the port, or ICMP's type and code */
+struct gate_form {
+	int protocol, from, to;
+};
+struct gate_form gate_form(const struct walk *w);
+/* the groups of an interface for the packet; false: it stopped there.  "zone" as in
+ * struct memory; "far": the interface at the packet's other end, NULL: none */
+bool gate_groups(struct walk *w, const struct s_eni *e, bool ingress, unsigned zone,
+		 const struct s_eni *far);
+/* does the interface know the answer, having let the question pass the other way? */
+bool track_knows(const struct walk *w, const struct s_eni *e, bool ingress, unsigned zone);
+/* its rules let the question pass: is it a flow that it remembers? */
+void track_remember(struct walk *w, const struct s_eni *e, bool ingress, unsigned zone,
+		    const struct s_eni *far);
 /* "tcp 5432", "tcp 80-90", "icmp type 8", "all": ports, or ICMP's type */
 void gate_protocol_words(int protocol, int from, int to, char *ret, size_t size);
 /* the list of a subnet for what leaves it or enters it; false: it stopped there.

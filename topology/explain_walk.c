@@ -5,9 +5,10 @@
  *   SEND -> EGRESS (functions) -> FROM_ENI (router) -> ENI (node, NAT gateway, egress)
  *        \-> INTERNET <-> FROM_IGW (router) -> ENI
  *
- * Each step either moves the packet to the next place or ends the walk.  What has
- * a memory (groups, translators) keeps it in w->memory, from which the answer finds
- * its way; routes and checks are asked anew.  A packet that turns in a circle ends as
+ * Each step either moves the packet to the next place or ends the walk.  Translators
+ * keep what they did in w->memory, from which the answer finds its way, interfaces
+ * which flows they track in w->gates (explain_track.c); routes and checks are asked
+ * anew.  A packet that turns in a circle ends as
  * a real one does, by its TTL.
  */
 #include "topology/explain_internal.h"
@@ -593,13 +594,11 @@ static void leave_by_igw(struct walk *w, const struct s_vpc *v)
 	w->place = PLACE_INTERNET;
 }
 
-/* "from": the subnet it comes from, NULL: a gateway */
-static void leave_by_eni(struct walk *w, const struct s_vpc *v, const struct s_subnet *from,
+/* "in": the interface it comes from, NULL: a gateway */
+static void leave_by_eni(struct walk *w, const struct s_vpc *v, const struct s_eni *in,
 			 const struct s_eni *out, unsigned zone)
 {
-	bool known = walk_remembers(w, v, zone);
-
-	if (out->subnet != from && !gate_list(w, out->subnet, true))
+	if ((!in || out->subnet != in->subnet) && !gate_list(w, out->subnet, true))
 		return;
 	if (out->source_dest_check && !eni_has(out, &w->p.dst)) {
 		walk_stop(w, DROP_SOURCE_DEST_CHECK, eni_kind(out), eni_name(w->s, out),
@@ -607,9 +606,10 @@ static void leave_by_eni(struct walk *w, const struct s_vpc *v, const struct s_s
 			  addr_str(&w->p.dst));
 		return;
 	}
-	if (!gate_groups(w, out, true, known))
+	if (!gate_groups(w, out, true, zone, in))
 		return;
-	remember(w, v, zone, &w->p.src);
+	if (zone)
+		remember(w, v, zone, &w->p.src);
 	w->eni = out;
 	w->place = PLACE_ENI;
 }
@@ -677,7 +677,7 @@ static void at_from_eni(struct walk *w)
 		if (!forward_ttl(w, false, "vpc", v->o.name, &v->def->at))
 			return;
 	zone = kind == ROUTE_IGW ? 1 : 0;
-	if (!gate_groups(w, in, false, walk_remembers(w, v, zone)))
+	if (!gate_groups(w, in, false, zone, out))
 		return;
 	if (leaves_subnet(in->subnet, &w->p.dst, kind, out) && !gate_list(w, in->subnet, false))
 		return;
@@ -692,7 +692,7 @@ static void at_from_eni(struct walk *w)
 	if (kind == ROUTE_IGW)
 		leave_by_igw(w, v);
 	else
-		leave_by_eni(w, v, in->subnet, out, 0);
+		leave_by_eni(w, v, in, out, 0);
 }
 
 static bool gateway_lets_in(struct walk *w, const struct s_vpc *v)
@@ -738,14 +738,7 @@ static void at_from_igw(struct walk *w)
 			 addr_str(&e->private_ips[0]));
 	if (!forward_ttl(w, false, "internet_gateway", v->o.name, &v->def->at))
 		return;
-	if (m) {
-		/* translated back: tracking knows it, so only the list is asked */
-		w->p.dst = m->src;
-		if (gate_list(w, e->subnet, true))
-			w->place = PLACE_ENI;
-		return;
-	}
-	w->p.dst = e->private_ips[0];
+	w->p.dst = m ? m->src : e->private_ips[0];
 	leave_by_eni(w, v, NULL, e, 1);
 }
 

@@ -31,6 +31,10 @@
  * loaded, each new namespace begins with up to ten devices that nobody asked for. */
 #define STORE_INDEX 32
 #define STORE_PLACES_MAX 16000 /* of one egress namespace, at a time */
+/* the upper half of a packet's mark, but for its first bit; one more is nobody's */
+#define STORE_COMBINATIONS_MAX 32766
+/* interfaces of a VPC whose source/dest check is off: two of 128 labels each */
+#define STORE_SLOTS_MAX 63
 
 /* kind, its name (interface.md 4, singular) and the prefix of its ids */
 #define OBJECT_KINDS(X)                                          \
@@ -96,10 +100,19 @@ struct s_group {
 	unsigned number; /* of sets and chains: g<number>_... */
 };
 
-/* a distinct set of groups that some interface has */
+/*
+ * A distinct set of groups that some interface has, with what its tracking of
+ * connections is like.  An interface that takes packets of others (no source/dest
+ * check) sees a flow twice in one router, so it has a combination of its own,
+ * with a slot: its own place in what tracking remembers of a flow.
+ */
 struct s_combination {
-	unsigned number;	 /* from 1 */
-	struct s_group **groups; /* sorted by number */
+	unsigned number;   /* 1..STORE_COMBINATIONS_MAX */
+	unsigned slot;	   /* 1..STORE_SLOTS_MAX; 0: that of all whose packets are their own */
+	bool always;	   /* tracks whatever the rules are (CT-5) */
+	const char *owner; /* the name that its numbers are kept by */
+	const struct object *middlebox; /* the one interface that has a slot; NULL */
+	struct s_group **groups;	/* sorted by number */
 	size_t n_groups;
 };
 

@@ -115,10 +115,22 @@ static const char *groups_text(struct build *b, struct s_group *const *groups, s
 	return buf_error(&text) ? "" : pool_strdup(b->pool, buf_str(&text));
 }
 
+/* of the interface's groups and tracking: by this name its number is kept */
+static const char *combination_text(struct build *b, const struct s_eni *e)
+{
+	const char *groups = groups_text(b, e->groups, e->n_groups);
+
+	if (e->type == ENI_LAMBDA)
+		return pool_printf(b->pool, "%s lambda", groups);
+	if (!e->source_dest_check)
+		return pool_printf(b->pool, "%s %s", groups, e->o.id);
+	return groups;
+}
+
 /* the combination of the interface's groups; numbers are given later */
 static int eni_combination(struct build *b, struct s_eni *e)
 {
-	const char *owner = groups_text(b, e->groups, e->n_groups);
+	const char *owner = combination_text(b, e);
 	const char *key = pool_printf(b->pool, "%s %s", e->vpc->o.id, owner);
 	struct s_combination *c = strmap_get(&b->combinations, key);
 
@@ -127,12 +139,44 @@ static int eni_combination(struct build *b, struct s_eni *e)
 		if (!c || !push(b, &e->vpc->combinations, &e->vpc->n_combinations,
 				&e->vpc->cap_combinations, c))
 			return build_no_memory(b);
+		c->owner = owner;
+		c->middlebox = e->source_dest_check ? NULL : &e->o;
+		c->always = e->type == ENI_LAMBDA;
 		c->groups = e->groups;
 		c->n_groups = e->n_groups;
 		strmap_put(&b->combinations, key, c);
 	}
 	e->combination = c;
 	return 0;
+}
+
+/* whoever had a number keeps it before anybody gets a new one */
+static int build_slots(struct build *b, struct s_vpc *v)
+{
+	const char *scope = pool_printf(b->pool, "slot %s", v->o.id);
+	size_t i;
+	int r = 0;
+
+	for (i = 0; i < v->n_combinations && !r; i++)
+		if (v->combinations[i]->middlebox)
+			r = alloc_keep(b->s->alloc, build_old_alloc(b), scope,
+				       v->combinations[i]->middlebox->id);
+	for (i = 0; i < v->n_combinations && !r; i++) {
+		struct s_combination *c = v->combinations[i];
+		uint32_t n = 0;
+
+		if (!c->middlebox)
+			continue;
+		r = alloc_lowest(b->s->alloc, scope, c->middlebox->id, 1, STORE_SLOTS_MAX, &n);
+		c->slot = n;
+	}
+	if (!r)
+		return 0;
+	return r == -ENOMEM ? build_no_memory(b) :
+			      build_fail_at(b, v->o.path, ERR_LIMIT, -r,
+					    "more than %d interfaces of a VPC with "
+					    "source_dest_check off",
+					    STORE_SLOTS_MAX);
 }
 
 int build_combinations(struct build *b, struct s_vpc *v)
@@ -143,21 +187,19 @@ int build_combinations(struct build *b, struct s_vpc *v)
 	int r = 0;
 
 	for (i = 0; i < v->n_combinations && !r; i++)
-		r = alloc_keep(b->s->alloc, build_old_alloc(b), scope,
-			       groups_text(b, v->combinations[i]->groups,
-					   v->combinations[i]->n_groups));
+		r = alloc_keep(b->s->alloc, build_old_alloc(b), scope, v->combinations[i]->owner);
 	for (i = 0; i < v->n_combinations && !r; i++) {
 		struct s_combination *c = v->combinations[i];
 
-		r = alloc_lowest(b->s->alloc, scope, groups_text(b, c->groups, c->n_groups), 1,
-				 65534, &n);
+		r = alloc_lowest(b->s->alloc, scope, c->owner, 1, STORE_COMBINATIONS_MAX, &n);
 		c->number = n;
 	}
 	if (!r)
-		return 0;
-	return r == -ENOMEM ? build_no_memory(b) :
-			      err_set(b->e, ERR_LIMIT, -r,
-				      "more than 65534 combinations of groups in a VPC");
+		return build_slots(b, v);
+	return r == -ENOMEM ?
+		       build_no_memory(b) :
+		       err_set(b->e, ERR_LIMIT, -r, "more than %d combinations of groups in a VPC",
+			       STORE_COMBINATIONS_MAX);
 }
 
 static int make_instance_eni(struct build *b, struct s_instance *in)

@@ -73,6 +73,7 @@ def test_egress_rule_of_another_port(product):
 
 
 @pytest.mark.ids("SG-6")
+@pytest.mark.mutant("tracked")
 def test_replies_pass_without_a_rule(product):
     """b has no egress rule: its answers pass all the same, and nothing of its own does."""
     product.up(lab())

@@ -202,6 +202,60 @@ static void test_lists(void **state)
 	store_free(s);
 }
 
+/* a's packets go straight to b, its answers through a middlebox, whose own groups
+ * never saw the question: only they decide */
+static const char ASYMMETRIC[] =
+	"{ \"version\": 1, \"lab\": \"t\", \"vpcs\": { \"v\": { \"cidr_block\": \"10.0.0.0/16\",\n"
+	"  \"subnets\": { \"one\": { \"cidr_block\": \"10.0.1.0/24\" },\n"
+	"    \"two\": { \"cidr_block\": \"10.0.2.0/24\", \"route_table\": \"back\" } },\n"
+	"  \"route_tables\": { \"back\": { \"routes\": { \"10.0.1.0/24\": \"instance:box\" } } },\n"
+	"  \"security_groups\": { \"a\": {}, \"box\": { %s },\n"
+	"    \"b\": { \"ingress\": [ { \"protocol\": \"tcp\", \"from_port\": 80,\n"
+	"      \"cidr_blocks\": [\"10.0.1.0/24\"] } ], \"egress\": [] } },\n"
+	"  \"instances\": { \"a\": { \"subnet\": \"one\", \"security_groups\": [\"a\"] },\n"
+	"    \"box\": { \"subnet\": \"one\", \"security_groups\": [\"box\"],\n"
+	"      \"source_dest_check\": false, \"forward\": true },\n"
+	"    \"b\": { \"subnet\": \"two\", \"security_groups\": [\"b\"], \"serve\": [\"tcp/80\"] } "
+	"} } } }\n";
+
+static void assert_asymmetric(const char *box, const char *result, const char *direction)
+{
+	auto_free char *text = NULL;
+	struct explain x = { 0 };
+	const struct explain_part *p;
+	const struct explain_hop *h;
+	struct store *s;
+
+	assert_true(asprintf(&text, ASYMMETRIC, box) > 0);
+	s = store_of(NULL, text, NULL);
+	ask(s, "a", "b", "tcp/80", NULL, &x);
+	p = &x.parts[0];
+	assert_string_equal(p->result, result);
+	if (direction) {
+		h = &p->hops[p->decided];
+		assert_true(h->answer);
+		assert_string_equal(h->direction, direction);
+		assert_string_equal(h->component, "v/box");
+		assert_int_equal(h->at->pos.line, 5);
+	}
+	explain_done(&x);
+	store_free(s);
+}
+
+/* ids: SG-6, CT-1; mutant: explain-tracking */
+static void test_each_interface_by_itself(void **state)
+{
+	(void)state;
+	assert_asymmetric("\"ingress\": []", "timeout", "ingress");
+	assert_asymmetric("\"ingress\": [ { \"protocol\": \"tcp\", \"from_port\": 1024, "
+			  "\"to_port\": 65535, \"cidr_blocks\": [\"10.0.2.0/24\"] } ], "
+			  "\"egress\": []",
+			  "timeout", "egress");
+	assert_asymmetric("\"ingress\": [ { \"protocol\": \"tcp\", \"from_port\": 1024, "
+			  "\"to_port\": 65535, \"cidr_blocks\": [\"10.0.2.0/24\"] } ]",
+			  "open", NULL);
+}
+
 static void assert_path(const struct store *s, const char *from, const char *to, const char *port,
 			const char *want)
 {
@@ -335,9 +389,13 @@ static void test_random_labs(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_lists),	    cmocka_unit_test(test_cells),
-		cmocka_unit_test(test_paths),	    cmocka_unit_test(test_allowing_rule),
-		cmocka_unit_test(test_assumed),	    cmocka_unit_test(test_several_interfaces),
+		cmocka_unit_test(test_each_interface_by_itself),
+		cmocka_unit_test(test_lists),
+		cmocka_unit_test(test_cells),
+		cmocka_unit_test(test_paths),
+		cmocka_unit_test(test_allowing_rule),
+		cmocka_unit_test(test_assumed),
+		cmocka_unit_test(test_several_interfaces),
 		cmocka_unit_test(test_random_labs),
 	};
 
