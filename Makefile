@@ -31,7 +31,7 @@ PKGS := libevent_core=libevent-dev libmicrohttpd=libmicrohttpd-dev libnl-3.0=lib
 	libcurl=libcurl4-openssl-dev libcjson=libcjson-dev \
 	libnetfilter_conntrack=libnetfilter-conntrack-dev libarchive=libarchive-dev \
 	libseccomp=libseccomp-dev libcap-ng=libcap-ng-dev sqlite3=libsqlite3-dev \
-	smartcols=libsmartcols-dev libcrypto=libssl-dev libxxhash=libxxhash-dev
+	smartcols=libsmartcols-dev libcrypto=libssl-dev libxxhash=libxxhash-dev libpcap=libpcap-dev
 package = $(lastword $(subst =, ,$(1)))
 pc = $(firstword $(subst =, ,$(1)))
 NAMES := $(foreach p,$(PKGS),$(call pc,$(p)))
@@ -41,7 +41,8 @@ $(error missing: $(foreach p,$(PKGS),$(if $(shell $(PKG_CONFIG) --exists $(call 
 	Debian's $(call package,$(p)) for $(call pc,$(p)))) (or run "make deps"))
 endif
 PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(NAMES))
-PKG_LIBS := $(shell $(PKG_CONFIG) --libs $(NAMES))
+# loaded when it is needed (lib/bpf.c)
+PKG_LIBS := $(filter-out -lpcap,$(shell $(PKG_CONFIG) --libs $(NAMES)))
 endif
 # messages that don't fit are cut on purpose: no warning about snprintf's truncation; clang, in fuzz mode, warns of
 # libseccomp's own macros

@@ -19,6 +19,7 @@
 
 #include "cli/door.h"
 #include "cli/out.h"
+#include "lib/bpf.h"
 #include "lib/pcapng.h"
 #include "lib/util.h"
 
@@ -43,7 +44,9 @@ struct capture {
 	struct frame *frames; /* own, as the next */
 	struct device *devices;
 	size_t n_frames, cap_frames, n_devices;
+	size_t n_put; /* of the devices: the file has them */
 	struct buf bytes;
+	const struct bpf *filter; /* borrows; NULL */
 };
 
 struct capture *capture_free(struct capture *k)
@@ -172,6 +175,10 @@ static int read_frame(struct capture *k, size_t socket)
 	struct frame *f;
 	int r;
 
+	if (n >= 0 && k->filter &&
+	    !bpf_matches(k->filter, bytes, (size_t)n > sizeof(bytes) ? sizeof(bytes) : (size_t)n,
+			 (size_t)n))
+		return 1;
 	if (n < 0)
 		return errno == EAGAIN ? 0 : errno == EINTR || errno == ENETDOWN ? 1 : -errno;
 	if (k->n_frames == k->cap_frames) {
@@ -211,11 +218,30 @@ static int frame_cmp(const void *va, const void *vb)
 	return a->order < b->order ? -1 : a->order > b->order;
 }
 
-int capture_end(const struct cli *c, struct capture *k, const char *comment, struct buf *ret)
+int capture_filter(const struct cli *c, struct capture *k, const struct bpf *b)
+{
+	size_t i;
+	int r = 0;
+
+	for (i = 0; i < k->n_fds && !r; i++)
+		r = bpf_attach(b, k->fds[i]);
+	k->filter = b;
+	return r ? out_fail(c, ERR_KERNEL, "capture: the filter: %s", strerror(-r)) : 0;
+}
+
+const int *capture_fds(const struct capture *k, size_t *ret_n)
+{
+	*ret_n = k->n_fds;
+	return k->fds;
+}
+
+int capture_read(const struct cli *c, struct capture *k)
 {
 	size_t i;
 	int r = 1;
 
+	k->n_frames = 0;
+	buf_clear(&k->bytes);
 	for (i = 0; i < k->n_fds && r >= 0; i++)
 		while ((r = read_frame(k, i)) > 0)
 			;
@@ -223,19 +249,71 @@ int capture_end(const struct cli *c, struct capture *k, const char *comment, str
 		return out_fail(c, ERR_STATE, "capture: %s", strerror(-r));
 	if (k->n_frames)
 		qsort(k->frames, k->n_frames, sizeof(*k->frames), frame_cmp);
-	pcapng_begin(ret, comment);
-	for (i = 0; i < k->n_devices; i++) {
+	return 0;
+}
+
+size_t capture_n_frames(const struct capture *k)
+{
+	return k->n_frames;
+}
+
+struct capture_frame capture_frame(const struct capture *k, size_t n)
+{
+	const struct frame *f = &k->frames[n];
+	const struct device *v = &k->devices[f->device];
+
+	return (struct capture_frame){
+		.ns = f->ns,
+		.ns_name = namespace_of(k, v->socket),
+		.interface = v->name,
+		.outgoing = f->outgoing,
+		.bytes = k->bytes.s + f->at,
+		.size = f->size,
+		.length = f->length,
+	};
+}
+
+void capture_put(struct capture *k, size_t max, struct buf *b)
+{
+	size_t i;
+
+	for (; k->n_put < k->n_devices; k->n_put++) {
+		const struct device *v = &k->devices[k->n_put];
 		auto_buf struct buf name = BUF_INIT;
 
-		buf_printf(&name, "%s/%s", namespace_of(k, k->devices[i].socket),
-			   k->devices[i].name);
-		pcapng_interface(ret, buf_str(&name), NULL);
+		buf_printf(&name, "%s/%s", namespace_of(k, v->socket), v->name);
+		pcapng_interface(b, buf_str(&name), NULL);
 	}
-	for (i = 0; i < k->n_frames; i++) {
+	for (i = 0; i < k->n_frames && i < max; i++) {
 		const struct frame *f = &k->frames[i];
 
-		pcapng_packet(ret, f->device, f->ns, f->outgoing, k->bytes.s + f->at, f->size,
+		pcapng_packet(b, f->device, f->ns, f->outgoing, k->bytes.s + f->at, f->size,
 			      f->length);
 	}
+}
+
+uint64_t capture_dropped(const struct capture *k)
+{
+	struct tpacket_stats st;
+	uint64_t n = 0;
+	size_t i;
+
+	for (i = 0; i < k->n_fds; i++) {
+		socklen_t size = sizeof(st);
+
+		if (getsockopt(k->fds[i], SOL_PACKET, PACKET_STATISTICS, &st, &size) == 0)
+			n += st.tp_drops;
+	}
+	return n;
+}
+
+int capture_end(const struct cli *c, struct capture *k, const char *comment, struct buf *ret)
+{
+	int r = capture_read(c, k);
+
+	if (r)
+		return r;
+	pcapng_begin(ret, comment);
+	capture_put(k, SIZE_MAX, ret);
 	return buf_error(ret) ? out_no_memory(c) : 0;
 }
