@@ -46,7 +46,7 @@ static void address_items(const struct s_vpc *v, const struct s_eni *e, const st
 	emit_elem(f, "eip_snat", public, "%s", private);
 }
 
-static void from_igw(const struct s_vpc *v, const struct emit *f, struct buf *b)
+static void from_igw(const struct s_vpc *v, unsigned mark, const struct emit *f, struct buf *b)
 {
 	static const char *const bogons[] = { "0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16",
 					      "224.0.0.0/3" };
@@ -54,7 +54,8 @@ static void from_igw(const struct s_vpc *v, const struct emit *f, struct buf *b)
 	size_t i;
 
 	emit_chain(b, "");
-	emit_rule(b, "meta mark set 0xffff comment \"from a gateway: no table, no subnet\"");
+	emit_rule(b, "meta mark set 0x%x comment \"from a gateway: %s, no subnet\"", mark,
+		  v->def->edge_route_table ? "its own table" : "no table");
 	emit_rule(b, "ip daddr != @eips goto %s comment \"%s: nobody's public address\"",
 		  emit_drop(DROP_IGW_NOBODY), v->igw.id);
 	for (i = 0; i < 3; i++)
@@ -107,7 +108,7 @@ static void translation(const struct s_vpc *v, const struct emit *f, struct buf 
 	emit_chain_end(f, "post_guard", b);
 }
 
-void igw_compile(const struct s_vpc *v, const struct emit *f)
+void igw_compile(const struct s_vpc *v, unsigned mark, const struct emit *f)
 {
 	static const enum reach_drop_number drops[] = {
 		DROP_IGW_NOBODY,       DROP_IGW_FROM_RFC1918, DROP_IGW_FROM_RFC6598,
@@ -128,7 +129,7 @@ void igw_compile(const struct s_vpc *v, const struct emit *f)
 		if (addr_is_set(&v->enis[i]->public_ip))
 			address_items(v, v->enis[i], f);
 	emit_drop_chains(f, drops, sizeof(drops) / sizeof(drops[0]));
-	from_igw(v, f, &b);
+	from_igw(v, mark, f, &b);
 	to_igw(v, f, &b);
 	translation(v, f, &b);
 }

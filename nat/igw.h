@@ -14,7 +14,8 @@
 #include "topology/store.h"
 
 /* the link, its routes in the internet namespace, sets, maps and chains; "f" is
- * the router's.  Nothing if the VPC has no gateway */
-void igw_compile(const struct s_vpc *v, const struct emit *f);
+ * the router's, "mark" what comes in gets: the table that routes it.  Nothing if the
+ * VPC has no gateway */
+void igw_compile(const struct s_vpc *v, unsigned mark, const struct emit *f);
 
 #endif

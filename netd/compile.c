@@ -33,8 +33,6 @@ static int check_supported(const struct lab *l, struct err *e)
 
 		if (v->n_secondary_cidr_blocks)
 			return unsupported(e, v->at.path, "secondary_cidr_blocks");
-		if (v->edge_route_table)
-			return unsupported(e, v->at.path, "an edge route table");
 		if (v->n_network_interfaces)
 			return unsupported(e, v->network_interfaces[0].at.path,
 					   "network_interfaces");

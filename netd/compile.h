@@ -42,9 +42,17 @@ int compile_group(const struct s_group *g, struct program *ret, struct err *e);
 /* parts, for compile.c and tests */
 void compile_router(const struct s_vpc *v, struct program *p);
 void compile_groups(const struct s_vpc *v, struct program *p);
-/* the set of who is whose neighbour, and the rule that asks it: compile_route.c */
-void compile_neighbours(const struct s_vpc *v, const struct emit *f);
-void compile_neighbour_rule(struct buf *b);
+/*
+ * compile_route.c.  compile_neighbours(): the set of who is whose neighbour, and the rule
+ * that asks it, into the chain in "b".  compile_edge(): what the gateway's own route table
+ * (RT-13) needs besides the kernel's table, nothing without one; "b" is for its use.
+ * compile_edge_guard(): its rule in the chain of the guard.
+ */
+void compile_neighbours(const struct s_vpc *v, const struct emit *f, struct buf *b);
+void compile_edge(const struct s_vpc *v, const struct emit *f, struct buf *b);
+void compile_edge_guard(const struct s_vpc *v, struct buf *b);
+/* the mark of what comes from the internet gateway */
+unsigned compile_edge_mark(const struct s_vpc *v);
 void compile_group_items(const struct s_group *g, struct program *p);
 void compile_acls(const struct s_vpc *v, struct program *p);
 void compile_internet(const struct store *s, struct program *p);

@@ -50,7 +50,7 @@ static void namespace_items(const struct s_vpc *v, struct program *p)
 /* the next hop of a route; "blackhole" if its target is gone */
 static void route_val(const struct s_vpc *v, const struct route *r, char *ret, size_t size)
 {
-	const struct s_eni *e = NULL;
+	const struct s_eni *e = store_route_eni(v, r);
 
 	if (!store_route_active(v, r))
 		(void)fmt_print(ret, size, "blackhole");
@@ -58,11 +58,7 @@ static void route_val(const struct s_vpc *v, const struct route *r, char *ret, s
 		(void)fmt_print(ret, size, "throw");
 	else if (r->target == TARGET_INTERNET_GATEWAY)
 		(void)fmt_print(ret, size, "via " GATEWAY_INTERNET " dev igw onlink");
-	else if (r->target == TARGET_NAT_GATEWAY)
-		e = store_nat_of(v, r->nat_gateway)->eni;
-	else
-		e = v->instances[r->instance - v->def->instances].eni;
-	if (e)
+	else if (e)
 		(void)fmt_print(ret, size, "via %s dev %s onlink", addr_str(&e->private_ips[0]),
 				e->router_interface);
 }
@@ -146,7 +142,7 @@ static void prerouting(const struct s_vpc *v, const struct emit *f, struct buf *
 	emit_chain(b, "");
 	emit_rule(b, "meta mark set iifname map @eni_mark");
 	emit_rule(b, "meta mark 0x0 drop comment \"an interface that is no more\"");
-	compile_neighbour_rule(b);
+	compile_neighbours(v, f, b);
 	if (!MUTANT("anti-spoofing"))
 		emit_rule(b,
 			  "iifname . ip saddr != @src_ok iifname != @src_any goto %s "
@@ -240,6 +236,7 @@ static void forward(const struct s_vpc *v, const struct emit *f, struct buf *b)
 	emit_chain(b, "type filter hook forward priority -30; policy drop;");
 	if (v->igw.id)
 		emit_rule(b, "iifname \"igw\" oifname \"igw\" drop comment \"no edge to edge\"");
+	compile_edge_guard(v, b);
 	emit_rule(b, "oifname \"eni-*\" accept");
 	if (v->igw.id)
 		emit_rule(b, "oifname \"igw\" accept");
@@ -358,7 +355,6 @@ void compile_router(const struct s_vpc *v, struct program *p)
 	emit_set(&f, "eni_mark", "type ifname : mark;");
 	emit_set(&f, "src_ok", "type ifname . ipv4_addr;");
 	emit_set(&f, "src_any", "type ifname;");
-	compile_neighbours(v, &f);
 	emit_drop_sets(&f);
 	emit_drop_chains(&f, drops, ARRAY_SIZE(drops));
 	arp_guard(&arp, &b);
@@ -372,7 +368,8 @@ void compile_router(const struct s_vpc *v, struct program *p)
 	forward(v, &f, &b);
 	resolver(v, &f, &b);
 	output(v, &f, &b);
-	igw_compile(v, &f);
+	igw_compile(v, compile_edge_mark(v), &f);
+	compile_edge(v, &f, &b);
 	compile_groups(v, p);
 	compile_acls(v, p);
 	dns_sockets(v, p);

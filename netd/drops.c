@@ -351,8 +351,14 @@ static void router_text(const struct s_vpc *v, const struct note *t, struct buf 
 	switch ((enum reach_drop_number)t->number) {
 	case DROP_NO_ROUTE:
 	case DROP_BAD_STATE_ROUTE:
-		if (e) {
+	case DROP_EDGE_REDIRECTION:
+		if (t->number != DROP_EDGE_REDIRECTION && e) {
 			buf_printf(b, "route table %s", dotted(e->subnet->table->o.name));
+			return;
+		}
+		if (v->def->edge_route_table) {
+			buf_printf(b, "route table %s.%s", v->def->name,
+				   v->def->edge_route_table->name);
 			return;
 		}
 		break;
@@ -375,6 +381,7 @@ static void router_text(const struct s_vpc *v, const struct note *t, struct buf 
 	case DROP_ENI_ADDRESS:
 	case DROP_SOURCE_DEST_CHECK:
 	case DROP_PROTOCOL:
+	case DROP_EDGE_NO_PUBLIC_IP:
 		if (e) {
 			eni_text(e, b);
 			return;

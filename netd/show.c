@@ -525,6 +525,8 @@ static void show_igw(struct show *w, cJSON *o, const struct s_vpc *v, const stru
 	put_text(w, x, "name", v->igw.name);
 	put_text(w, x, "kind", object_kind_name(v->igw.kind));
 	put_text(w, x, "state", v->igw.state);
+	put_text(w, x, "route_table",
+		 v->def->edge_route_table ? v->def->edge_route_table->name : NULL);
 	put_dropped(w, put_object(w, x, "counters"), c, "igw");
 }
 

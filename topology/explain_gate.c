@@ -220,8 +220,6 @@ enum route_kind gate_route(const struct s_table *t, const struct addr *dst,
 		return ROUTE_LOCAL;
 	if (best->target == TARGET_INTERNET_GATEWAY)
 		return ROUTE_IGW;
-	*ret_eni = best->target == TARGET_NAT_GATEWAY ?
-			   store_nat_of(v, best->nat_gateway)->eni :
-			   v->instances[best->instance - v->def->instances].eni;
+	*ret_eni = store_route_eni(v, best);
 	return ROUTE_ENI;
 }

@@ -555,6 +555,24 @@ static void neighbour_hop(struct walk *w, const struct s_subnet *s)
 			 "%s is a neighbour: no route table is asked", addr_str(&w->p.dst));
 }
 
+/* what the gateway's own table leads to an appliance must come from there, too */
+static bool edge_lets_out(struct walk *w, const struct s_vpc *v)
+{
+	const struct s_table *t =
+		v->def->edge_route_table ? store_table_of(v, v->def->edge_route_table) : NULL;
+	const struct s_eni *via;
+	const struct route *r;
+	char target[100];
+
+	if (!t || gate_route(t, &w->p.src, &r, &via) != ROUTE_ENI || via == w->eni ||
+	    MUTANT("explain-edge"))
+		return true;
+	walk_stop(w, DROP_EDGE_REDIRECTION, "route_table", table_name(t), &r->at,
+		  "%s -> %s: what goes out of there must come by it, too",
+		  prefix_str(&r->destination), target_words(r, target, sizeof(target)));
+	return false;
+}
+
 /* what the internet gateway refuses to carry out */
 static bool gateway_takes(struct walk *w, const struct s_vpc *v)
 {
@@ -578,7 +596,7 @@ static void leave_by_igw(struct walk *w, const struct s_vpc *v)
 {
 	const struct s_eni *e;
 
-	if (!gateway_takes(w, v))
+	if (!edge_lets_out(w, v) || !gateway_takes(w, v))
 		return;
 	e = store_eni_by_private(v, &w->p.src);
 	if (w->p.answer && !walk_remembers(w, v, 1)) {
@@ -719,6 +737,29 @@ static bool gateway_lets_in(struct walk *w, const struct s_vpc *v)
 	return !drop;
 }
 
+/* where the gateway's own table leads what came in; NULL: it stopped there */
+static const struct s_eni *edge_route(struct walk *w, const struct s_vpc *v)
+{
+	const struct s_table *t = store_table_of(v, v->def->edge_route_table);
+	const struct route *r;
+	const struct s_eni *out;
+	enum route_kind kind = gate_route(t, &w->p.dst, &r, &out);
+
+	if (kind == ROUTE_LOCAL)
+		out = store_eni_by_private(v, &w->p.dst);
+	if (!out) {
+		lost(w, v, t, kind, r);
+		return NULL;
+	}
+	route_hop(w, t, r);
+	if (kind == ROUTE_LOCAL || addr_is_set(&out->public_ip) || MUTANT("explain-edge"))
+		return out;
+	walk_stop(w, DROP_EDGE_NO_PUBLIC_IP, eni_kind(out), eni_name(w->s, out),
+		  eni_where(w->s, out),
+		  "an appliance behind the internet gateway needs a public address");
+	return NULL;
+}
+
 /* w->eni has the public address that the packet goes to */
 static void at_from_igw(struct walk *w)
 {
@@ -736,9 +777,14 @@ static void at_from_igw(struct walk *w)
 	if (!w->p.answer)
 		walk_hop(w, EXPLAIN_TRANSLATE, "internet_gateway", v->o.name, &v->def->at, "to %s",
 			 addr_str(&e->private_ips[0]));
+	w->p.dst = m ? m->src : e->private_ips[0];
+	if (v->def->edge_route_table) {
+		e = edge_route(w, v);
+		if (!e)
+			return;
+	}
 	if (!forward_ttl(w, false, "internet_gateway", v->o.name, &v->def->at))
 		return;
-	w->p.dst = m ? m->src : e->private_ips[0];
 	leave_by_eni(w, v, NULL, e, 1);
 }
 

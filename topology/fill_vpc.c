@@ -379,6 +379,10 @@ static void fill_main_route_table(struct fill *f, const struct place *vpc, struc
 	/* the implicit one is last, and there unless the file names one */
 	if (!v->main_route_table && v->n_route_tables)
 		v->main_route_table = &v->route_tables[v->n_route_tables - 1];
+	else if (v->main_route_table && v->main_route_table == v->edge_route_table)
+		fault(f->r, FAMILY_REFERENCE, &p, "InvalidParameterValue",
+		      "%s is the internet gateway's (allowed: another table, or none)",
+		      v->edge_route_table->name);
 }
 
 static void fill_vpc(struct fill *f, const struct place *p, struct vpc *v)

@@ -36,7 +36,9 @@
 	X(DROP_GATEWAY_SPOOFED, 0x12, "GATEWAY_REJECTS_SPOOFED_TRAFFIC", "ingress", "iifname")     \
 	X(DROP_PROTOCOL, 0x13, "PROTOCOL_RESTRICTION", "egress", "iifname")                        \
 	X(DROP_NO_POSSIBLE_DESTINATION, 0x14, "NO_POSSIBLE_DESTINATION", "ingress", "iifname")     \
-	X(DROP_PORT_ALLOCATION, 0x15, "ErrorPortAllocation", "egress", "iifname")
+	X(DROP_PORT_ALLOCATION, 0x15, "ErrorPortAllocation", "egress", "iifname")                  \
+	X(DROP_EDGE_NO_PUBLIC_IP, 0x30, "INGRESS_RTB_NO_PUBLIC_IP", "ingress", "oifname")          \
+	X(DROP_EDGE_REDIRECTION, 0x31, "INGRESS_RTB_TRAFFIC_REDIRECTION", "egress", "iifname")
 
 enum reach_drop_number {
 #define REACH_ENUM(sym, number, code, direction, field) sym = number,

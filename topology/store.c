@@ -254,6 +254,16 @@ bool store_route_active(const struct s_vpc *v, const struct route *r)
 	return false;
 }
 
+const struct s_eni *store_route_eni(const struct s_vpc *v, const struct route *r)
+{
+	if (!store_route_active(v, r))
+		return NULL;
+	if (r->target == TARGET_NAT_GATEWAY)
+		return store_nat_of(v, r->nat_gateway)->eni;
+	return r->target == TARGET_INSTANCE ? v->instances[r->instance - v->def->instances].eni :
+					      NULL;
+}
+
 /* ---- addresses that change hands ---- */
 
 struct forgotten {

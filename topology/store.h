@@ -351,5 +351,7 @@ struct s_eni *store_eni_by_link(const struct s_vpc *v, const char *router_interf
 /* where a route of a table leads now: "active", or "blackhole" because its target
  * is gone or failed */
 bool store_route_active(const struct s_vpc *v, const struct route *r);
+/* the interface that it leads to; NULL if it isn't active, or leads to none */
+const struct s_eni *store_route_eni(const struct s_vpc *v, const struct route *r);
 
 #endif

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "lib/fmt.h"
+#include "lib/mutant.h"
 #include "topology/store_internal.h"
 
 void change_note(char *text, size_t size, const char *member)
@@ -131,6 +132,13 @@ void compare_host(const struct host *a, const struct host *b, struct change *ret
 	compare_programs(&a->programs, &b->programs, ret);
 }
 
+static bool same_edge(const struct vpc *a, const struct vpc *b)
+{
+	const struct route_table *x = a->edge_route_table, *y = b->edge_route_table;
+
+	return MUTANT("edge-compare") || (x && y ? same_name(x->name, y->name) : x == y);
+}
+
 void compare_vpc(const struct vpc *a, const struct vpc *b, struct change *ret)
 {
 	fixed(ret, !prefix_equal(&a->cidr_block, &b->cidr_block), "cidr_block");
@@ -138,7 +146,8 @@ void compare_vpc(const struct vpc *a, const struct vpc *b, struct change *ret)
 	      !same_prefixes(a->secondary_cidr_blocks, a->n_secondary_cidr_blocks,
 			     b->secondary_cidr_blocks, b->n_secondary_cidr_blocks),
 	      "secondary_cidr_blocks");
-	free_(ret, a->internet_gateway != b->internet_gateway, "internet_gateway");
+	free_(ret, a->internet_gateway != b->internet_gateway || !same_edge(a, b),
+	      "internet_gateway");
 	free_(ret, a->enable_dns_support != b->enable_dns_support, "enable_dns_support");
 	free_(ret, a->enable_dns_hostnames != b->enable_dns_hostnames, "enable_dns_hostnames");
 	free_(ret, !same_name(a->main_route_table->name, b->main_route_table->name),

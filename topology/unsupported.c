@@ -75,11 +75,6 @@ static bool more_than_one(const cJSON *item)
 	return cJSON_IsArray(item) && cJSON_GetArraySize(item) > 1;
 }
 
-static bool is_object(const cJSON *item)
-{
-	return cJSON_IsObject(item);
-}
-
 static bool is_true(const cJSON *item)
 {
 	return cJSON_IsTrue(item);
@@ -150,8 +145,6 @@ static const struct {
 	{ "peerings/*", NULL, "peerings" },
 
 	{ "vpcs/*/secondary_cidr_blocks/*", NULL, "secondary_cidr_blocks" },
-	{ "vpcs/*/internet_gateway", is_object,
-	  "an edge route table (internet_gateway as an object)" },
 	{ "vpcs/*/network_interfaces/*", NULL, "network_interfaces" },
 	{ "vpcs/*/private_zone/*", NULL, "private_zone" },
 	{ "vpcs/*/flow_logs/*", NULL, "flow_logs" },

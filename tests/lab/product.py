@@ -239,11 +239,12 @@ class Product:
 
     # -- drop counters
     def dropped(self, lab):
-        """{code: packets} over every interface of the lab."""
+        """{code: packets} over every interface and internet gateway of the lab."""
         total = {}
-        for eni in self.show(lab, "network_interfaces").values():
-            for code, n in (eni["counters"]["dropped"] or {}).items():
-                total[code] = total.get(code, 0) + n
+        for vpc in self.show(lab)["vpcs"].values():
+            for o in [*vpc["network_interfaces"].values(), vpc["internet_gateway"]]:
+                for code, n in ((o and o["counters"]["dropped"]) or {}).items():
+                    total[code] = total.get(code, 0) + n
         return total
 
 

@@ -90,10 +90,18 @@ def vpc(r, n):
             routes["0.0.0.0/0"] = r.choice(targets)
         if r.random() < 0.4:
             routes[r.choice(["198.51.100.0/24", "198.51.100.10/32", "203.0.113.0/24"])] = r.choice(targets)
+        if r.random() < 0.1:
+            routes[o["cidr_block"]] = r.choice(["instance:" + i for i in o["instances"]] + ["blackhole", "local"])
         if r.random() < 0.4:
             routes[r.choice(list(subnets.values()))["cidr_block"]] = r.choice(
                 ["instance:" + i for i in o["instances"]] + ["nat_gateway:" + g for g in o["nat_gateways"]])
         o["route_tables"][name] = {"routes": routes}
+    if igw and r.random() < 0.4:
+        appliances = ["instance:" + i for i in o["instances"]]
+        o["internet_gateway"] = {"route_table": "edge"}
+        o["route_tables"]["edge"] = {"routes": {
+            c: r.choice(appliances * 2 + ["local" if c == o["cidr_block"] else "blackhole"]) for c in
+            r.sample([s["cidr_block"] for s in subnets.values()] + [o["cidr_block"]], r.randint(0, 2))}}
     for s in subnets.values():
         if r.random() < 0.85:
             s["route_table"] = r.choice(["t1", "t2", "t3"])

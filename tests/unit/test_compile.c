@@ -60,6 +60,7 @@ static void test_goldens(void **state)
 	check_golden("topology/examples/two-tier.json", "two-tier");
 	check_golden("topology/examples/overlapping.json", "overlapping");
 	check_golden("tests/golden/gateways.json", "gateways");
+	check_golden("tests/golden/edge.json", "edge");
 	check_golden("tests/golden/smallest.json", "smallest");
 	check_golden("tests/golden/acls.json", "acls");
 }
