@@ -20,17 +20,16 @@
 
 /* in the order of the manual */
 static const struct verb *const HERE[] = {
-	&VERB_CHECK,   &VERB_PLAN,   &VERB_UP,	       &VERB_PATCH,   &VERB_TEST,
-	&VERB_RUN,     &VERB_DOWN,   &VERB_LS,	       &VERB_SHOW,    &VERB_EXEC,
-	&VERB_PROBE,   &VERB_WHY,    &VERB_MATRIX,     &VERB_INVOKE,  &VERB_LOGS,
-	&VERB_CAPTURE, &VERB_EVENTS, &VERB_ENV,	       &VERB_GC,      &VERB_DOCTOR,
-	&VERB_DAEMON,  &VERB_INIT,   &VERB_COMPLETION, &VERB_VERSION, &VERB_HELP,
+	&VERB_CHECK,   &VERB_PLAN,   &VERB_UP,	   &VERB_PATCH,	  &VERB_TEST,  &VERB_RUN,
+	&VERB_DOWN,    &VERB_LS,     &VERB_SHOW,   &VERB_EXEC,	  &VERB_PROBE, &VERB_WHY,
+	&VERB_MATRIX,  &VERB_INVOKE, &VERB_LOGS,   &VERB_CAPTURE, &VERB_GRAPH, &VERB_EVENTS,
+	&VERB_ENV,     &VERB_GC,     &VERB_DOCTOR, &VERB_DAEMON,  &VERB_INIT,  &VERB_COMPLETION,
+	&VERB_VERSION, &VERB_HELP,
 };
 
 /* verbs of the interface that this build doesn't have: refused by name */
 static const char *const LATER[] = {
 	"flows",
-	"graph",
 };
 
 const struct verb *verb_find(const char *name)
