@@ -159,11 +159,11 @@ def test_a_killed_client_leaves_nothing(product):
     product.up(lab())
     before = product.show(LAB)
     p = subprocess.Popen([os.path.join(product.build, "vpclab"), "--run-dir", product.run, "why", LAB, "app", "db",
-                          "tcp/22", "--live"], stdout=subprocess.DEVNULL)
-    wait_until(lambda: traced(product) == ["router.main", "nat.main.nat", "internet"], "the packet is being traced")
+                          "tcp/22", "--live", "--timeout", "5"], stdout=subprocess.DEVNULL)
+    wait_until(lambda: traced(product), "the packet is being traced")
     p.send_signal(signal.SIGKILL)
     p.wait()
-    wait_until(lambda: not traced(product), "nothing of the trace is left")
+    wait_until(lambda: not traced(product), "nothing of the trace is left", 30)
     # nobody took it for a change of somebody else's
     events = [e for e in product.vpclab("-o", "json", "probe", LAB, "app", "db", "tcp/5432", check=0).out.splitlines()]
     assert events and product.show(LAB)["state"] == before["state"]
