@@ -26,8 +26,6 @@ static int check_supported(const struct lab *l, struct err *e)
 {
 	size_t i;
 
-	if (l->n_peerings)
-		return unsupported(e, l->peerings[0].at.path, "peerings");
 	for (i = 0; i < l->n_vpcs; i++) {
 		const struct vpc *v = &l->vpcs[i];
 

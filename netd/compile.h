@@ -55,7 +55,22 @@ void compile_edge_guard(const struct s_vpc *v, struct buf *b);
 unsigned compile_edge_mark(const struct s_vpc *v);
 void compile_group_items(const struct s_group *g, struct program *p);
 void compile_acls(const struct s_vpc *v, struct program *p);
+/* compile_peering.c: of one router */
+void compile_peerings(const struct s_vpc *v, struct program *p);
+bool compile_has_peering(const struct s_vpc *v); /* an active one */
 void compile_internet(const struct store *s, struct program *p);
 void compile_nodes(const struct store *s, struct program *p);
+
+#define COMPILE_SET 64 /* bytes of a set's name */
+
+/*
+ * compile_far_group() - the set of addresses that members of "far", a group of the
+ * other side of "via", have: in the router of "g", whose rules speak of it and to
+ * which it belongs, so that an edit of the rules makes it or takes it away.  False
+ * (and nothing made): the peering isn't active.  "ret": the set's name.
+ */
+bool compile_far_group(const struct s_group *g, const struct peering *via,
+		       const struct security_group *far, const struct emit *f,
+		       char ret[COMPILE_SET]);
 
 #endif

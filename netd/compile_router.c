@@ -4,8 +4,8 @@
  *
  * A packet's way: pre (mark of its interface, neighbours, source check), tracking, lost (what
  * has no route, after the sender's groups and list), route look-up by mark, then in the
- * forward hook guard -30, sender's groups -20, its subnet's list -15, gateway -13
- * (nat/igw.c), the mark of the receiver's interface -12, its subnet's list -10,
+ * forward hook guard -30, sender's groups -20, its subnet's list -15, gateway and peering -13
+ * (nat/igw.c, compile_peering.c), the mark of the receiver's interface -12, its subnet's list -10,
  * destination check -5, receiver's groups 0.  AWS's order decides whose the drop is:
  * groups, then the list, then routes and gateways.
  *
@@ -52,12 +52,15 @@ static void route_val(const struct s_vpc *v, const struct route *r, char *ret, s
 {
 	const struct s_eni *e = store_route_eni(v, r);
 
-	if (!store_route_active(v, r))
+	if (!store_route_active(v, r) || (r->target == TARGET_PEERING && MUTANT("peering-route")))
 		(void)fmt_print(ret, size, "blackhole");
 	else if (r->target == TARGET_LOCAL)
 		(void)fmt_print(ret, size, "throw");
 	else if (r->target == TARGET_INTERNET_GATEWAY)
 		(void)fmt_print(ret, size, "via " GATEWAY_INTERNET " dev igw onlink");
+	else if (r->target == TARGET_PEERING)
+		(void)fmt_print(ret, size, "via " GATEWAY_INTERNET " dev %s onlink",
+				store_peer_of(v, r->peering)->peering->link);
 	else if (e)
 		(void)fmt_print(ret, size, "via %s dev %s onlink", addr_str(&e->private_ips[0]),
 				e->router_interface);
@@ -136,6 +139,8 @@ static void prerouting(const struct s_vpc *v, const struct emit *f, struct buf *
 	emit_rule(b, "iifname \"eni-*\" goto from_eni");
 	if (v->igw.id)
 		emit_rule(b, "iifname \"igw\" goto from_igw comment \"%s\"", v->igw.id);
+	if (compile_has_peering(v))
+		emit_rule(b, "iifname \"pcx-*\" goto from_peering");
 	emit_rule(b, "iifname \"lo\" accept");
 	emit_chain_end(f, "pre", b);
 
@@ -237,6 +242,11 @@ static void forward(const struct s_vpc *v, const struct emit *f, struct buf *b)
 	if (v->igw.id)
 		emit_rule(b, "iifname \"igw\" oifname \"igw\" drop comment \"no edge to edge\"");
 	compile_edge_guard(v, b);
+	if (compile_has_peering(v)) {
+		emit_rule(b, "iifname { \"pcx-*\", \"igw\" } oifname { \"pcx-*\", \"igw\" } drop "
+			     "comment \"no edge to edge\"");
+		emit_rule(b, "oifname \"pcx-*\" accept");
+	}
 	emit_rule(b, "oifname \"eni-*\" accept");
 	if (v->igw.id)
 		emit_rule(b, "oifname \"igw\" accept");
@@ -370,6 +380,7 @@ void compile_router(const struct s_vpc *v, struct program *p)
 	output(v, &f, &b);
 	igw_compile(v, compile_edge_mark(v), &f);
 	compile_edge(v, &f, &b);
+	compile_peerings(v, p);
 	compile_groups(v, p);
 	compile_acls(v, p);
 	dns_sockets(v, p);

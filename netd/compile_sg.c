@@ -213,7 +213,26 @@ static void other_rule(const struct side *s, size_t i, struct buf *b)
 	}
 }
 
-static void reference_rule(const struct s_vpc *v, const struct side *s, size_t i, struct buf *b)
+/* of a group of a peer's VPC: only what comes over that peering bears its addresses */
+static void far_rule(const struct emit *f, const struct side *s, size_t i, size_t k,
+		     const char *match, struct buf *b)
+{
+	const struct sg_rule *r = &s->rules[i];
+	char set[COMPILE_SET], from[40] = "";
+
+	if (MUTANT("peering-references") ||
+	    !compile_far_group(s->g, r->via[k], r->security_groups[k], f, set))
+		return;
+	if (s->ingress && !MUTANT("peering-reference-link"))
+		(void)fmt_print(from, sizeof(from), "iifname \"%s\" ",
+				store_peer_of(s->g->vpc, r->via[k])->peering->link);
+	emit_rule(b, "%s%s @%s %saccept comment \"%s, %s rule %zu: %s/%s\"", from, s->field, set,
+		  match, s->g->o.id, side_name(s), i + 1, r->via[k]->name,
+		  r->security_groups[k]->name);
+}
+
+static void reference_rule(const struct s_vpc *v, const struct emit *f, const struct side *s,
+			   size_t i, struct buf *b)
 {
 	const struct sg_rule *r = &s->rules[i];
 	char match[48];
@@ -226,9 +245,13 @@ static void reference_rule(const struct s_vpc *v, const struct side *s, size_t i
 		emit_rule(b, "%s @g%u_m %saccept comment \"%s, %s rule %zu: itself\"", s->field,
 			  s->g->number, match, s->g->o.id, side_name(s), i + 1);
 	for (k = 0; k < r->n_security_groups; k++) {
-		const struct s_group *peer =
-			&v->groups[r->security_groups[k] - v->def->security_groups];
+		const struct s_group *peer;
 
+		if (r->via[k]) {
+			far_rule(f, s, i, k, match, b);
+			continue;
+		}
+		peer = &v->groups[r->security_groups[k] - v->def->security_groups];
 		emit_rule(b, "%s @g%u_m %saccept comment \"%s, %s rule %zu: %s\"", s->field,
 			  peer->number, match, s->g->o.id, side_name(s), i + 1, peer->o.id);
 	}
@@ -298,7 +321,7 @@ static void group_side(const struct s_vpc *v, const struct s_group *g, bool ingr
 	port_rules(f, &s, b);
 	for (i = 0; i < s.n; i++) {
 		other_rule(&s, i, b);
-		reference_rule(v, &s, i, b);
+		reference_rule(v, f, &s, i, b);
 	}
 	(void)fmt_print(name, sizeof(name), "g%u_%s", g->number, s.suffix);
 	emit_chain_end(f, name, b);

@@ -342,6 +342,32 @@ static void eni_text(const struct s_eni *e, struct buf *b)
 		buf_printf(b, "network interface %s.%s", e->vpc->def->name, e->owner->name);
 }
 
+static const struct route *longest(const struct s_table *t, const struct addr *to)
+{
+	const struct route *best = NULL;
+	size_t i;
+
+	for (i = 0; i < t->def->n_routes; i++)
+		if (prefix_has(&t->def->routes[i].destination, to) &&
+		    (!best || t->def->routes[i].destination.len > best->destination.len))
+			best = &t->def->routes[i];
+	return best;
+}
+
+/* by its link, or by the address that the sender asked for */
+static void peering_text(const struct s_vpc *v, const struct note *t, struct buf *b)
+{
+	const struct s_peer *s = store_peer_by_link(v, t->link);
+	const struct s_eni *e = store_eni_by_link(v, t->link);
+	const struct addr to = addr_v4(t->flow.daddr);
+	const struct route *r = e ? longest(e->subnet->table, &to) : NULL;
+
+	if (s || (r && r->peering))
+		buf_printf(b, "peering %s", s ? s->peering->o.name : r->peering->name);
+	else
+		buf_printf(b, "vpc %s", v->def->name);
+}
+
 /* inside a router: the interface that was noted says whose rules it were */
 static void router_text(const struct s_vpc *v, const struct note *t, struct buf *b)
 {
@@ -395,6 +421,10 @@ static void router_text(const struct s_vpc *v, const struct note *t, struct buf 
 	case DROP_IGW_FROM_RFC6598:
 	case DROP_GATEWAY_SPOOFED:
 		buf_printf(b, "internet gateway %s", v->def->name);
+		return;
+	case DROP_PEERING_EGRESS:
+	case DROP_PEERING_INGRESS:
+		peering_text(v, t, b);
 		return;
 	case DROP_UNKNOWN_DESTINATION:
 	case DROP_NO_POSSIBLE_DESTINATION:

@@ -259,14 +259,29 @@ static void put_protocol(struct show *w, cJSON *o, int protocol)
 	put_text(w, o, "protocol", text);
 }
 
-static void show_rules(struct show *w, cJSON *o, const char *name, const struct sg_rule *r,
-		       size_t n)
+/* "G", or "P/G" across a peering; those of one that isn't active are stale, too (SG-11) */
+static void show_reference(struct show *w, cJSON *groups, cJSON *stale, const struct s_vpc *v,
+			   const struct sg_rule *r, size_t k)
+{
+	const struct peering *via = r->via[k];
+	const struct s_peer *s = via ? store_peer_of(v, via) : NULL;
+	char text[160];
+
+	snprintf(text, sizeof(text), "%s%s%s", via ? via->name : "", via ? "/" : "",
+		 r->security_groups[k]->name);
+	push_text(w, groups, text);
+	if (s && !s->peering->active)
+		push_text(w, stale, text);
+}
+
+static void show_rules(struct show *w, cJSON *o, const char *name, const struct s_vpc *v,
+		       const struct sg_rule *r, size_t n)
 {
 	cJSON *list = put_array(w, o, name);
 	size_t i, k;
 
 	for (i = 0; i < n; i++) {
-		cJSON *x = push_object(w, list), *cidrs, *groups;
+		cJSON *x = push_object(w, list), *cidrs, *groups, *stale;
 
 		put_protocol(w, x, r[i].protocol);
 		put_number(w, x, "from_port", r[i].from_port);
@@ -275,8 +290,9 @@ static void show_rules(struct show *w, cJSON *o, const char *name, const struct 
 		for (k = 0; k < r[i].n_cidr_blocks; k++)
 			push_text(w, cidrs, prefix_str(&r[i].cidr_blocks[k]));
 		groups = put_array(w, x, "security_groups");
+		stale = put_array(w, x, "stale_security_groups");
 		for (k = 0; k < r[i].n_security_groups; k++)
-			push_text(w, groups, r[i].security_groups[k]->name);
+			show_reference(w, groups, stale, v, &r[i], k);
 		put_bool(w, x, "self", r[i].self);
 		put_text(w, x, "description", r[i].description);
 	}
@@ -288,8 +304,8 @@ static void show_group(struct show *w, cJSON *map, const struct s_group *g)
 
 	put_text(w, o, "vpc", g->vpc->def->name);
 	put_text(w, o, "description", g->def->description);
-	show_rules(w, o, "ingress", g->def->ingress, g->def->n_ingress);
-	show_rules(w, o, "egress", g->def->egress, g->def->n_egress);
+	show_rules(w, o, "ingress", g->vpc, g->def->ingress, g->def->n_ingress);
+	show_rules(w, o, "egress", g->vpc, g->def->egress, g->def->n_egress);
 }
 
 static void show_entry(struct show *w, cJSON *list, const struct acl_entry *e)
@@ -566,6 +582,26 @@ static void show_vpc(struct show *w, cJSON *map, const struct s_vpc *v)
 	counts_done(&dropped);
 }
 
+/* ---- peerings ---- */
+
+static void show_peering(struct show *w, cJSON *map, const struct s_peering *p)
+{
+	cJSON *o = put_common(w, map, &p->o), *sides;
+	size_t i;
+
+	put_text(w, o, "requester", p->def->requester->name);
+	put_text(w, o, "accepter", p->def->accepter->name);
+	put_text(w, o, "router_interface", p->active ? p->link : NULL);
+	sides = put_object(w, o, "counters");
+	for (i = 0; p->active && i < 2; i++) {
+		struct counts c = read_counts(w, p->ends[i].vpc->ns, "ip vpc");
+		cJSON *side = put_object(w, sides, p->ends[i].vpc->o.name);
+
+		put_dropped(w, side, &c, p->link);
+		counts_done(&c);
+	}
+}
+
 /* ---- functions and the internet ---- */
 
 static void show_function(struct show *w, cJSON *map, const struct s_function *f)
@@ -654,6 +690,9 @@ cJSON *show_lab(struct netlab *l, struct err *e)
 	m = put_object(&w, doc, "vpcs");
 	for (i = 0; i < l->store->n_vpcs; i++)
 		show_vpc(&w, m, &l->store->vpcs[i]);
+	m = put_object(&w, doc, "peerings");
+	for (i = 0; i < l->store->n_peerings; i++)
+		show_peering(&w, m, &l->store->peerings[i]);
 	m = put_object(&w, doc, "functions");
 	for (i = 0; i < l->store->n_functions; i++)
 		show_function(&w, m, &l->store->functions[i]);

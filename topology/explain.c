@@ -327,6 +327,8 @@ static const char *path_word(const struct explain_hop *h)
 		return "igw ";
 	if (!strcmp(h->kind, "nat_gateway"))
 		return "nat ";
+	if (!strcmp(h->kind, "peering"))
+		return "peering ";
 	for (i = 0; i < ARRAY_SIZE(kinds); i++)
 		if (!strcmp(h->kind, kinds[i]))
 			return "";

@@ -55,10 +55,11 @@ static bool is_member(const struct s_vpc *v, const struct addr *a, const struct 
 }
 
 /* who of the rule's peers the address is, in words; false: nobody */
-static bool rule_takes_peer(const struct s_vpc *v, const struct security_group *g,
-			    const struct sg_rule *r, const struct addr *peer, char *ret,
-			    size_t size)
+static bool rule_takes_peer(const struct walk *w, const struct s_vpc *v,
+			    const struct security_group *g, const struct sg_rule *r, bool ingress,
+			    char *ret, size_t size)
 {
+	const struct addr *peer = ingress ? &w->p.src : &w->p.dst;
 	size_t i;
 
 	for (i = 0; i < r->n_cidr_blocks; i++)
@@ -73,8 +74,12 @@ static bool rule_takes_peer(const struct s_vpc *v, const struct security_group *
 		return true;
 	}
 	for (i = 0; i < r->n_security_groups; i++)
-		if (!r->via[i] && is_member(v, peer, r->security_groups[i])) {
-			(void)snprintf(ret, size, "security group %s", r->security_groups[i]->name);
+		if (r->via[i] ?
+			    peering_member(w, v, r->via[i], r->security_groups[i], peer, ingress) :
+			    is_member(v, peer, r->security_groups[i])) {
+			(void)snprintf(ret, size, "security group %s%s%s",
+				       r->via[i] ? r->via[i]->name : "", r->via[i] ? "/" : "",
+				       r->security_groups[i]->name);
 			return true;
 		}
 	return false;
@@ -116,13 +121,12 @@ static bool group_allows(struct walk *w, const struct s_eni *e, const struct s_g
 	const struct security_group *def = g->def;
 	const struct sg_rule *rules = ingress ? def->ingress : def->egress;
 	size_t n = ingress ? def->n_ingress : def->n_egress, i;
-	const struct addr *peer = ingress ? &w->p.src : &w->p.dst;
 	const struct gate_form form = gate_form(w);
-	char words[32], who[100];
+	char words[32], who[180];
 
 	for (i = 0; i < n; i++) {
 		if (!rule_takes_protocol(&rules[i], &form) ||
-		    !rule_takes_peer(e->vpc, def, &rules[i], peer, who, sizeof(who)))
+		    !rule_takes_peer(w, e->vpc, def, &rules[i], ingress, who, sizeof(who)))
 			continue;
 		gate_protocol_words(rules[i].protocol, rules[i].from_port, rules[i].to_port, words,
 				    sizeof(words));
@@ -220,6 +224,8 @@ enum route_kind gate_route(const struct s_table *t, const struct addr *dst,
 		return ROUTE_LOCAL;
 	if (best->target == TARGET_INTERNET_GATEWAY)
 		return ROUTE_IGW;
+	if (best->target == TARGET_PEERING)
+		return ROUTE_PEERING;
 	*ret_eni = store_route_eni(v, best);
 	return ROUTE_ENI;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * explain_internal - between explain.c (questions), explain_walk.c (a packet's
- * way), explain_gate.c and explain_acl.c (a router's checks).
+ * way), explain_gate.c, explain_acl.c and explain_peering.c (a router's checks).
  */
 #ifndef EXPLAIN_INTERNAL_H
 #define EXPLAIN_INTERNAL_H
@@ -46,6 +46,7 @@ enum place {
 	PLACE_EGRESS,	/* an egress namespace, from outside */
 	PLACE_FROM_ENI, /* a router, from an interface */
 	PLACE_FROM_IGW, /* a router, from its internet gateway */
+	PLACE_FROM_PEERING,
 	PLACE_INTERNET,
 	PLACE_ENI,  /* the far end of an interface */
 	PLACE_HOST, /* an internet host */
@@ -72,6 +73,7 @@ struct walk {
 	enum place place;
 	const struct s_eni *eni;
 	const struct s_vpc *vpc;
+	const struct s_peer *peer; /* the side of the router where it is, if it came by it */
 	const struct s_host *host;
 	const struct s_egress *egress;
 	bool refusing; /* the answer says no */
@@ -114,9 +116,15 @@ void gate_protocol_words(int protocol, int from, int to, char *ret, size_t size)
  * Whether the packet crosses the subnet's border is the caller's affair (explain_acl.c) */
 bool gate_list(struct walk *w, const struct s_subnet *s, bool ingress);
 /* what a table makes of an address */
-enum route_kind { ROUTE_NONE, ROUTE_BAD, ROUTE_LOCAL, ROUTE_IGW, ROUTE_ENI };
+enum route_kind { ROUTE_NONE, ROUTE_BAD, ROUTE_LOCAL, ROUTE_IGW, ROUTE_PEERING, ROUTE_ENI };
 enum route_kind gate_route(const struct s_table *t, const struct addr *dst,
 			   const struct route **ret_route, const struct s_eni **ret_eni);
+/* explain_peering.c: does the peering carry the packet from this side? false: it stopped */
+bool peering_takes(struct walk *w, const struct s_peer *from);
+/* has a member of "g", a group on the other side of "via", the address?  "ingress": the
+ * packet must have come over that peering */
+bool peering_member(const struct walk *w, const struct s_vpc *v, const struct peering *via,
+		    const struct security_group *g, const struct addr *a, bool ingress);
 /* whose interface it is, in a file's words: kind, name and place */
 const char *eni_kind(const struct s_eni *e);
 const char *eni_name(const struct store *s, const struct s_eni *e);

@@ -4,6 +4,7 @@
  *
  *   SEND -> EGRESS (functions) -> FROM_ENI (router) -> ENI (node, NAT gateway, egress)
  *        \-> INTERNET <-> FROM_IGW (router) -> ENI
+ *   FROM_ENI -> FROM_PEERING (the peer's router) -> ENI
  *
  * Each step either moves the packet to the next place or ends the walk.  Translators
  * keep what they did in w->memory, from which the answer finds its way, interfaces
@@ -527,6 +528,7 @@ static const char *target_words(const struct route *r, char *ret, size_t size)
 	};
 	const char *name = r->nat_gateway ? r->nat_gateway->name :
 			   r->instance	  ? r->instance->name :
+			   r->peering	  ? r->peering->name :
 					    "";
 
 	(void)snprintf(ret, size, "%s%s%s", kinds[r->target], *name ? ":" : "", name);
@@ -644,6 +646,21 @@ static bool leaves_subnet(const struct s_subnet *s, const struct addr *dst, enum
 				   !prefix_has(&s->def->cidr_block, dst);
 }
 
+static void leave_by_peering(struct walk *w, const struct s_peer *from)
+{
+	const struct s_peering *p = from->peering;
+
+	if (!peering_takes(w, from))
+		return;
+	remember(w, from->vpc, 0, &w->p.src);
+	if (!w->p.answer)
+		walk_hop(w, EXPLAIN_FORWARD, "peering", p->o.name, &p->def->at, "to VPC %s",
+			 from->other->o.name);
+	w->peer = &p->ends[from == &p->ends[0]];
+	w->vpc = from->other;
+	w->place = PLACE_FROM_PEERING;
+}
+
 /* what routing can't place, after the sender's groups and list have had their say */
 static void lost(struct walk *w, const struct s_vpc *v, const struct s_table *t,
 		 enum route_kind kind, const struct route *r)
@@ -672,6 +689,7 @@ static void at_from_eni(struct walk *w)
 	bool neighbour;
 	unsigned zone;
 
+	w->peer = NULL;
 	if (in->source_dest_check && !eni_has(in, &w->p.src)) {
 		walk_stop(w, DROP_ENI_ADDRESS, eni_kind(in), eni_name(w->s, in),
 			  eni_where(w->s, in), "its source/dest check is on, and %s isn't its own",
@@ -691,7 +709,7 @@ static void at_from_eni(struct walk *w)
 	kind = neighbour ? ROUTE_LOCAL : gate_route(t, &w->p.dst, &r, &out);
 	if (kind == ROUTE_LOCAL)
 		out = store_eni_by_private(v, &w->p.dst);
-	if (out || kind == ROUTE_IGW)
+	if (out || kind == ROUTE_IGW || kind == ROUTE_PEERING)
 		if (!forward_ttl(w, false, "vpc", v->o.name, &v->def->at))
 			return;
 	zone = kind == ROUTE_IGW ? 1 : 0;
@@ -699,7 +717,7 @@ static void at_from_eni(struct walk *w)
 		return;
 	if (leaves_subnet(in->subnet, &w->p.dst, kind, out) && !gate_list(w, in->subnet, false))
 		return;
-	if (!out && kind != ROUTE_IGW) {
+	if (!out && kind != ROUTE_IGW && kind != ROUTE_PEERING) {
 		lost(w, v, t, kind, r);
 		return;
 	}
@@ -709,6 +727,8 @@ static void at_from_eni(struct walk *w)
 		route_hop(w, t, r);
 	if (kind == ROUTE_IGW)
 		leave_by_igw(w, v);
+	else if (kind == ROUTE_PEERING)
+		leave_by_peering(w, store_peer_of(v, r->peering));
 	else
 		leave_by_eni(w, v, in, out, 0);
 }
@@ -767,6 +787,7 @@ static void at_from_igw(struct walk *w)
 	const struct s_eni *e = w->eni;
 	const struct memory *m = walk_remembers(w, v, 1);
 
+	w->peer = NULL;
 	if (!gateway_lets_in(w, v))
 		return;
 	if (w->p.answer && !m) {
@@ -788,6 +809,26 @@ static void at_from_igw(struct walk *w)
 	leave_by_eni(w, v, NULL, e, 1);
 }
 
+static void at_from_peering(struct walk *w)
+{
+	const struct s_vpc *v = w->vpc;
+	const struct s_eni *out = store_eni_by_private(v, &w->p.dst);
+
+	if (addr_equal(&w->p.dst, &v->resolver)) {
+		walk_stop(w, DROP_NO_POSSIBLE_DESTINATION, "vpc", v->o.name, &v->def->at,
+			  "a peer's resolver can't be asked");
+		return;
+	}
+	if (!out) {
+		walk_stop(w, DROP_UNKNOWN_DESTINATION, "vpc", v->o.name, &v->def->at,
+			  "nobody has %s", addr_str(&w->p.dst));
+		return;
+	}
+	if (!forward_ttl(w, false, "vpc", v->o.name, &v->def->at))
+		return;
+	leave_by_eni(w, v, NULL, out, 0);
+}
+
 /* the namespace where the next step is made */
 static const char *namespace_of(const struct walk *w)
 {
@@ -801,6 +842,7 @@ static const char *namespace_of(const struct walk *w)
 	case PLACE_FROM_ENI:
 		return w->eni->vpc->ns;
 	case PLACE_FROM_IGW:
+	case PLACE_FROM_PEERING:
 		return w->vpc->ns;
 	case PLACE_INTERNET:
 		return "internet";
@@ -847,6 +889,9 @@ void walk_run(struct walk *w)
 			break;
 		case PLACE_FROM_IGW:
 			at_from_igw(w);
+			break;
+		case PLACE_FROM_PEERING:
+			at_from_peering(w);
 			break;
 		case PLACE_INTERNET:
 			at_internet(w);

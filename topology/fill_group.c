@@ -118,7 +118,7 @@ static const struct security_group *referenced_group(struct fill *f, const struc
 				      fill_vpc_title(f, v), "InvalidGroup.NotFound");
 	via = index_find(&f->peerings, TEXT(f->r, "%.*s", (int)(slash - s), s));
 	if (!via || (via->requester != v && via->accepter != v)) {
-		fault(f->r, FAMILY_REFERENCE, p, "InvalidVpcPeeringConnectionID.NotFound",
+		fault(f->r, FAMILY_REFERENCE, p, "InvalidGroup.NotFound",
 		      "VPC %s has no peering '%.*s' (P/G: peering, then its other VPC's group)",
 		      v->name, (int)(slash - s), s);
 		return NULL;
@@ -131,6 +131,11 @@ static const struct security_group *referenced_group(struct fill *f, const struc
 		fault(f->r, FAMILY_REFERENCE, p, "InvalidGroup.NotFound",
 		      "the security group '%s' does not exist (VPC %s has: %s)", slash + 1,
 		      peer->name, index_list(f->r, &fill_names(f, peer)->security_groups));
+	else if (!via->auto_accept)
+		hint(f->r, p, "sg-rule-stale",
+		     "peering %s is pending: the reference matches nobody until it is accepted "
+		     "(SG-11)",
+		     via->name);
 	*ret_via = via;
 	return g;
 }

@@ -9,6 +9,8 @@
 #include "topology/fill.h"
 #include "topology/format.h"
 
+#define PEERINGS_MAX 125 /* active ones of a VPC, with AWS's raised quota (PCX-5) */
+
 /* ---- CIDRs of a VPC ---- */
 
 static bool in_block(const struct prefix *p, const char *block)
@@ -465,6 +467,19 @@ static bool same_pair(const struct peering *a, const struct peering *b)
 	       (a->requester == b->accepter && a->accepter == b->requester);
 }
 
+/* PCX-5 */
+static void active_limit(struct fill *f, const struct place *p, const struct peering *g,
+			 const struct vpc *v)
+{
+	size_t n = 0;
+
+	for (const struct peering *o = f->lab->peerings; o <= g; o++)
+		n += o->auto_accept && (o->requester == v || o->accepter == v);
+	if (g->auto_accept && n == PEERINGS_MAX + 1)
+		fault(f->r, FAMILY_RANGE, p, "ActiveVpcPeeringConnectionPerVpcLimitExceeded",
+		      "VPC %s has more than %d active peerings", v->name, PEERINGS_MAX);
+}
+
 static void check_peering(struct fill *f, const struct place *p, const struct peering *g)
 {
 	if (!g->requester || !g->accepter)
@@ -474,6 +489,8 @@ static void check_peering(struct fill *f, const struct place *p, const struct pe
 		      "requester and accepter are both %s (allowed: two VPCs)", g->requester->name);
 		return;
 	}
+	active_limit(f, p, g, g->requester);
+	active_limit(f, p, g, g->accepter);
 	if (cidrs_overlap(g->requester, g->accepter))
 		fault(f->r, FAMILY_OVERLAP, p, "InvalidParameterValue",
 		      "Failed due to incorrect VPC-ID, Account ID, or overlapping CIDR range "

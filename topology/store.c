@@ -175,6 +175,26 @@ struct s_nat *store_nat_of(const struct s_vpc *v, const struct nat_gateway *def)
 	return &v->nats[def - v->def->nat_gateways];
 }
 
+const struct s_peer *store_peer_of(const struct s_vpc *v, const struct peering *def)
+{
+	size_t i;
+
+	for (i = 0; i < v->n_peers; i++)
+		if (v->peers[i]->peering->def == def)
+			return v->peers[i];
+	return NULL;
+}
+
+const struct s_peer *store_peer_by_link(const struct s_vpc *v, const char *link)
+{
+	size_t i;
+
+	for (i = 0; i < v->n_peers; i++)
+		if (v->peers[i]->peering->active && !strcmp(v->peers[i]->peering->link, link))
+			return v->peers[i];
+	return NULL;
+}
+
 static const char *nat_namespace(const struct store *s, const char *name)
 {
 	const struct s_nat *n = find(s, OBJECT_NAT_GATEWAY, name);
@@ -238,6 +258,8 @@ struct s_eni *store_eni_by_link(const struct s_vpc *v, const char *router_interf
 
 bool store_route_active(const struct s_vpc *v, const struct route *r)
 {
+	const struct s_peer *p;
+
 	switch (r->target) {
 	case TARGET_LOCAL:
 	case TARGET_INSTANCE:
@@ -247,6 +269,8 @@ bool store_route_active(const struct s_vpc *v, const struct route *r)
 	case TARGET_NAT_GATEWAY:
 		return store_nat_of(v, r->nat_gateway)->eni != NULL;
 	case TARGET_PEERING:
+		p = store_peer_of(v, r->peering);
+		return p && p->peering->active;
 	case TARGET_NETWORK_INTERFACE:
 	case TARGET_BLACKHOLE:
 		break;
@@ -295,6 +319,9 @@ static void forget_private(struct forgotten *f, const struct s_vpc *v, const str
 	size_t i;
 
 	forget(f, v->ns, a);
+	for (i = 0; i < v->n_peers; i++)
+		if (store_vpc(new, v->peers[i]->other->o.name))
+			forget(f, v->peers[i]->other->ns, a);
 	for (i = 0; i < v->n_nats; i++)
 		if (v->nats[i].eni && nat_namespace(new, v->nats[i].o.name))
 			forget(f, v->nats[i].ns, a);
@@ -310,6 +337,14 @@ static bool has_private(const struct s_eni *e, const struct addr *a)
 	return false;
 }
 
+static void forget_all(struct forgotten *f, const char *ns, const struct s_eni *e)
+{
+	size_t i;
+
+	for (i = 0; i < e->n_private_ips; i++)
+		forget(f, ns, &e->private_ips[i]);
+}
+
 static void forget_eni(struct forgotten *f, const struct s_eni *e, const struct store *new)
 {
 	const struct s_eni *now = (const void *)store_by_id(new, e->o.id);
@@ -322,6 +357,21 @@ static void forget_eni(struct forgotten *f, const struct s_eni *e, const struct 
 		forget(f, e->vpc->ns, &e->public_ip);
 }
 
+/* a peering that goes takes along what each side's router knows of the other's
+ * addresses: another peering may bring the same ones */
+static void forget_peering(struct forgotten *f, const struct s_peering *p, const struct store *new)
+{
+	const struct s_peering *now = (const void *)store_by_id(new, p->o.id);
+	size_t i, k;
+
+	if (!p->active || (now && now->active))
+		return;
+	for (i = 0; i < 2; i++)
+		for (k = 0; k < p->ends[i].other->n_enis && store_vpc(new, p->ends[i].vpc->o.name);
+		     k++)
+			forget_all(f, p->ends[i].vpc->ns, p->ends[i].other->enis[k]);
+}
+
 int store_forgotten(const struct store *old, const struct store *new, struct store_forgotten **ret,
 		    size_t *ret_n)
 {
@@ -332,6 +382,8 @@ int store_forgotten(const struct store *old, const struct store *new, struct sto
 		if (store_vpc(new, old->vpcs[v].o.name))
 			for (i = 0; i < old->vpcs[v].n_enis; i++)
 				forget_eni(&f, old->vpcs[v].enis[i], new);
+	for (i = 0; i < old->n_peerings; i++)
+		forget_peering(&f, &old->peerings[i], new);
 	if (f.failed) {
 		free(f.v);
 		return -ENOMEM;

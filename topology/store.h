@@ -42,6 +42,7 @@
 	X(OBJECT_HOST, "host", "host-")                          \
 	X(OBJECT_VPC, "vpc", "vpc-")                             \
 	X(OBJECT_INTERNET_GATEWAY, "internet_gateway", "igw-")   \
+	X(OBJECT_PEERING, "peering", "pcx-")                     \
 	X(OBJECT_SUBNET, "subnet", "subnet-")                    \
 	X(OBJECT_ROUTE_TABLE, "route_table", "rtb-")             \
 	X(OBJECT_NAT_GATEWAY, "nat_gateway", "nat-")             \
@@ -75,6 +76,7 @@ struct object {
 struct edit;
 struct s_vpc;
 struct s_eni;
+struct s_peering;
 
 struct s_subnet {
 	struct object o;
@@ -198,6 +200,22 @@ struct s_function {
 	size_t n_egresses;
 };
 
+/* one side of a peering */
+struct s_peer {
+	const struct s_peering *peering;
+	struct s_vpc *vpc, *other;
+	const char *mac;
+	unsigned index; /* of the link's end in this VPC's router; 0 while not active */
+};
+
+struct s_peering {
+	struct object o; /* state "active" or "pending-acceptance" */
+	const struct peering *def;
+	bool active;	       /* carries packets (PCX-2) */
+	const char *link;      /* its name in both routers: "pcx-" and 11 hex of the id */
+	struct s_peer ends[2]; /* the requester's, the accepter's */
+};
+
 struct s_vpc {
 	struct object o;
 	const struct vpc *def;
@@ -221,6 +239,8 @@ struct s_vpc {
 	size_t n_instances;
 	struct s_eni **enis; /* all of the VPC */
 	size_t n_enis, cap_enis;
+	struct s_peer **peers; /* its sides of peerings, in the file's order */
+	size_t n_peers;
 	struct s_combination **combinations;
 	size_t n_combinations, cap_combinations;
 };
@@ -234,6 +254,8 @@ struct store {
 	size_t n_hosts;
 	struct s_vpc *vpcs;
 	size_t n_vpcs;
+	struct s_peering *peerings;
+	size_t n_peerings;
 	struct s_egress **egresses; /* in the order of the functions that need them */
 	size_t n_egresses, cap_egresses;
 	struct s_function *functions;
@@ -339,6 +361,10 @@ struct s_table *store_table_of(const struct s_vpc *v, const struct route_table *
 struct s_group *store_group_of(const struct store *s, const struct security_group *def);
 struct s_instance *store_instance_of(const struct store *s, const struct instance *def);
 struct s_nat *store_nat_of(const struct s_vpc *v, const struct nat_gateway *def);
+/* a VPC's side of a peering; NULL: it isn't one of its own */
+const struct s_peer *store_peer_of(const struct s_vpc *v, const struct peering *def);
+/* the same by the link in its router; NULL: no active peering has it */
+const struct s_peer *store_peer_by_link(const struct s_vpc *v, const char *link);
 
 /* the namespace of a node ("db", "router:main", "nat_gateway:main/nat", "internet");
  * NULL if it has none of its own (functions: their places have) */

@@ -306,6 +306,13 @@ static int index_eni(struct build *b, struct s_eni *e)
 	return give_index(b, e->vpc->ns, e->router_interface, &e->router_index);
 }
 
+static int index_peering(struct build *b, struct s_peering *p)
+{
+	int r = give_index(b, p->ends[0].vpc->ns, p->link, &p->ends[0].index);
+
+	return r ? r : give_index(b, p->ends[1].vpc->ns, p->link, &p->ends[1].index);
+}
+
 int build_indexes(struct build *b)
 {
 	struct store *s = b->s;
@@ -317,6 +324,9 @@ int build_indexes(struct build *b)
 	for (i = 0; i < s->n_vpcs && !r; i++)
 		if (s->vpcs[i].igw.id)
 			r = give_index(b, "internet", s->vpcs[i].igw_link, &s->vpcs[i].igw_index);
+	for (i = 0; i < s->n_peerings && !r; i++)
+		if (s->peerings[i].active)
+			r = index_peering(b, &s->peerings[i]);
 	for (i = 0; i < s->n_egresses && !r; i++) {
 		struct s_egress *g = s->egresses[i];
 

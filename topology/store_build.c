@@ -633,6 +633,8 @@ static int make_all(struct build *b)
 	size_t i;
 	int r = make_file_objects(b);
 
+	if (!r)
+		r = build_peerings(b);
 	for (i = 0; i < s->n_vpcs && !r; i++)
 		r = build_enis(b, &s->vpcs[i]);
 	for (i = 0; i < s->n_functions && !r; i++)
@@ -666,9 +668,11 @@ static struct store *store_empty(const struct lab *lab, const char *seed)
 	s->seed = pool_strdup(s->arena, seed);
 	s->n_hosts = lab->n_hosts;
 	s->n_vpcs = lab->n_vpcs;
+	s->n_peerings = lab->n_peerings;
 	s->n_functions = lab->n_functions;
 	s->hosts = pool_alloc(s->arena, (s->n_hosts + 1) * sizeof(*s->hosts));
 	s->vpcs = pool_alloc(s->arena, (s->n_vpcs + 1) * sizeof(*s->vpcs));
+	s->peerings = pool_alloc(s->arena, (s->n_peerings + 1) * sizeof(*s->peerings));
 	s->functions = pool_alloc(s->arena, (s->n_functions + 1) * sizeof(*s->functions));
 	return pool_error(s->arena) ? store_free(s) : s;
 }

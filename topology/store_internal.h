@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * store_internal - shared by store.c (look-ups, places), store_build.c (a document
- * becomes objects) with store_eni.c and store_addr.c, store_compare.c (what
+ * becomes objects) with store_peering.c, store_eni.c and store_addr.c, store_compare.c (what
  * changed) and store_text.c (saving).
  */
 #ifndef STORE_INTERNAL_H
@@ -97,6 +97,8 @@ struct object build_object_head(struct build *b, enum object_kind kind, const ch
  */
 void build_object_make(struct build *b, struct object *o, const char *key, const struct object *old,
 		       const struct change *c);
+/* store_peering.c: after all VPCs */
+int build_peerings(struct build *b);
 /* store_eni.c, in this order: of a VPC's nodes; of functions; numbers */
 int build_enis(struct build *b, struct s_vpc *v);
 int build_function(struct build *b, struct s_function *f, const struct function *def);

@@ -100,19 +100,9 @@ static bool starts_with(const cJSON *item, const char *prefix)
 	return cJSON_IsString(item) && strncmp(item->valuestring, prefix, strlen(prefix)) == 0;
 }
 
-static bool to_peering(const cJSON *item)
-{
-	return starts_with(item, "peering:");
-}
-
 static bool to_interface(const cJSON *item)
 {
 	return starts_with(item, "network_interface:");
-}
-
-static bool across_peering(const cJSON *item)
-{
-	return cJSON_IsString(item) && strchr(item->valuestring, '/');
 }
 
 static bool managed_runtime(const cJSON *item)
@@ -142,22 +132,16 @@ static const struct {
 	const char *what;
 } table[] = {
 	{ "eni_linger", not_zero, "eni_linger other than 0" },
-	{ "peerings/*", NULL, "peerings" },
 
 	{ "vpcs/*/secondary_cidr_blocks/*", NULL, "secondary_cidr_blocks" },
 	{ "vpcs/*/network_interfaces/*", NULL, "network_interfaces" },
 	{ "vpcs/*/private_zone/*", NULL, "private_zone" },
 	{ "vpcs/*/flow_logs/*", NULL, "flow_logs" },
-	{ "vpcs/*/route_tables/*/routes/*", to_peering, "a route to a peering" },
 	{ "vpcs/*/route_tables/*/routes/*", to_interface, "a route to a network_interface" },
 	{ "vpcs/*/nat_gateways/*/secondary_elastic_ips/*", NULL, "secondary_elastic_ips" },
 	{ "vpcs/*/nat_gateways/*/max_connections_per_destination", not_55000,
 	  "max_connections_per_destination other than 55000" },
 	{ "vpcs/*/nat_gateways/*/idle_timeout", not_350, "idle_timeout other than 350" },
-	{ "vpcs/*/security_groups/*/ingress/*/security_groups/*", across_peering,
-	  "a group across a peering (P/G)" },
-	{ "vpcs/*/security_groups/*/egress/*/security_groups/*", across_peering,
-	  "a group across a peering (P/G)" },
 	{ "vpcs/*/instances/*/private_ips", more_than_one, "more than one of private_ips" },
 	{ "vpcs/*/instances/*/nat_instance", is_true, "nat_instance" },
 	{ "vpcs/*/instances/*/connection_tracking/*", NULL, "connection_tracking" },

@@ -56,12 +56,12 @@ def entries(r):
     return [entry(r, n) for n in numbers] + (rest if r.random() < 0.7 else [])
 
 
-def vpc(r, n):
+def vpc(r, n, net="10.0"):
     """A VPC with its own names; CIDRs are those of the other one."""
-    subnets = {"s%d-%d" % (n, i): {"cidr_block": "10.0.%d.0/24" % i} for i in range(1, r.randint(2, 4) + 1)}
+    subnets = {"s%d-%d" % (n, i): {"cidr_block": "%s.%d.0/24" % (net, i)} for i in range(1, r.randint(2, 4) + 1)}
     igw = r.random() < 0.8
     groups = ["open", "a", "b"]
-    o = {"cidr_block": "10.0.0.0/16", "internet_gateway": igw, "enable_dns_hostnames": r.random() < 0.5,
+    o = {"cidr_block": net + ".0.0/16", "internet_gateway": igw, "enable_dns_hostnames": r.random() < 0.5,
          "subnets": subnets, "nat_gateways": {}, "route_tables": {}, "instances": {},
          "security_groups": {"open": {"ingress": [{"protocol": "-1", "cidr_blocks": ["0.0.0.0/0"]}]},
                              "a": group(r, groups), "b": group(r, groups)}}
@@ -116,6 +116,22 @@ def vpc(r, n):
     return o
 
 
+def peer(r, o, name, v, w):
+    """Routes on both sides mostly, also for what a peering doesn't carry, and rules that refer across."""
+    o["peerings"][name] = {"requester": v, "accepter": w, "auto_accept": r.random() < 0.9}
+    for here, there in ((v, w), (w, v)):
+        for t in o["vpcs"][here]["route_tables"].values():
+            if r.random() < 0.85:
+                t["routes"][o["vpcs"][there]["cidr_block"]] = "peering:" + name
+            if r.random() < 0.2:
+                t["routes"][r.choice(["0.0.0.0/0", "10.0.0.0/8", "198.51.100.0/24"])] = "peering:" + name
+        for g in ("a", "b"):
+            rules_of = o["vpcs"][here]["security_groups"][g].setdefault(r.choice(["ingress", "egress"]), [])
+            if r.random() < 0.5:
+                rules_of.append({"protocol": "tcp", "from_port": 1, "to_port": r.choice([100, 500]),
+                                 "security_groups": [name + "/" + r.choice(["open", "a", "b"])]})
+
+
 def lab(seed):
     r = random.Random(seed)
     o = {"version": 1, "lab": "random",
@@ -128,6 +144,15 @@ def lab(seed):
         o["internet"]["hosts"]["private"] = {"ip": "10.99.0.1", "serve": ["tcp/80"]}
     if r.random() < 0.4:
         o["vpcs"]["v2"] = vpc(r, 2)
+    if r.random() < 0.5:
+        # v3 has v1 and, with the same blocks as v1's, v2 for peers
+        o["vpcs"]["v3"] = vpc(r, 3, "10.8")
+        o["peerings"] = {}
+        for i, v in enumerate([v for v in o["vpcs"] if v != "v3"]):
+            peer(r, o, "p%d" % i, *r.sample([v, "v3"], 2))
+        if r.random() < 0.5:
+            o["vpcs"]["v4"] = vpc(r, 4, "10.9")
+            peer(r, o, "far", "v3", "v4")
     if r.random() < 0.7:
         o["functions"]["plain"] = {"runtime": "exec", "command": ["cat"]}
     for name in r.sample(["f1", "f2"], r.randint(1, 2)):

@@ -63,6 +63,7 @@ static void test_goldens(void **state)
 	check_golden("tests/golden/edge.json", "edge");
 	check_golden("tests/golden/smallest.json", "smallest");
 	check_golden("tests/golden/acls.json", "acls");
+	check_golden("tests/golden/peering.json", "peering");
 }
 
 /* every rule is one that lib/nft can send whole */
