@@ -24,6 +24,7 @@
 #include "sandbox/logs.h"
 #include "sandbox/rapi.h"
 #include "sandbox/runtime.h"
+#include "sandbox/throttle.h"
 #include "sandbox/view.h"
 
 #define END_RETRY_MS 20
@@ -904,6 +905,8 @@ int env_invoke(struct func *f, struct invocation *i, struct err *e)
 {
 	struct env *v = choose(f);
 
+	if (!v && !throttle_environment(f, wall_ms()))
+		return err_set(e, ERR_LIMIT, 0, "%s: environments are added too fast", f->name);
 	if (!v)
 		v = env_new(f, e);
 	if (!v)

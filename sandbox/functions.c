@@ -10,6 +10,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "lib/mutant.h"
 #include "lib/util.h"
 #include "sandbox/code.h"
 #include "sandbox/env.h"
@@ -157,6 +158,13 @@ void functions_env_gone(struct func *f)
 	}
 }
 
+/* concurrency changes nothing of the environments that are there */
+static bool is_changed(const struct func *f, const struct function *s, const char *hex)
+{
+	return strcmp(hex, f->digest) != 0 ||
+	       (f->reserved != s->reserved_concurrent_executions && !MUTANT("concurrency-change"));
+}
+
 static int apply_one(struct slab *l, const struct function *s, const char *code, cJSON *changes)
 {
 	struct func *f = func_find(l, s->name);
@@ -172,8 +180,9 @@ static int apply_one(struct slab *l, const struct function *s, const char *code,
 		return -ENOMEM;
 	if (fresh)
 		tell(changes, "create", s->name);
-	else if (strcmp(hex, f->digest) != 0)
+	else if (is_changed(f, s, hex))
 		tell(changes, "update", s->name);
+	f->reserved = s->reserved_concurrent_executions;
 	if (!fresh && strcmp(hex, f->digest) != 0)
 		env_drop_all(f, false);
 	if (strcmp(hex, f->digest) != 0)
@@ -214,7 +223,7 @@ void functions_plan(const struct slab *l, const struct lab *next, char (*codes)[
 		if (!f)
 			tell(changes, "create", next->functions[i].name);
 		else if (digest(l, &next->functions[i], codes[i], hex) == 0 &&
-			 strcmp(hex, f->digest) != 0)
+			 is_changed(f, &next->functions[i], hex))
 			tell(changes, "update", f->name);
 	}
 	if (l)

@@ -19,6 +19,7 @@
 #include "sandbox/configuration.h"
 #include "sandbox/env.h"
 #include "sandbox/limits.h"
+#include "sandbox/throttle.h"
 
 #define PREFIX "/2015-03-31/functions"
 #define SUFFIX "/invocations"
@@ -347,28 +348,6 @@ static bool check_payload(struct http_req *r)
 	return true;
 }
 
-/* INV-7: NULL, or the reason why not now */
-static const char *throttle(const struct func *f)
-{
-	const struct lab *lab = f->slab->lab;
-	long reserved = 0, unreserved;
-	const struct func *g;
-	size_t running = 0, i;
-
-	if (f->spec->reserved_concurrent_executions >= 0)
-		return (long)f->n_running >= f->spec->reserved_concurrent_executions ?
-			       "ReservedFunctionConcurrentInvocationLimitExceeded" :
-			       NULL;
-	for (i = 0; i < lab->n_functions; i++)
-		if (lab->functions[i].reserved_concurrent_executions > 0)
-			reserved += lab->functions[i].reserved_concurrent_executions;
-	LIST_FOREACH(g, &f->slab->funcs, link)
-		if (!g->spec || g->spec->reserved_concurrent_executions < 0)
-			running += g->n_running;
-	unreserved = (long)lab->concurrent_executions - reserved;
-	return (long)running >= unreserved ? "ConcurrentInvocationLimitExceeded" : NULL;
-}
-
 /* ---- the answer ---- */
 
 static void invocation_free(struct invocation *i)
@@ -442,7 +421,7 @@ static struct invocation *invocation_new(const struct target *t, struct http_req
 
 static void run(struct sandboxd *sd, struct http_req *r, const struct target *t)
 {
-	const char *reason = throttle(t->func);
+	const char *reason = throttle_request(t->func, wall_ms());
 	struct invocation *i;
 	struct err e = { 0 };
 

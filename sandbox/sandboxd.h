@@ -11,6 +11,7 @@
  *   view      plans for inits                logs       files of output
  *   rows      what survives                  wire       the init's messages
  *   runtime   managed runtimes               lease      labs that go with their client
+ *   throttle  concurrency and rates
  *   listen    the Invoke API on a TCP port   configuration  functions in AWS's words
  *
  * What survives a trip through the loop is looked up again or freed together
@@ -30,6 +31,7 @@
 #include "lib/json.h"
 #include "lib/loop.h"
 #include "lib/sock.h"
+#include "sandbox/throttle.h"
 #include "topology/lab.h"
 
 #define SANDBOXD_UIDS 65536 /* of the block; the first is nobody's */
@@ -52,6 +54,8 @@ struct func {
 	int64_t modified_ms;	     /* of AWS's LastModified */
 	LIST_HEAD(, env) envs;
 	size_t n_running; /* invocations */
+	struct bucket requests, ramp;
+	long reserved; /* concurrency, as told last; -1: none */
 	size_t next_subnet;
 	bool gone; /* not in the document any more: freed with its last env */
 };

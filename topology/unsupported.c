@@ -151,7 +151,6 @@ static const struct {
 	{ "functions/*/layers/*", NULL, "layers" },
 	{ "functions/*/image", NULL, "image" },
 	{ "functions/*/image_config", NULL, "image_config" },
-	{ "functions/*/reserved_concurrent_executions", NULL, "reserved_concurrent_executions" },
 	{ "functions/*/provisioned_concurrent_executions", not_zero,
 	  "provisioned_concurrent_executions" },
 	{ "functions/*/publish", is_true, "publish" },
