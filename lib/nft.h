@@ -23,6 +23,7 @@
  *            snat|dnat to FIELD map @MAP, reject with tcp reset,
  *            reject with icmp [type] X (NAT namespace only),
  *            ip saddr set A|FIELD map @MAP (rewrite, checksums fixed),
+ *            tcp option maxseg size set N (never made larger),
  *            limit rate [over] N/second [burst M packets], ct count [over] N,
  *            add|update @SET { KEY [timeout Ns] [counter] [ct count [over] N]
  *                              [limit rate [over] N/second [burst M packets]] },
@@ -132,6 +133,12 @@ int ct_translate(int ns_fd, const struct nft_flow *in, struct nft_flow *ret);
 /* every entry as a line, as conntrack(8) writes them, up to "max" of them; one
  * more line then says that there are others.  0 or -errno */
 int ct_print(int ns_fd, size_t max, struct buf *b);
+/* how many entries have "mark" in the bits of "mask" (not 0): of any protocol, and of
+ * TCP.  The kernel picks them, so the others cost nothing.  0 or -errno */
+struct ct_census {
+	size_t all, tcp;
+};
+int ct_count_marked(int ns_fd, uint32_t mark, uint32_t mask, struct ct_census *ret);
 /* deletes every entry that has "addr" as an address of either tuple */
 int ct_forget(int ns_fd, uint32_t addr);
 

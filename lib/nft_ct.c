@@ -276,6 +276,53 @@ int ct_print(int ns_fd, size_t max, struct buf *b)
 	return r ? r : p.err ? p.err : buf_error(b);
 }
 
+/* ---- counting ---- */
+
+struct counting {
+	struct ct_census c;
+	int err;
+};
+
+static int count_cb(const struct nlmsghdr *h, void *arg)
+{
+	struct counting *n = arg;
+	auto_ct struct nf_conntrack *ct = nfct_new();
+
+	if (!ct || nfct_nlmsg_parse(h, ct) < 0) {
+		n->err = -ENOMEM;
+		return MNL_CB_OK;
+	}
+	n->c.all++;
+	n->c.tcp += nfct_get_attr_u8(ct, ATTR_ORIG_L4PROTO) == IPPROTO_TCP;
+	return MNL_CB_OK;
+}
+
+int ct_count_marked(int ns_fd, uint32_t mark, uint32_t mask, struct ct_census *ret)
+{
+	char buf[256] __attribute__((aligned(8)));
+	auto_close int fd = ct_open(ns_fd);
+	struct counting n = { 0 };
+	uint32_t seq;
+	int r = fd < 0 ? fd : -EINTR;
+
+	for (seq = 1; seq <= DUMP_TRIES && r == -EINTR; seq++) {
+		struct nlmsghdr *h = ct_hdr(buf, IPCTNL_MSG_CT_GET, NLM_F_DUMP, seq);
+
+		n = (struct counting){ 0 };
+		mnl_attr_put_u32(h, CTA_MARK, htonl(mark));
+		mnl_attr_put_u32(h, CTA_MARK_MASK, htonl(mask));
+		r = ct_send(fd, h);
+		if (!r)
+			r = ct_recv(fd, seq, count_cb, &n);
+	}
+	if (r || n.err)
+		return r ? r : n.err;
+	*ret = n.c;
+	return 0;
+}
+
+/* ---- forgetting: all of them, one by one ---- */
+
 /* a dump that was interrupted may have missed one: again, from the start */
 static int find_all(int fd, struct found *f)
 {

@@ -11,6 +11,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -556,6 +557,32 @@ static int st_saddr_set(struct maker *m)
 	return 0;
 }
 
+/* tcp option maxseg size set N; the kernel only ever makes it smaller */
+static int st_maxseg_set(struct maker *m)
+{
+	struct nftnl_expr *x;
+	uint64_t v;
+	uint16_t size;
+	int r;
+
+	if (!take(m, "size") || !take(m, "set") || num(word(m), UINT16_MAX, &v))
+		return -EINVAL;
+	m->w.at++;
+	r = nft_need_l4(&m->l, IPPROTO_TCP);
+	size = htons((uint16_t)v);
+	if (!r)
+		r = add_imm(m, NFT_REG32_00, &size, sizeof(size));
+	x = r ? NULL : expr(m, "exthdr");
+	if (!x)
+		return r ? r : -ENOMEM;
+	nftnl_expr_set_u32(x, NFTNL_EXPR_EXTHDR_OP, NFT_EXTHDR_OP_TCPOPT);
+	nftnl_expr_set_u8(x, NFTNL_EXPR_EXTHDR_TYPE, TCPOPT_MAXSEG);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_EXTHDR_OFFSET, 2);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_EXTHDR_LEN, sizeof(size));
+	nftnl_expr_set_u32(x, NFTNL_EXPR_EXTHDR_SREG, NFT_REG32_00);
+	return 0;
+}
+
 /* "A", "A:P" or "A:P-P" into registers; tells how many ports */
 static int load_nat_target(struct maker *m, int *ret_ports)
 {
@@ -880,6 +907,7 @@ static const struct {
 	{ { "ct", "zone", "set" }, st_ct_zone_set },
 	{ { "ct", "count" }, st_count },
 	{ { "ip", "saddr", "set" }, st_saddr_set },
+	{ { "tcp", "option", "maxseg" }, st_maxseg_set },
 	{ { "snat" }, st_nat },
 	{ { "dnat" }, st_nat },
 	{ { "reject" }, st_reject },

@@ -243,6 +243,8 @@ static int route_word(struct nl_route *rt, const char *name, const char **val)
 		return word_to(w, rt->dev, sizeof(rt->dev));
 	if (!strcmp(name, "metric"))
 		return parse_num(w, UINT32_MAX, &rt->metric);
+	if (!strcmp(name, "mtu"))
+		return parse_num(w, UINT16_MAX, &rt->mtu);
 	if (!strcmp(name, "scope") && !strcmp(w, "link")) {
 		rt->scope_link = true;
 		return 0;
@@ -639,6 +641,8 @@ static int fill_route(struct nl_build *bd, struct rtnl_route *r, const struct nl
 			return -ENOMEM;
 		rtnl_route_set_pref_src(r, src);
 	}
+	if (rt->mtu && rtnl_route_set_metric(r, RTAX_MTU, rt->mtu) < 0)
+		return -ENOMEM;
 	return rt->type == RTN_UNICAST ? route_nexthop(bd, r, rt) : 0;
 }
 

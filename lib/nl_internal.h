@@ -94,6 +94,7 @@ struct nl_addr4 {
 struct nl_route {
 	uint32_t table, dst, via, src; /* network order; 0: none */
 	unsigned len, metric;
+	unsigned mtu;	    /* 0: the device's */
 	int type;	    /* RTN_* */
 	char dev[IFNAMSIZ]; /* "" */
 	bool onlink, scope_link;

@@ -179,6 +179,21 @@ static const char *route_type_name(unsigned type)
 	}
 }
 
+/* other metrics are nobody's of ours: named, so that the route differs */
+static void route_metrics(struct buf *b, struct nlattr *nest)
+{
+	struct nlattr *tb[RTAX_MAX + 1];
+	int i;
+
+	if (!nest || nla_parse_nested(tb, RTAX_MAX, nest, NULL) < 0)
+		return;
+	for (i = 1; i <= RTAX_MAX; i++)
+		if (tb[i] && i == RTAX_MTU)
+			buf_printf(b, " mtu %u", nla_get_u32(tb[i]));
+		else if (tb[i])
+			buf_printf(b, " metrics %d", i);
+}
+
 static void route_val(struct observe *o, struct buf *b, const struct rtmsg *rt, struct nlattr **tb)
 {
 	const char *type = route_type_name(rt->rtm_type);
@@ -203,6 +218,7 @@ static void route_val(struct observe *o, struct buf *b, const struct rtmsg *rt, 
 		buf_printf(b, " src %s", ip_str(nla_get_u32(tb[RTA_PREFSRC]), a));
 	if (tb[RTA_PRIORITY])
 		buf_printf(b, " metric %u", nla_get_u32(tb[RTA_PRIORITY]));
+	route_metrics(b, tb[RTA_METRICS]);
 }
 
 static int route_cb(struct nlmsghdr *h, void *arg)

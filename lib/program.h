@@ -18,7 +18,8 @@
  *                             (veth; made in this ns, the peer directly in peer-ns, both ends up)
  * addr   "DEV A/L"            ""
  * route  "TABLE DST"          "via A dev D onlink" | "dev D" | "dev D scope link" | "blackhole" |
- *                             "throw", optionally "src A"   (TABLE a number, main = 254)
+ *                             "throw", optionally "src A", "mtu N"   (TABLE a number,
+ *                             main = 254)
  * rule   PREF                 "[iif lo] [fwmark 0xV/0xM] lookup T" | "[...] blackhole"
  * neigh  "DEV A"              "lladdr XX"             (permanent)
  * table  "ip NAME"|"arp NAME" ""

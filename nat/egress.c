@@ -129,7 +129,7 @@ void egress_compile(const struct s_egress *g, struct program *p)
 
 	namespace_items(g, p);
 	if (g->eni)
-		emit_uplink(g->eni, p);
+		emit_uplink(g->eni, 0, p);
 	else
 		service_uplink(g, p);
 	emit_table(&f);

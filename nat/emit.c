@@ -95,18 +95,24 @@ void emit_eni_link(const struct s_eni *e, struct program *p)
 		     e->o.id, e->o.id);
 }
 
-void emit_uplink(const struct s_eni *e, struct program *p)
+void emit_uplink(const struct s_eni *e, unsigned mtu, struct program *p)
 {
 	const char *gateway = addr_str(&e->subnet->router);
-	char key[80];
+	char key[80], limit[16] = "";
+	size_t i;
 
 	emit_eni_link(e, p);
-	(void)fmt_print(key, sizeof(key), "%s %s/32", e->device, addr_str(&e->private_ips[0]));
-	program_add(p, e->ns, ITEM_ADDR, key, "");
+	for (i = 0; i < e->n_private_ips; i++) {
+		(void)fmt_print(key, sizeof(key), "%s %s/32", e->device,
+				addr_str(&e->private_ips[i]));
+		program_add(p, e->ns, ITEM_ADDR, key, "");
+	}
 	(void)fmt_print(key, sizeof(key), "%s %s", e->device, gateway);
 	program_addf(p, e->ns, ITEM_NEIGH, key, "lladdr %s", e->router_mac);
-	program_addf(p, e->ns, ITEM_ROUTE, "254 0.0.0.0/0", "via %s dev %s onlink", gateway,
-		     e->device);
+	if (mtu)
+		(void)fmt_print(limit, sizeof(limit), " mtu %u", mtu);
+	program_addf(p, e->ns, ITEM_ROUTE, "254 0.0.0.0/0", "via %s dev %s onlink%s", gateway,
+		     e->device, limit);
 }
 
 const char *emit_drop(enum reach_drop_number n)

@@ -64,9 +64,10 @@ void emit_rule(struct buf *b, const char *fmt, ...) __attribute__((format(printf
 void emit_chain_end(const struct emit *f, const char *name, struct buf *b);
 
 /* an interface whose far end forwards (NAT gateway, egress namespace): the link in
- * the router, and at the far end one address and one way out, with permanent
- * neighbours, so that nobody is ever asked */
-void emit_uplink(const struct s_eni *e, struct program *p);
+ * the router, and at the far end its addresses and one way out, with permanent
+ * neighbours, so that nobody is ever asked.  "mtu": of what leaves there, if it is
+ * less than the link's; 0 */
+void emit_uplink(const struct s_eni *e, unsigned mtu, struct program *p);
 /* only the link: router's end and workload's */
 void emit_eni_link(const struct s_eni *e, struct program *p);
 

@@ -24,7 +24,7 @@ static void link_items(const struct s_vpc *v, struct program *p)
 		     "index %d peer %s peer-ns internet peer-index %u mac %s peer-mac %s mtu %d "
 		     "alias %s proxy_arp 0 peer-alias %s",
 		     STORE_INDEX, v->igw_link, v->igw_index, v->igw_mac, v->internet_mac,
-		     MTU_INTERNET, v->igw.id, v->igw.id);
+		     MUTANT("gateway-mtu") ? MTU_VPC : MTU_INTERNET, v->igw.id, v->igw.id);
 	program_addf(p, v->ns, ITEM_NEIGH, "igw " GATEWAY_INTERNET, "lladdr %s", v->internet_mac);
 	(void)fmt_print(key, sizeof(key), "%s " GATEWAY_ROUTER, v->igw_link);
 	program_addf(p, "internet", ITEM_NEIGH, key, "lladdr %s", v->igw_mac);
@@ -56,9 +56,10 @@ static void from_igw(const struct s_vpc *v, unsigned mark, const struct emit *f,
 	emit_chain(b, "");
 	emit_rule(b, "meta mark set 0x%x comment \"from a gateway: %s, no subnet\"", mark,
 		  v->def->edge_route_table ? "its own table" : "no table");
-	emit_rule(b, "ip daddr != @eips goto %s comment \"%s: nobody's public address\"",
-		  emit_drop(DROP_IGW_NOBODY), v->igw.id);
-	for (i = 0; i < 3; i++)
+	if (!MUTANT("gateway-owner"))
+		emit_rule(b, "ip daddr != @eips goto %s comment \"%s: nobody's public address\"",
+			  emit_drop(DROP_IGW_NOBODY), v->igw.id);
+	for (i = 0; i < 3 && !MUTANT("gateway-private"); i++)
 		emit_rule(b, "ip saddr %s goto %s comment \"%s\"", rfc1918[i],
 			  emit_drop(DROP_IGW_FROM_RFC1918), v->igw.id);
 	emit_rule(b, "ip saddr 100.64.0.0/10 goto %s comment \"%s\"",
@@ -66,9 +67,10 @@ static void from_igw(const struct s_vpc *v, unsigned mark, const struct emit *f,
 	for (i = 0; i < 4; i++)
 		emit_rule(b, "ip saddr %s goto %s comment \"%s\"", bogons[i],
 			  emit_drop(DROP_GATEWAY_SPOOFED), v->igw.id);
-	emit_rule(b, "ip saddr %s goto %s comment \"%s: an address of %s\"",
-		  prefix_str(&v->def->cidr_block), emit_drop(DROP_GATEWAY_SPOOFED), v->igw.id,
-		  v->o.id);
+	if (!MUTANT("gateway-spoofed"))
+		emit_rule(b, "ip saddr %s goto %s comment \"%s: an address of %s\"",
+			  prefix_str(&v->def->cidr_block), emit_drop(DROP_GATEWAY_SPOOFED),
+			  v->igw.id, v->o.id);
 	emit_rule(b, "ct zone set 1");
 	emit_rule(b, "accept");
 	emit_chain_end(f, "from_igw", b);
@@ -82,15 +84,16 @@ static void to_igw(const struct s_vpc *v, const struct emit *f, struct buf *b)
 	/* after the sender's groups (-20) and its subnet's list (-15), as on AWS:
 	 * what they drop is theirs */
 	emit_chain(b, "type filter hook forward priority -13; policy accept;");
-	for (i = 0; i < 3; i++)
+	for (i = 0; i < 3 && !MUTANT("gateway-private"); i++)
 		emit_rule(b, "oifname \"igw\" ip daddr %s goto %s comment \"%s\"", rfc1918[i],
 			  emit_drop(DROP_IGW_TO_RFC1918), v->igw.id);
 	emit_rule(b, "oifname \"igw\" ip daddr 100.64.0.0/10 goto %s comment \"%s\"",
 		  emit_drop(DROP_IGW_TO_RFC6598), v->igw.id);
-	emit_rule(b,
-		  "oifname \"igw\" ip saddr != @eip_priv goto %s "
-		  "comment \"%s: no public address\"",
-		  emit_drop(DROP_IGW_NO_PUBLIC_IP), v->igw.id);
+	if (!MUTANT("gateway-egress"))
+		emit_rule(b,
+			  "oifname \"igw\" ip saddr != @eip_priv goto %s "
+			  "comment \"%s: no public address\"",
+			  emit_drop(DROP_IGW_NO_PUBLIC_IP), v->igw.id);
 	emit_chain_end(f, "gateway", b);
 }
 

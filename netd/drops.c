@@ -429,6 +429,7 @@ static void router_text(const struct s_vpc *v, const struct note *t, struct buf 
 	case DROP_UNKNOWN_DESTINATION:
 	case DROP_NO_POSSIBLE_DESTINATION:
 	case DROP_PORT_ALLOCATION:
+	case DROP_NGW_SOURCE:
 		break;
 	}
 	buf_printf(b, "vpc %s", v->def->name);

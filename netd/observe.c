@@ -24,6 +24,7 @@
 #include "lib/nl.h"
 #include "lib/ns.h"
 #include "lib/util.h"
+#include "nat/natmetrics.h"
 #include "netd/events.h"
 #include "netd/jobs.h"
 
@@ -33,7 +34,7 @@
 
 /* ---- counters across a replaced ruleset ---- */
 
-static const char *const counted_sets[] = { "drops" };
+static const char *const counted_sets[] = { "drops", NATMETRICS_SET };
 
 struct carry {
 	struct netlab *l;

@@ -7,7 +7,6 @@
 #include "netd/show.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +18,7 @@
 #include "lib/util.h"
 #include "netd/counts.h"
 #include "netd/jobs.h"
+#include "netd/metrics.h"
 
 struct show {
 	struct netlab *l;
@@ -478,39 +478,6 @@ static void show_eni(struct show *w, cJSON *map, const struct s_eni *e,
 	put_counters(w, o, e, dropped, e->router_interface);
 }
 
-static int read_count(void *arg)
-{
-	auto_close int fd =
-		open("/proc/sys/net/netfilter/nf_conntrack_count", O_RDONLY | O_CLOEXEC);
-	char text[32];
-	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-
-	if (n <= 0)
-		return -EIO;
-	text[n] = '\0';
-	*(double *)arg = strtod(text, NULL);
-	return 0;
-}
-
-static void put_metrics(struct show *w, cJSON *o, const struct s_nat *n)
-{
-	struct err ignored = { .code = ERR_NONE };
-	int fd = n->eni ? spaces_fd(w->l->spaces, n->ns, &ignored) : -1;
-	struct counts c = { NULL, 0, 0, false };
-	cJSON *x = put_object(w, o, "metrics");
-	double active = 0;
-
-	if (fd >= 0) {
-		c = read_counts(w, n->ns, "ip natgw");
-		(void)ns_do(fd, read_count, &active); /* 0 where tracking hasn't begun */
-	}
-	put_number(w, x, "ActiveConnectionCount", active);
-	put_number(w, x, "ErrorPortAllocation",
-		   (double)counts_sum(&c, NULL, "ErrorPortAllocation"));
-	put_number(w, x, "PacketsDropCount", (double)counts_sum(&c, NULL, NULL));
-	counts_done(&c);
-}
-
 static void show_nat(struct show *w, cJSON *map, const struct s_nat *n)
 {
 	cJSON *o = put_common(w, map, &n->o);
@@ -525,7 +492,7 @@ static void show_nat(struct show *w, cJSON *map, const struct s_nat *n)
 	put_addr(w, o, "public_ip", e ? &e->public_ip : NULL);
 	put_text(w, o, "network_interface_id", e ? e->o.id : NULL);
 	put_namespace(w, o, e ? n->ns : NULL);
-	put_metrics(w, o, n);
+	put(w, o, "metrics", metrics_json(w->l, n));
 }
 
 static void show_igw(struct show *w, cJSON *o, const struct s_vpc *v, const struct counts *c)

@@ -366,6 +366,22 @@ static bool is_own_again(struct walk *w, const char *kind, const char *name, con
 	return true;
 }
 
+static bool in_vpc(const struct vpc *v, const struct addr *a)
+{
+	size_t i;
+
+	for (i = 0; i < v->n_secondary_cidr_blocks; i++)
+		if (prefix_has(&v->secondary_cidr_blocks[i], a))
+			return true;
+	return prefix_has(&v->cidr_block, a);
+}
+
+/* to a tracker that hasn't seen the question: a datagram that answers it does, too */
+static bool looks_new(const struct walk *w)
+{
+	return !w->p.answer || (w->p.proto == IPPROTO_UDP && !w->refusing);
+}
+
 static void at_nat(struct walk *w, const struct s_nat *n)
 {
 	const struct memory *m = walk_remembers(w, n, 0);
@@ -381,6 +397,10 @@ static void at_nat(struct walk *w, const struct s_nat *n)
 	} else if (addr_equal(&w->p.dst, own)) {
 		walk_stop(w, DROP_NO_POSSIBLE_DESTINATION, "nat_gateway", n->o.name, at,
 			  "nothing comes in unasked");
+		return;
+	} else if (!in_vpc(n->vpc->def, &w->p.src) && looks_new(w)) {
+		walk_stop(w, DROP_NGW_SOURCE, "nat_gateway", n->o.name, at, "%s isn't of VPC %s",
+			  addr_str(&w->p.src), n->vpc->o.name);
 		return;
 	} else if (w->p.answer) {
 		walk_stop(w, NO_CODE, "nat_gateway", n->o.name, at,

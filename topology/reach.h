@@ -37,6 +37,7 @@
 	X(DROP_PROTOCOL, 0x13, "PROTOCOL_RESTRICTION", "egress", "iifname")                        \
 	X(DROP_NO_POSSIBLE_DESTINATION, 0x14, "NO_POSSIBLE_DESTINATION", "ingress", "iifname")     \
 	X(DROP_PORT_ALLOCATION, 0x15, "ErrorPortAllocation", "egress", "iifname")                  \
+	X(DROP_NGW_SOURCE, 0x20, "NGW_REQUIRES_SOURCE_IN_VPC", "ingress", "iifname")               \
 	X(DROP_EDGE_NO_PUBLIC_IP, 0x30, "INGRESS_RTB_NO_PUBLIC_IP", "ingress", "oifname")          \
 	X(DROP_EDGE_REDIRECTION, 0x31, "INGRESS_RTB_TRAFFIC_REDIRECTION", "egress", "iifname")     \
 	X(DROP_PEERING_EGRESS, 0x40, "PCX_REQUIRES_ADDRESS_IN_VPC_CIDR", "egress", "iifname")      \

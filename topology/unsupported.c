@@ -85,16 +85,6 @@ static bool not_zero(const cJSON *item)
 	return cJSON_IsNumber(item) && item->valuedouble != 0;
 }
 
-static bool not_55000(const cJSON *item)
-{
-	return cJSON_IsNumber(item) && item->valuedouble != 55000;
-}
-
-static bool not_350(const cJSON *item)
-{
-	return cJSON_IsNumber(item) && item->valuedouble != 350;
-}
-
 static bool starts_with(const cJSON *item, const char *prefix)
 {
 	return cJSON_IsString(item) && strncmp(item->valuestring, prefix, strlen(prefix)) == 0;
@@ -139,9 +129,6 @@ static const struct {
 	{ "vpcs/*/flow_logs/*", NULL, "flow_logs" },
 	{ "vpcs/*/route_tables/*/routes/*", to_interface, "a route to a network_interface" },
 	{ "vpcs/*/nat_gateways/*/secondary_elastic_ips/*", NULL, "secondary_elastic_ips" },
-	{ "vpcs/*/nat_gateways/*/max_connections_per_destination", not_55000,
-	  "max_connections_per_destination other than 55000" },
-	{ "vpcs/*/nat_gateways/*/idle_timeout", not_350, "idle_timeout other than 350" },
 	{ "vpcs/*/instances/*/private_ips", more_than_one, "more than one of private_ips" },
 	{ "vpcs/*/instances/*/nat_instance", is_true, "nat_instance" },
 	{ "vpcs/*/instances/*/connection_tracking/*", NULL, "connection_tracking" },

@@ -121,7 +121,7 @@ static const struct step mix[] = {
 	ADD(ROUTE, "101 10.0.0.0/16", "throw"),
 	ADD(ROUTE, "101 10.1.0.0/16", "blackhole"),
 	ADD(ROUTE, "101 0.0.0.0/0", "via 169.254.0.2 dev " LINK " onlink"),
-	ADD(ROUTE, "7001 10.7.0.0/16", "via 169.254.0.2 dev " LINK " onlink src 10.0.0.2"),
+	ADD(ROUTE, "7001 10.7.0.0/16", "via 169.254.0.2 dev " LINK " onlink src 10.0.0.2 mtu 1400"),
 };
 
 static void in_workload(void)
@@ -168,7 +168,7 @@ static void test_mix(void **state)
 	assert_has(&b, "default via 169.254.0.2 dev " LINK " onlink");
 	assert_has(&b, "throw 10.0.0.0/16");
 	assert_has(&b, "blackhole 10.1.0.0/16");
-	assert_has(&b, "10.7.0.0/16 via 169.254.0.2 dev " LINK " src 10.0.0.2 onlink");
+	assert_has(&b, "10.7.0.0/16 via 169.254.0.2 dev " LINK " src 10.0.0.2 onlink mtu 1400");
 	assert_has(&b, "10.0.1.5 dev " LINK " lladdr 02:00:00:00:00:02 PERMANENT");
 	assert_has(&b, "\n1\n0\n");
 }

@@ -42,6 +42,7 @@ def lab():
 
 @pytest.mark.asan
 @pytest.mark.ids("IGW-2", "IGW-5", "ENI-11")
+@pytest.mark.mutant("gateway-map")
 def test_one_to_one(product):
     """Out and in by the elastic address, ports untouched; the host never sees it on its interface."""
     product.up(lab())
@@ -54,6 +55,7 @@ def test_one_to_one(product):
 
 
 @pytest.mark.ids("IGW-2")
+@pytest.mark.mutant("gateway-map")
 def test_source_port_is_kept_by_the_gateway(product):
     product.up(lab())
     seen = product.capture(product.netns("gateways", "api"))
@@ -89,6 +91,7 @@ def test_an_address_without_owner(product):
 
 
 @pytest.mark.ids("IGW-4")
+@pytest.mark.mutant("gateway-map")
 def test_public_address_in_a_private_subnet(product):
     """The SYN arrives; the answer follows the private table to the NAT gateway and is lost."""
     doc = having(lab(), "203.0.113.8", *VPC, "instances", "app", "elastic_ip")
@@ -102,6 +105,7 @@ def test_public_address_in_a_private_subnet(product):
 
 
 @pytest.mark.ids("IGW-6")
+@pytest.mark.mutant("gateway-private")
 @pytest.mark.parametrize("address,code", [
     ("10.9.9.9", "IGW_DESTINATION_ADDRESS_NOT_IN_RFC1918_EGRESS"),
     ("192.168.1.1", "IGW_DESTINATION_ADDRESS_NOT_IN_RFC1918_EGRESS"),
@@ -114,6 +118,7 @@ def test_private_destinations_are_rejected(product, address, code):
 
 @pytest.mark.asan
 @pytest.mark.ids("IGW-10", "SG-10")
+@pytest.mark.mutant("gateway-map")
 def test_hairpin_by_public_addresses(product):
     """Two hosts of one VPC by public address: each sees the other's, so group references fail."""
     product.up(lab())
@@ -146,6 +151,7 @@ def test_nat_translates_twice(product):
 
 @pytest.mark.asan
 @pytest.mark.ids("NAT-6", "NAT-8")
+@pytest.mark.mutant("nat-unasked")
 @pytest.mark.parametrize("port", ["tcp/80", "udp/53", "icmp"])
 def test_nat_takes_nothing_unasked(product, port):
     product.up(lab())
@@ -159,6 +165,7 @@ def test_nat_takes_nothing_unasked(product, port):
 
 
 @pytest.mark.ids("NAT-1")
+@pytest.mark.mutant("nat-source")
 def test_nat_in_a_private_subnet_is_no_way_out(product):
     """A gateway that sits where no route leads to the internet gateway."""
     doc = having(lab(), "lost", *VPC, "subnets", "public", "route_table")
@@ -170,6 +177,7 @@ def test_nat_in_a_private_subnet_is_no_way_out(product):
 
 @pytest.mark.ids("NAT-9")
 @pytest.mark.mutant("output-policy")
+@pytest.mark.mutant("nat-hop")
 def test_only_the_nat_gateway_is_a_visible_hop(product):
     """Time-outs in transit: the NAT gateway answers with its private address, routers are silent."""
     product.up(lab())

@@ -122,6 +122,11 @@ static void test_protocol_first(void **state)
 		 "[ meta load l4proto => reg 8 ]\n"
 		 "[ cmp eq reg 8 0x00000006 ]\n"
 		 "[ reject type 1 code 0 ]\n");
+	explains("ip vpc", "meta l4proto tcp tcp option maxseg size set 8460",
+		 "[ meta load l4proto => reg 8 ]\n"
+		 "[ cmp eq reg 8 0x00000006 ]\n"
+		 "[ immediate reg 8 0x00000c21 ]\n"
+		 "[ exthdr write tcpopt reg 8 => 2b @ 2 + 2 ]\n");
 }
 
 static void test_actions(void **state)

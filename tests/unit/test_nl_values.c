@@ -125,8 +125,10 @@ static void test_route(void **state)
 
 	(void)state;
 	assert_int_equal(nl_parse_route("101 0.0.0.0/0",
-					"via 169.254.0.2 dev igw onlink src 10.0.0.2", &rt),
+					"via 169.254.0.2 dev igw onlink src 10.0.0.2 mtu 8500",
+					&rt),
 			 0);
+	assert_int_equal(rt.mtu, 8500);
 	assert_int_equal(rt.table, 101);
 	assert_int_equal(rt.len, 0);
 	assert_int_equal(ntohl(rt.via), 0xa9fe0002);
