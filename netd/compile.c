@@ -34,8 +34,6 @@ static int check_supported(const struct lab *l, struct err *e)
 		if (v->n_network_interfaces)
 			return unsupported(e, v->network_interfaces[0].at.path,
 					   "network_interfaces");
-		if (v->n_private_zone)
-			return unsupported(e, v->at.path, "private_zone");
 		if (v->n_flow_logs)
 			return unsupported(e, v->at.path, "flow_logs");
 	}

@@ -273,19 +273,23 @@ static void resolver(const struct s_vpc *v, const struct emit *f, struct buf *b)
 
 	emit_chain(b, "type filter hook input priority 0; policy drop;");
 	emit_rule(b, "iifname \"lo\" accept");
-	if (v->def->enable_dns_support && !MUTANT("dns-exemption"))
+	if ((v->def->enable_dns_support || MUTANT("dns-support")) && !MUTANT("dns-exemption"))
 		emit_rule(b,
-			  "iifname \"eni-*\" ip daddr { %s, " DNS_LINK_LOCAL " } "
+			  "%sip daddr { %s, " DNS_LINK_LOCAL " } "
 			  "meta l4proto { tcp, udp } th dport 53 goto dns_in "
 			  "comment \"%s: no group and no list decides\"",
-			  ip, v->o.id);
+			  MUTANT("dns-peer") ? "" : "iifname \"eni-*\" ", ip, v->o.id);
 	emit_rule(b, "goto %s", emit_drop(DROP_NO_POSSIBLE_DESTINATION));
 	emit_chain_end(f, "in", b);
 
 	emit_set(f, "dns_rate", "type ifname; flags dynamic; size 8192;");
 	emit_chain(b, "");
-	emit_rule(b, "add @dns_rate { iifname limit rate over 1024/second burst 1024 packets } "
-		     "drop");
+	/* the name is that of the counter which AWS's interfaces have for it (DNS-6) */
+	if (!MUTANT("dns-rate"))
+		emit_rule(b,
+			  "add @dns_rate { iifname limit rate over 1024/second burst 1024 "
+			  "packets } goto %s",
+			  emit_drop(DROP_LINK_LOCAL_RATE));
 	emit_rule(b, "accept");
 	emit_chain_end(f, "dns_in", b);
 }
@@ -332,7 +336,7 @@ static void dns_sockets(const struct s_vpc *v, struct program *p)
 {
 	char key[64];
 
-	if (!v->def->enable_dns_support)
+	if (!v->def->enable_dns_support && !MUTANT("dns-support"))
 		return;
 	(void)fmt_print(key, sizeof(key), "udp %s 53", addr_str(&v->resolver));
 	program_addf(p, v->ns, ITEM_SOCK, key, "dns %s", v->def->name);
@@ -355,6 +359,7 @@ void compile_router(const struct s_vpc *v, struct program *p)
 		DROP_SG_NONE_EGRESS,
 		DROP_SG_NONE_INGRESS,
 		DROP_NO_POSSIBLE_DESTINATION,
+		DROP_LINK_LOCAL_RATE,
 	};
 	struct emit f = { p, v->ns, "ip vpc" }, arp = { p, v->ns, "arp vpc" };
 	auto_buf struct buf b = BUF_INIT;

@@ -430,6 +430,7 @@ static void router_text(const struct s_vpc *v, const struct note *t, struct buf 
 	case DROP_NO_POSSIBLE_DESTINATION:
 	case DROP_PORT_ALLOCATION:
 	case DROP_NGW_SOURCE:
+	case DROP_LINK_LOCAL_RATE:
 		break;
 	}
 	buf_printf(b, "vpc %s", v->def->name);

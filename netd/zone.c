@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/mutant.h"
 #include "lib/util.h"
 
 enum record_kind { RECORD_A, RECORD_CNAME, RECORD_PTR };
@@ -17,6 +18,7 @@ static const char *const member[] = { "a", "cname", "ptr" };
 struct record {
 	char *name, *value; /* own */
 	enum record_kind kind;
+	bool private; /* of the VPC's private zone: nobody else's of that name count */
 };
 
 struct records {
@@ -42,6 +44,7 @@ static void record_add(struct records *z, enum record_kind kind, const char *nam
 		z->cap = cap;
 	}
 	v[z->n].kind = kind;
+	v[z->n].private = false;
 	v[z->n].name = strdup(name);
 	v[z->n].value = strdup(value);
 	if (!v[z->n].name || !v[z->n].value)
@@ -91,7 +94,8 @@ static void private_name(const struct addr *a, const char *region, char *ret, si
 
 static bool has_hostnames(const struct s_vpc *v)
 {
-	return v->def->enable_dns_support && v->def->enable_dns_hostnames;
+	return MUTANT("dns-hostnames") ||
+	       (v->def->enable_dns_support && v->def->enable_dns_hostnames);
 }
 
 /* what everybody may ask for; "inside": from the instance's own VPC */
@@ -100,7 +104,7 @@ static void add_public(struct records *z, const struct store *s, const struct s_
 {
 	const struct addr *pub = in->eni ? &in->eni->public_ip : NULL;
 	const struct addr *priv = in->eni && in->eni->n_private_ips ? in->eni->private_ips : NULL;
-	const struct addr *at = inside ? priv : pub;
+	const struct addr *at = inside && !MUTANT("dns-views") ? priv : pub;
 	char name[160];
 
 	if (!at || !addr_is_set(at))
@@ -148,6 +152,8 @@ static void add_zone(struct records *z, const struct vpc *def)
 
 		record_add(z, r->cname ? RECORD_CNAME : RECORD_A, r->name,
 			   r->cname ? r->cname : addr_str(&r->addr));
+		if (!z->failed)
+			z->v[z->n - 1].private = true;
 	}
 }
 
@@ -161,15 +167,21 @@ static int record_cmp(const void *va, const void *vb)
 	return d ? d : strcmp(a->value, b->value);
 }
 
-/* of one name: all its addresses, its first alias, its first reverse name */
+/* of one name: all its addresses, its first alias, its first reverse name; only those
+ * of the private zone where that has the name */
 static bool join(cJSON *zone, const struct record *r, size_t n)
 {
 	cJSON *o = cJSON_AddObjectToObject(zone, r[0].name);
 	cJSON *list = NULL;
+	bool private = false;
 	size_t i;
 
+	for (i = 0; i < n; i++)
+	private |= r[i].private;
 	for (i = 0; o && i < n; i++) {
-		if (i > 0 && record_cmp(&r[i - 1], &r[i]) == 0)
+		if (r[i].private != private)
+			continue;
+		if (i > 0 && r[i - 1].private == private && record_cmp(&r[i - 1], &r[i]) == 0)
 			continue;
 		if (r[i].kind != RECORD_A) {
 			if (!json_get(o, member[r[i].kind]) &&
@@ -281,7 +293,7 @@ cJSON *zone_make(const struct store *s, const struct s_vpc *v)
 			add_public(&z, s, &s->vpcs[i].instances[k], &s->vpcs[i] == v);
 	for (k = 0; v && k < v->n_instances; k++)
 		add_private(&z, s, &v->instances[k]);
-	if (v && has_hostnames(v))
+	if (v && has_hostnames(v) && !MUTANT("private-zone"))
 		add_zone(&z, v->def);
 	if (!z.failed && z.n > 0)
 		qsort(z.v, z.n, sizeof(*z.v), record_cmp);

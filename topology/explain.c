@@ -16,6 +16,7 @@
 #include "topology/explain_internal.h"
 
 #define TARGETS_MAX 16 /* a function's interfaces */
+#define ALIASES_MAX 8  /* that a resolver follows */
 
 const char *explain_action_name(enum explain_action a)
 {
@@ -93,7 +94,7 @@ static void take_lower(struct addr *best, const struct addr *a)
 		*best = *a;
 }
 
-static struct addr resolve(const struct store *s, const struct s_vpc *v, const char *name)
+static struct addr resolve_public(const struct store *s, const struct s_vpc *v, const char *name)
 {
 	struct addr best = { 0 }, a;
 	size_t i, k;
@@ -107,6 +108,29 @@ static struct addr resolve(const struct store *s, const struct s_vpc *v, const c
 			take_lower(&best, &a);
 		}
 	return best;
+}
+
+static const struct private_record *private_record(const struct s_vpc *v, const char *name)
+{
+	size_t i;
+
+	for (i = 0; v && has_hostnames(v) && i < v->def->n_private_zone; i++)
+		if (!strcasecmp(v->def->private_zone[i].name, name))
+			return &v->def->private_zone[i];
+	return NULL;
+}
+
+/* a private zone comes before all others, and its aliases may lead to them */
+static struct addr resolve(const struct store *s, const struct s_vpc *v, const char *name)
+{
+	const struct private_record *r = private_record(v, name);
+	unsigned links;
+
+	for (links = 0; r && r->cname && links < ALIASES_MAX; links++) {
+		name = r->cname;
+		r = private_record(v, name);
+	}
+	return !r ? resolve_public(s, v, name) : r->cname ? (struct addr){ 0 } : r->addr;
 }
 
 /* ---- who asks, and for whom ---- */

@@ -282,6 +282,10 @@ static void fill_private_zone(struct fill *f, const struct place *vpc, struct vp
 
 	if (!cJSON_IsObject(map.item))
 		return;
+	if (!v->enable_dns_support || !v->enable_dns_hostnames)
+		hint(f->r, &map, "private-zone-without-dns",
+		     "its names don't resolve: enable_dns_support and enable_dns_hostnames aren't "
+		     "both true (DNS-3)");
 	v->private_zone = NEW(f->r, place_n_children(&map), struct private_record);
 	PLACE_EACH(p, &map) {
 		struct private_record *rec = &v->private_zone[v->n_private_zone];

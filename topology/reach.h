@@ -41,7 +41,8 @@
 	X(DROP_EDGE_NO_PUBLIC_IP, 0x30, "INGRESS_RTB_NO_PUBLIC_IP", "ingress", "oifname")          \
 	X(DROP_EDGE_REDIRECTION, 0x31, "INGRESS_RTB_TRAFFIC_REDIRECTION", "egress", "iifname")     \
 	X(DROP_PEERING_EGRESS, 0x40, "PCX_REQUIRES_ADDRESS_IN_VPC_CIDR", "egress", "iifname")      \
-	X(DROP_PEERING_INGRESS, 0x41, "PCX_REQUIRES_ADDRESS_IN_VPC_CIDR", "ingress", "iifname")
+	X(DROP_PEERING_INGRESS, 0x41, "PCX_REQUIRES_ADDRESS_IN_VPC_CIDR", "ingress", "iifname")    \
+	X(DROP_LINK_LOCAL_RATE, 0x42, "linklocal_allowance_exceeded", "egress", "iifname")
 
 enum reach_drop_number {
 #define REACH_ENUM(sym, number, code, direction, field) sym = number,

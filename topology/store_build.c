@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "lib/fmt.h"
+#include "lib/mutant.h"
 #include "lib/util.h"
 #include "topology/edit.h"
 #include "topology/store_internal.h"
@@ -306,7 +307,8 @@ static void make_vpc(struct build *b, struct s_vpc *v, const struct vpc *def)
 		compare_vpc(old->def, def, &c);
 	build_object_make(b, &v->o, v->o.name, old ? &old->o : NULL, &c);
 	v->ns = pool_printf(b->pool, "router.%s", def->name);
-	(void)addr_add(&base, 2, &v->resolver); /* a VPC has 16 addresses or more */
+	(void)addr_add(&base, MUTANT("resolver-address") ? 3 : 2,
+		       &v->resolver); /* a VPC has 16 addresses or more */
 	make_igw(b, v);
 }
 

@@ -139,6 +139,22 @@ static bool same_edge(const struct vpc *a, const struct vpc *b)
 	return MUTANT("edge-compare") || (x && y ? same_name(x->name, y->name) : x == y);
 }
 
+static bool same_zone(const struct vpc *a, const struct vpc *b)
+{
+	size_t i;
+
+	if (a->n_private_zone != b->n_private_zone)
+		return false;
+	for (i = 0; i < a->n_private_zone; i++) {
+		const struct private_record *x = &a->private_zone[i], *y = &b->private_zone[i];
+
+		if (strcmp(x->name, y->name) || !same_name(x->cname, y->cname) ||
+		    !addr_equal(&x->addr, &y->addr))
+			return false;
+	}
+	return true;
+}
+
 void compare_vpc(const struct vpc *a, const struct vpc *b, struct change *ret)
 {
 	fixed(ret, !prefix_equal(&a->cidr_block, &b->cidr_block), "cidr_block");
@@ -148,6 +164,7 @@ void compare_vpc(const struct vpc *a, const struct vpc *b, struct change *ret)
 	      "secondary_cidr_blocks");
 	free_(ret, a->internet_gateway != b->internet_gateway || !same_edge(a, b),
 	      "internet_gateway");
+	free_(ret, !same_zone(a, b), "private_zone");
 	free_(ret, a->enable_dns_support != b->enable_dns_support, "enable_dns_support");
 	free_(ret, a->enable_dns_hostnames != b->enable_dns_hostnames, "enable_dns_hostnames");
 	free_(ret, !same_name(a->main_route_table->name, b->main_route_table->name),

@@ -125,7 +125,6 @@ static const struct {
 
 	{ "vpcs/*/secondary_cidr_blocks/*", NULL, "secondary_cidr_blocks" },
 	{ "vpcs/*/network_interfaces/*", NULL, "network_interfaces" },
-	{ "vpcs/*/private_zone/*", NULL, "private_zone" },
 	{ "vpcs/*/flow_logs/*", NULL, "flow_logs" },
 	{ "vpcs/*/route_tables/*/routes/*", to_interface, "a route to a network_interface" },
 	{ "vpcs/*/nat_gateways/*/secondary_elastic_ips/*", NULL, "secondary_elastic_ips" },

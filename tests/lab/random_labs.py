@@ -120,7 +120,7 @@ def peer(r, o, name, v, w):
     """Routes on both sides mostly, also for what a peering doesn't carry, and rules that refer across."""
     o["peerings"][name] = {"requester": v, "accepter": w, "auto_accept": r.random() < 0.9}
     for here, there in ((v, w), (w, v)):
-        for t in o["vpcs"][here]["route_tables"].values():
+        for t in (t for n, t in o["vpcs"][here]["route_tables"].items() if n != "edge"):
             if r.random() < 0.85:
                 t["routes"][o["vpcs"][there]["cidr_block"]] = "peering:" + name
             if r.random() < 0.2:

@@ -76,6 +76,7 @@ def test_sealed_with_no_egress_rule_still_resolves(product, node, server):
 
 @pytest.mark.asan
 @pytest.mark.ids("DNS-4", "DNS-5")
+@pytest.mark.mutant("dns-views")
 def test_names_and_split_horizon(product):
     product.up(lab())
     assert lookup(product, "quiet", "web.main.internal") == "0 10.0.1.10"
@@ -94,6 +95,7 @@ def test_each_vpc_has_its_own(product):
 
 
 @pytest.mark.ids("DNS-2")
+@pytest.mark.mutant("dns-support")
 def test_support_switched_off(product):
     product.up(having(lab(), False, *VPC, "enable_dns_support"))
     assert lookup(product, "quiet", "api.example.com") == "timeout"
@@ -101,16 +103,106 @@ def test_support_switched_off(product):
     assert lookup(product, "quiet", "api.example.com") == "0 198.51.100.10"
 
 
-@pytest.mark.ids("DNS-3")
+@pytest.mark.ids("DNS-3", "DNS-4")
+@pytest.mark.mutant("dns-hostnames")
 def test_hostnames_switched_off(product):
     product.up(having(lab(), False, *VPC, "enable_dns_hostnames"))
     assert lookup(product, "quiet", "ec2-203-0-113-5.compute-1.amazonaws.com") == "3"
+    assert lookup(product, "quiet", "ip-10-0-1-10.ec2.internal") == "3"
+    assert lookup(product, "quiet", "web.main.internal") == "0 10.0.1.10"
 
 
-@pytest.mark.ids("VPC-10")
+@pytest.mark.ids("DNS-4", "DNS-5")
+@pytest.mark.mutant("dns-hostnames")
+def test_names_of_another_region(product):
+    doc = having(lab(), "eu-west-1", "region")
+    product.up(doc)
+    assert lookup(product, "quiet", "ip-10-0-1-10.eu-west-1.compute.internal") == "0 10.0.1.10"
+    assert lookup(product, "plain", "ec2-203-0-113-5.eu-west-1.compute.amazonaws.com") == "0 203.0.113.5"
+    assert lookup(product, "quiet", "ip-10-0-1-10.ec2.internal") == "3"
+    product.up(having(doc, False, *VPC, "enable_dns_hostnames"))
+    assert lookup(product, "plain", "ec2-203-0-113-5.eu-west-1.compute.amazonaws.com") == "3"
+
+
+ZONE = {"db.corp": "10.0.1.10", "alias.corp": "CNAME:API.example.com", "far.corp": "CNAME:alias.corp",
+        "round.corp": "CNAME:trip.corp", "trip.corp": "CNAME:round.corp", "api.other.example": "10.0.2.99"}
+
+
+@pytest.mark.asan
+@pytest.mark.ids("DNS-3")
+@pytest.mark.mutant("private-zone")
+def test_a_private_zone(product):
+    """Its names resolve inside its VPC alone, whatever the case; aliases end somewhere; a change is a change of the VPC."""
+    doc = having(lab(), ZONE, *VPC, "private_zone")
+    product.up(doc)
+    assert lookup(product, "quiet", "DB.corp") == "0 10.0.1.10"
+    assert lookup(product, "quiet", "far.corp") == "0 198.51.100.10"
+    assert lookup(product, "quiet", "round.corp") == "2"
+    assert lookup(product, "quiet", "corp") == "0" and lookup(product, "quiet", "no.corp") == "3"
+    for outside in ("o", "plain"):
+        assert lookup(product, outside, "db.corp") == "3"
+    assert product.json("why", "dns", "sealed", "far.corp", "tcp/443")["address"] == "198.51.100.10"
+    changed = having(doc, "10.0.2.77", *VPC, "private_zone", "api.example.com")
+    assert [(c["action"], c["kind"], c["because"]) for c in product.up(changed)["changes"]] == [
+        ("update", "vpc", "private_zone changed")]
+    assert lookup(product, "quiet", "api.example.com") == "0 10.0.2.77"
+    assert lookup(product, "plain", "api.example.com") == "0 198.51.100.10"
+
+
+@pytest.mark.ids("DNS-3")
+@pytest.mark.mutant("dns-hostnames")
+def test_a_private_zone_needs_both_attributes(product):
+    doc = having(having(lab(), ZONE, *VPC, "private_zone"), False, *VPC, "enable_dns_hostnames")
+    assert [w["code"] for w in product.up(doc)["warnings"]] == ["private-zone-without-dns"]
+    assert lookup(product, "quiet", "db.corp") == "3"
+
+
+@pytest.mark.ids("DNS-9")
+@pytest.mark.mutant("dns-recursion")
+def test_only_recursive_queries_are_served(product):
+    """Others are refused, with an answer that says so."""
+    product.up(lab())
+    asks = LOOKUP.replace("77, 0x100,", "77, 0,")
+    out = product.vpclab("exec", "dns", "quiet", "--", "/usr/bin/python3", "-c", asks, "10.0.0.2", "api.example.com", "1",
+                         check=0).out.strip()
+    assert out == "5"
+    assert lookup(product, "quiet", "api.example.com", "10.0.0.2") == "0 198.51.100.10"
+
+
+BURST = """
+import socket, time
+q = bytes.fromhex("004d01000001000000000000037765620 46d61696e08696e7465726e616c0000010001".replace(" ", ""))
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.connect(("10.0.0.2", 53))
+t = time.monotonic()
+for i in range(5000): s.send(q)
+print(time.monotonic() - t)
+"""
+
+
+@pytest.mark.ids("DNS-6")
+@pytest.mark.mutant("dns-rate")
+def test_a_burst_of_one_interface(product):
+    """1,024 packets a second pass, the rest is dropped and counted at that interface; another isn't concerned."""
+    code = "linklocal_allowance_exceeded"
+
+    def dropped(node):
+        eni = product.show("dns", "instances/" + node)["network_interface_id"]
+        return next(e for e in product.show("dns", "network_interfaces").values()
+                    if e["id"] == eni)["counters"]["dropped"].get(code, 0)
+    product.up(lab())
+    took = float(product.vpclab("exec", "dns", "quiet", "--", "/usr/bin/python3", "-c", BURST, check=0).out)
+    passed = 5000 - dropped("quiet")
+    assert 1000 <= passed <= 1024 * (took + 1) + 50, (passed, took)
+    assert lookup(product, "web", "api.example.com") == "0 198.51.100.10" and dropped("web") == 0
+
+
+@pytest.mark.ids("VPC-10", "DNS-1")
+@pytest.mark.mutant("resolver-address")
 def test_only_the_vpcs_base_plus_two_answers(product):
     product.up(lab())
     assert lookup(product, "quiet", "api.example.com", "10.0.2.2") == "timeout"
+    assert lookup(product, "quiet", "api.example.com", "10.0.0.2") == "0 198.51.100.10"
 
 
 @pytest.mark.ids("M-9", "DNS-8")

@@ -192,6 +192,21 @@ def test_only_its_own_addresses_leave_a_vpc(product):
     at_b.close()
 
 
+@pytest.mark.ids("DNS-8", "DNS-5", "PCX-4")
+@pytest.mark.mutant("dns-peer")
+def test_a_peers_resolver_cannot_be_asked(product):
+    """Nor do its private names resolve here; a public one is a public address."""
+    product.up(lab())
+    got = product.probe("peers", "a1", "10.2.0.2", "udp/53")
+    assert got["result"] == "timeout" and got["dropped"]["code"] == "NO_POSSIBLE_DESTINATION", got
+    ask = ("import socket; s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM); s.settimeout(1); "
+           "s.sendto(bytes.fromhex('004d0100000100000000000003617069076578616d706c6503636f6d0000010001'),('%s',53)); "
+           "print(s.recv(600)[-4:].hex())")
+    own = product.vpclab("exec", "peers", "a1", "--", "/usr/bin/python3", "-c", ask % "10.1.0.2", check=0)
+    assert own.out.strip() == "c633640a"
+    assert product.vpclab("exec", "peers", "a1", "--", "/usr/bin/python3", "-c", ask % "10.2.0.2", check=1).err
+
+
 # ---- groups across ----
 
 def referring(side="ingress"):
