@@ -7,7 +7,7 @@
  *   match:   FIELD [. FIELD]* [!=] VALUE|@SET|{ V, V }     FIELD [& MASK] ...
  *            ranges "a-b", prefixes for addresses, ifname wildcards "eni-*" (also in
  *            lists); flags "a,b" match any of them, "!=" takes but one
- *   FIELD:   iifname, oifname, [meta] mark, meta l4proto, meta pkttype, ip saddr, ip daddr,
+ *   FIELD:   iifname, oifname, [meta] mark, meta l4proto, meta pkttype, ether saddr, ip saddr, ip daddr,
  *            ip protocol, ip frag-off, th sport, th dport, tcp sport, tcp dport, udp sport,
  *            udp dport, tcp flags, icmp type, icmp code, ct state, ct direction, ct status,
  *            ct mark, ct label (the number of a bit, 0..127), fib daddr . mark oif,

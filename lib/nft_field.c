@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <linux/if_arp.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_conntrack_tuple_common.h>
 #include <linux/netfilter/nf_tables.h>
@@ -92,7 +93,7 @@ bool nft_take(struct nft_words *w, const char *word)
 
 /* ---- fields ---- */
 
-enum source { META, PAYLOAD_NET, PAYLOAD_TH, CT, FIB };
+enum source { META, PAYLOAD_LINK, PAYLOAD_NET, PAYLOAD_TH, CT, FIB };
 
 struct field {
 	const char *words; /* as in the rule, separated by one blank */
@@ -112,6 +113,7 @@ static const struct field fields[] = {
 	{ "meta mark", META, NFT_META_MARK, T_MARK, 0, 0 },
 	{ "meta l4proto", META, NFT_META_L4PROTO, T_PROTO, 0, 0 },
 	{ "meta pkttype", META, NFT_META_PKTTYPE, T_PKTTYPE, 0, 0 },
+	{ "ether saddr", PAYLOAD_LINK, 6, T_ETHER, NFPROTO_IPV4, 0 },
 	{ "ip saddr", PAYLOAD_NET, 12, T_IPV4, NFPROTO_IPV4, 0 },
 	{ "ip daddr", PAYLOAD_NET, 16, T_IPV4, NFPROTO_IPV4, 0 },
 	{ "ip protocol", PAYLOAD_NET, 9, T_PROTO, NFPROTO_IPV4, 0 },
@@ -202,6 +204,24 @@ int nft_need_l4(struct nft_loader *l, int proto)
 	return nftnl_expr_set(x, NFTNL_EXPR_CMP_DATA, &p, sizeof(p)) ? -ENOMEM : 0;
 }
 
+/* [ meta load iiftype => reg ] [ cmp eq reg ether ] */
+static int need_ether(struct nft_loader *l)
+{
+	struct nftnl_expr *x = nft_expr(l, "meta");
+	uint16_t type = ARPHRD_ETHER;
+
+	if (!x)
+		return -ENOMEM;
+	nftnl_expr_set_u32(x, NFTNL_EXPR_META_KEY, NFT_META_IIFTYPE);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_META_DREG, NFT_REG32_00);
+	x = nft_expr(l, "cmp");
+	if (!x)
+		return -ENOMEM;
+	nftnl_expr_set_u32(x, NFTNL_EXPR_CMP_SREG, NFT_REG32_00);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_CMP_OP, NFT_CMP_EQ);
+	return nftnl_expr_set(x, NFTNL_EXPR_CMP_DATA, &type, sizeof(type)) ? -ENOMEM : 0;
+}
+
 static int load_payload(struct nft_loader *l, const struct field *f, uint32_t base, unsigned size,
 			uint32_t reg)
 {
@@ -252,6 +272,8 @@ static int load_field(struct nft_loader *l, const struct field *f, uint32_t reg)
 		return load_key(l, "meta", NFTNL_EXPR_META_KEY, NFTNL_EXPR_META_DREG, f, reg);
 	case CT:
 		return load_key(l, "ct", NFTNL_EXPR_CT_KEY, NFTNL_EXPR_CT_DREG, f, reg);
+	case PAYLOAD_LINK:
+		return load_payload(l, f, NFT_PAYLOAD_LL_HEADER, size, reg);
 	case PAYLOAD_NET:
 		return load_payload(l, f, NFT_PAYLOAD_NETWORK_HEADER, size, reg);
 	case PAYLOAD_TH:
@@ -333,9 +355,9 @@ static int load_part(struct nft_loader *l, struct nft_words *w, bool dynamic, st
 	if (f->family && f->family != l->family)
 		return -EINVAL;
 	/* the check needs a register too: only before the first part is one free */
-	if (f->l4 && f->l4 != l->l4 && k->n > 1)
+	if (((f->l4 && f->l4 != l->l4) || f->from == PAYLOAD_LINK) && k->n > 1)
 		return -EINVAL;
-	r = nft_need_l4(l, f->l4);
+	r = f->from == PAYLOAD_LINK ? need_ether(l) : nft_need_l4(l, f->l4);
 	if (!r)
 		r = load_field(l, f, reg);
 	if (r)

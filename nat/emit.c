@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "lib/fmt.h"
+#include "lib/mutant.h"
 
 void emit_edge_rules(const char *ns, struct program *p)
 {
@@ -91,8 +92,8 @@ void emit_eni_link(const struct s_eni *e, struct program *p)
 	program_addf(p, e->vpc->ns, ITEM_LINK, e->router_interface,
 		     "index %u peer %s peer-ns %s peer-index %u mac %s peer-mac %s mtu %d "
 		     "alias %s proxy_delay 0 peer-alias %s",
-		     e->router_index, e->device, e->ns, e->index, e->router_mac, e->mac, MTU_VPC,
-		     e->o.id, e->o.id);
+		     e->router_index, e->device, e->ns, e->index, e->router_mac, e->mac,
+		     MUTANT("vpc-mtu") ? MTU_INTERNET : MTU_VPC, e->o.id, e->o.id);
 }
 
 void emit_uplink(const struct s_eni *e, unsigned mtu, struct program *p)

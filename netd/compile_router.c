@@ -101,8 +101,10 @@ static void table_items(const struct s_vpc *v, const struct s_table *t, struct p
 
 static unsigned mark_of(const struct s_eni *e)
 {
-	return (e->combination ? e->combination->number : 0) << 16 | e->subnet->table->number << 8 |
-	       e->subnet->number;
+	bool own = e->subnet->def->explicit_route_table || !MUTANT("main-table");
+	unsigned table = own ? e->subnet->table->number : 0;
+
+	return (e->combination ? e->combination->number : 0) << 16 | table << 8 | e->subnet->number;
 }
 
 static void eni_items(const struct s_eni *e, const struct emit *f, const struct emit *arp)
@@ -116,6 +118,7 @@ static void eni_items(const struct s_eni *e, const struct emit *f, const struct 
 		emit_eni_link(e, f->p);
 	(void)fmt_print(mark, sizeof(mark), "0x%08x", mark_of(e));
 	emit_elem(f, "eni_mark", mark, "%s", dev);
+	emit_elem(f, "src_mac", "", "%s . %s", e->mac, dev);
 	if (!e->source_dest_check)
 		emit_elem(f, "src_any", "", "%s", dev);
 	for (i = 0; i < e->n_private_ips; i++) {
@@ -124,7 +127,8 @@ static void eni_items(const struct s_eni *e, const struct emit *f, const struct 
 		(void)fmt_print(key, sizeof(key), "50 %s/32", a);
 		program_addf(f->p, f->ns, ITEM_ROUTE, key, "dev %s scope link", dev);
 		(void)fmt_print(key, sizeof(key), "%s %s", dev, a);
-		program_addf(f->p, f->ns, ITEM_NEIGH, key, "lladdr %s", e->mac);
+		if (!MUTANT("permanent-neighbours"))
+			program_addf(f->p, f->ns, ITEM_NEIGH, key, "lladdr %s", e->mac);
 		emit_elem(f, "src_ok", "", "%s . %s", dev, a);
 		emit_elem(arp, "own", "", "%s . %s", dev, a);
 	}
@@ -135,7 +139,8 @@ static void eni_items(const struct s_eni *e, const struct emit *f, const struct 
 static void prerouting(const struct s_vpc *v, const struct emit *f, struct buf *b)
 {
 	emit_chain(b, "type filter hook prerouting priority -300; policy drop;");
-	emit_rule(b, "meta pkttype != host drop comment \"no broadcast, no multicast\"");
+	if (!MUTANT("broadcast"))
+		emit_rule(b, "meta pkttype != host drop comment \"no broadcast, no multicast\"");
 	emit_rule(b, "iifname \"eni-*\" goto from_eni");
 	if (v->igw.id)
 		emit_rule(b, "iifname \"igw\" goto from_igw comment \"%s\"", v->igw.id);
@@ -148,6 +153,11 @@ static void prerouting(const struct s_vpc *v, const struct emit *f, struct buf *
 	emit_rule(b, "meta mark set iifname map @eni_mark");
 	emit_rule(b, "meta mark 0x0 drop comment \"an interface that is no more\"");
 	compile_neighbours(v, f, b);
+	if (!MUTANT("mac-spoofing"))
+		emit_rule(b,
+			  "ether saddr . iifname != @src_mac goto %s "
+			  "comment \"%s: not its MAC\"",
+			  emit_drop(DROP_ENI_ADDRESS), v->o.id);
 	if (!MUTANT("anti-spoofing"))
 		emit_rule(b,
 			  "iifname . ip saddr != @src_ok iifname != @src_any goto %s "
@@ -174,7 +184,8 @@ static void lost(const struct emit *f, struct buf *b)
 		emit_rule(b, LOST " goto lists_lost");
 	emit_chain_end(f, "lost_lists", b);
 	emit_chain(b, "type filter hook prerouting priority -148; policy accept;");
-	emit_rule(b, LOST " goto no_route");
+	if (!MUTANT("lost"))
+		emit_rule(b, LOST " goto no_route");
 	emit_chain_end(f, "lost", b);
 }
 
@@ -300,12 +311,16 @@ static void output(const struct s_vpc *v, const struct emit *f, struct buf *b)
 {
 	size_t i;
 
+	emit_set(f, "routers", "type mark : ipv4_addr;");
+	for (i = 0; i < v->n_subnets; i++)
+		emit_elem(f, "routers", addr_str(&v->subnets[i].router), "0x%x",
+			  v->subnets[i].number);
 	emit_chain(b, "");
 	emit_rule(b, "meta mark set oifname map @eni_mark");
-	for (i = 0; i < v->n_subnets; i++)
-		emit_rule(b, "meta mark & 0xff 0x%x ip saddr set %s accept comment \"%s\"",
-			  v->subnets[i].number, addr_str(&v->subnets[i].router),
-			  v->subnets[i].o.id);
+	emit_rule(b, MUTANT("frag-sender") ?
+			     "accept" :
+			     "ip saddr set meta mark & 0xff map @routers accept "
+			     "comment \"fragmentation needed, says its subnet's router\"");
 	emit_chain_end(f, "frag_needed", b);
 
 	if (MUTANT("output-policy")) {
@@ -327,7 +342,8 @@ static void arp_guard(const struct emit *arp, struct buf *b)
 {
 	emit_table(arp);
 	emit_set(arp, "own", "type ifname . ipv4_addr;");
-	emit_chain(b, "type filter hook input priority 0; policy drop;");
+	emit_chain(b, MUTANT("arp-guard") ? "type filter hook input priority 0; policy accept;" :
+					    "type filter hook input priority 0; policy drop;");
 	emit_rule(b, "arp operation request iifname . arp saddr ip @own accept");
 	emit_chain_end(arp, "in", b);
 }
@@ -370,6 +386,7 @@ void compile_router(const struct s_vpc *v, struct program *p)
 	emit_set(&f, "eni_mark", "type ifname : mark;");
 	emit_set(&f, "src_ok", "type ifname . ipv4_addr;");
 	emit_set(&f, "src_any", "type ifname;");
+	emit_set(&f, "src_mac", "type ether_addr . ifname;");
 	emit_drop_sets(&f);
 	emit_drop_chains(&f, drops, ARRAY_SIZE(drops));
 	arp_guard(&arp, &b);

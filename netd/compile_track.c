@@ -101,6 +101,8 @@ static unsigned label_of(const struct s_combination *c, bool ingress, bool reply
 
 void track_known(const struct s_combination *c, bool ingress, struct buf *b)
 {
+	if (MUTANT("related"))
+		emit_rule(b, "ct state related drop");
 	emit_rule(b, "ct direction original ct label %u accept", label_of(c, ingress, false));
 	emit_rule(b, "ct direction reply ct label %u accept", label_of(c, ingress, true));
 	untracked(c, ingress, b);

@@ -41,6 +41,7 @@ def table(doc, routes, name="public"):
 
 @pytest.mark.asan
 @pytest.mark.ids("RT-9")
+@pytest.mark.mutant("lost")
 def test_no_route_is_silence(product):
     prove_deny(product, lab(), table(lab(), {}), "a", "api", "tcp/443", "NO_ROUTE_TO_DESTINATION")
 
@@ -70,6 +71,7 @@ def test_longest_prefix_wins(product):
 
 
 @pytest.mark.ids("RT-1", "RT-2")
+@pytest.mark.mutant("main-table")
 def test_main_table_serves_subnets_without_one(product):
     """Another table made main: the subnet follows at once, untouched itself."""
     doc = lab()
@@ -83,6 +85,7 @@ def test_main_table_serves_subnets_without_one(product):
 
 @pytest.mark.asan
 @pytest.mark.ids("RT-12")
+@pytest.mark.mutant("lost")
 def test_an_address_that_nobody_has(product):
     product.up(lab())
     for address in ("10.0.3.77", "10.0.9.9", "10.0.1.77"):
@@ -199,3 +202,26 @@ def test_target_that_goes_leaves_a_blackhole_not_a_shorter_route(product):
     got = product.probe("routes", "a", "b", "tcp/80")
     assert (got["result"], got["dropped"]["code"]) == ("timeout", "BAD_STATE_ROUTE")
     assert product.probe("routes", "a", "api", "tcp/443")["result"] == "open"
+
+
+@pytest.mark.ids("RT-7")
+@pytest.mark.ids("RT-7", kind="state")
+@pytest.mark.mutant("blackhole")
+def test_a_gateway_that_failed_is_a_blackhole(product):
+    """AWS makes a NAT gateway and has it fail: the route to it stays, leads nowhere, and lives once it is there."""
+    doc = having(table(lab(), {"0.0.0.0/0": "nat_gateway:nat"}, "local"),
+                 {"nat": {"subnet": "one", "elastic_ip": "203.0.113.10"}}, *VPC, "nat_gateways")
+
+    def route():
+        return [r for r in product.show("routes", "route_tables/main/local")["routes"] if r["destination"] != "10.0.0.0/16"]
+    bare = without(having(table(doc, {}), False, *VPC, "internet_gateway"),
+                   *VPC, "instances", "a")
+    product.up(bare)
+    assert product.show("routes", "nat_gateways/main/nat")["state"] == "failed"
+    assert route() == [{"destination": "0.0.0.0/0", "target": "nat_gateway:nat", "state": "blackhole",
+                        "origin": "CreateRoute"}]
+    got = product.probe("routes", "b", "api", "tcp/443")
+    assert (got["result"], got["dropped"]["code"]) == ("timeout", "BAD_STATE_ROUTE")
+    product.up(doc)
+    assert route()[0]["state"] == "active"
+    assert product.probe("routes", "b", "api", "tcp/443")["result"] == "open"

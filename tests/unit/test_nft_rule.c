@@ -30,6 +30,7 @@ static int setup(void **state)
 		{ "ip vpc notes", "type mark . ifname . ipv4_addr . ipv4_addr . inet_proto . mark; "
 				  "flags dynamic,timeout;" },
 		{ "ip vpc plain", "type ipv4_addr;" },
+		{ "ip vpc macs", "type ether_addr . ifname;" },
 		{ "arp a own", "type ifname . ipv4_addr;" },
 	};
 	struct err e;
@@ -90,6 +91,13 @@ static void test_bytecode(void **state)
 		 "[ meta load iifname => reg 8 ]\n"
 		 "[ cmp eq reg 8 0x2d696e65 ]\n"
 		 "[ immediate reg 0 goto -> c ]\n");
+	explains("ip vpc", "ether saddr . iifname != @macs drop",
+		 "[ meta load iiftype => reg 8 ]\n"
+		 "[ cmp eq reg 8 0x00000001 ]\n"
+		 "[ payload load 6b @ link header + 6 => reg 8 ]\n"
+		 "[ meta load iifname => reg 10 ]\n"
+		 "[ lookup reg 8 set macs 0x1 ]\n"
+		 "[ immediate reg 0 drop ]\n");
 	explains("arp a", "arp operation request iifname . arp saddr ip @own accept",
 		 "[ payload load 2b @ network header + 6 => reg 8 ]\n"
 		 "[ cmp eq reg 8 0x00000100 ]\n"
