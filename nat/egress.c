@@ -57,6 +57,9 @@ static void prerouting(const struct s_egress *g, const struct emit *f, struct bu
 		  emit_drop(DROP_ENI_ADDRESS), origin_of(g));
 	emit_rule(b, "iifname \"sb-*\" meta l4proto != { tcp, udp } goto %s comment \"%s\"",
 		  emit_drop(DROP_PROTOCOL), origin_of(g));
+	if (!MUTANT("functions-smtp"))
+		emit_rule(b, "iifname \"sb-*\" tcp dport 25 goto %s comment \"%s: no mail (LN-6)\"",
+			  emit_drop(DROP_PROTOCOL), origin_of(g));
 	emit_rule(b,
 		  "iifname \"sb-*\" ip daddr " PLACES " goto %s "
 		  "comment \"%s: sandboxes can't see one another\"",

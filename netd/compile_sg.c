@@ -231,10 +231,14 @@ static void far_rule(const struct emit *f, const struct side *s, size_t i, size_
 		  r->security_groups[k]->name);
 }
 
+/* a reference holds for what comes from the member's own interface: a middlebox
+ * between the two loses it (SG-10) */
 static void reference_rule(const struct s_vpc *v, const struct emit *f, const struct side *s,
 			   size_t i, struct buf *b)
 {
 	const struct sg_rule *r = &s->rules[i];
+	const char *own =
+		s->ingress && !MUTANT("references-preserved") ? "iifname . ip saddr @src_ok " : "";
 	char match[48];
 	size_t k;
 
@@ -242,8 +246,8 @@ static void reference_rule(const struct s_vpc *v, const struct emit *f, const st
 		return;
 	rule_match(r, match, sizeof(match));
 	if (r->self)
-		emit_rule(b, "%s @g%u_m %saccept comment \"%s, %s rule %zu: itself\"", s->field,
-			  s->g->number, match, s->g->o.id, side_name(s), i + 1);
+		emit_rule(b, "%s%s @g%u_m %saccept comment \"%s, %s rule %zu: itself\"", own,
+			  s->field, s->g->number, match, s->g->o.id, side_name(s), i + 1);
 	for (k = 0; k < r->n_security_groups; k++) {
 		const struct s_group *peer;
 
@@ -252,9 +256,63 @@ static void reference_rule(const struct s_vpc *v, const struct emit *f, const st
 			continue;
 		}
 		peer = &v->groups[r->security_groups[k] - v->def->security_groups];
-		emit_rule(b, "%s @g%u_m %saccept comment \"%s, %s rule %zu: %s\"", s->field,
+		emit_rule(b, "%s%s @g%u_m %saccept comment \"%s, %s rule %zu: %s\"", own, s->field,
 			  peer->number, match, s->g->o.id, side_name(s), i + 1, peer->o.id);
 	}
+}
+
+static bool has_references(const struct side *s)
+{
+	size_t i;
+
+	for (i = 0; i < s->n; i++)
+		if (s->rules[i].self || s->rules[i].n_security_groups)
+			return true;
+	return false;
+}
+
+/* who would be a member but for the way it comes or is called by; the drop is written
+ * out, since a jump would have the kernel walk the whole table at each edit */
+static void lost_reference(const struct side *s, const struct s_group *peer, const char *match,
+			   struct buf *b)
+{
+	const struct reach_drop *d =
+		reach_drop(s->ingress ? DROP_SG_REFERENCE_INGRESS : DROP_SG_REFERENCE_EGRESS);
+	const char *kinds = s->ingress ? "mp" : "p";
+
+	for (; *kinds && !MUTANT("references-public"); kinds++)
+		emit_rule(b,
+			  "%s @g%u_%c %supdate @drops { 0x%02x . %s counter } update @notes { "
+			  "0x%02x . %s . ip saddr . ip daddr . meta l4proto . th ports "
+			  "timeout 30s } drop comment \"%s, %s\"",
+			  s->field, peer->number, *kinds, match, d->number, d->field, d->number,
+			  d->field, d->code, d->direction);
+}
+
+static void lost_references(const struct s_vpc *v, const struct side *s, const struct emit *f,
+			    struct buf *b)
+{
+	char match[48], name[32];
+	size_t i, k;
+
+	if (!has_references(s))
+		return;
+	emit_chain(b, "");
+	for (i = 0; i < s->n; i++) {
+		const struct sg_rule *r = &s->rules[i];
+
+		rule_match(r, match, sizeof(match));
+		if (r->self)
+			lost_reference(s, s->g, match, b);
+		for (k = 0; k < r->n_security_groups; k++)
+			if (!r->via[k])
+				lost_reference(
+					s,
+					&v->groups[r->security_groups[k] - v->def->security_groups],
+					match, b);
+	}
+	(void)fmt_print(name, sizeof(name), "g%u_%s_lost", s->g->number, s->suffix);
+	emit_chain_end(f, name, b);
 }
 
 /* the rules that let flows pass untracked (CT-1), apart: only they may be asked by
@@ -326,6 +384,7 @@ static void group_side(const struct s_vpc *v, const struct s_group *g, bool ingr
 	(void)fmt_print(name, sizeof(name), "g%u_%s", g->number, s.suffix);
 	emit_chain_end(f, name, b);
 	open_rules(f, &s, b);
+	lost_references(v, &s, f, b);
 }
 
 static void members(const struct s_vpc *v, const struct emit *f)
@@ -336,12 +395,18 @@ static void members(const struct s_vpc *v, const struct emit *f)
 	for (i = 0; i < v->n_groups; i++) {
 		(void)fmt_print(name, sizeof(name), "g%u_m", v->groups[i].number);
 		emit_set(f, name, "type ipv4_addr;");
+		(void)fmt_print(name, sizeof(name), "g%u_p", v->groups[i].number);
+		emit_set(f, name, "type ipv4_addr;");
 	}
 	for (i = 0; i < v->n_enis; i++)
 		for (k = 0; k < v->enis[i]->n_groups; k++) {
 			(void)fmt_print(name, sizeof(name), "g%u_m", v->enis[i]->groups[k]->number);
 			for (a = 0; a < v->enis[i]->n_private_ips; a++)
 				emit_elem(f, name, "", "%s", addr_str(&v->enis[i]->private_ips[a]));
+			if (!addr_is_set(&v->enis[i]->public_ip))
+				continue;
+			(void)fmt_print(name, sizeof(name), "g%u_p", v->enis[i]->groups[k]->number);
+			emit_elem(f, name, "", "%s", addr_str(&v->enis[i]->public_ip));
 		}
 }
 
@@ -372,6 +437,12 @@ static void combination(const struct s_combination *c, bool ingress, const struc
 	for (i = 0; i < c->n_groups; i++)
 		emit_rule(b, "jump g%u_%s comment \"%s %s\"", c->groups[i]->number, suffix,
 			  c->groups[i]->o.id, c->groups[i]->o.name);
+	for (i = 0; i < c->n_groups; i++) {
+		struct side side = side_of(c->groups[i], ingress);
+
+		if (has_references(&side))
+			emit_rule(b, "jump g%u_%s_lost", c->groups[i]->number, suffix);
+	}
 	emit_rule(b, "goto %s", emit_drop(drop));
 	(void)fmt_print(name, sizeof(name), "c%u_%s", c->number, suffix);
 	emit_chain_end(f, name, b);

@@ -392,6 +392,8 @@ static void router_text(const struct s_vpc *v, const struct note *t, struct buf 
 	case DROP_SG_INGRESS:
 	case DROP_SG_NONE_EGRESS:
 	case DROP_SG_NONE_INGRESS:
+	case DROP_SG_REFERENCE_EGRESS:
+	case DROP_SG_REFERENCE_INGRESS:
 		if (e && e->n_groups > 0) {
 			groups_text(e, b);
 			return;

@@ -54,10 +54,11 @@ static bool is_member(const struct s_vpc *v, const struct addr *a, const struct 
 	return false;
 }
 
-/* who of the rule's peers the address is, in words; false: nobody */
+/* who of the rule's peers the address is, in words; false: nobody.  "member": it has
+ * come straight from its interface, so references hold */
 static bool rule_takes_peer(const struct walk *w, const struct s_vpc *v,
 			    const struct security_group *g, const struct sg_rule *r, bool ingress,
-			    char *ret, size_t size)
+			    bool member, char *ret, size_t size)
 {
 	const struct addr *peer = ingress ? &w->p.src : &w->p.dst;
 	size_t i;
@@ -69,14 +70,14 @@ static bool rule_takes_peer(const struct walk *w, const struct s_vpc *v,
 		}
 	if (MUTANT("explain-references"))
 		return false;
-	if (r->self && is_member(v, peer, g)) {
+	if (member && r->self && is_member(v, peer, g)) {
 		(void)snprintf(ret, size, "itself");
 		return true;
 	}
 	for (i = 0; i < r->n_security_groups; i++)
 		if (r->via[i] ?
 			    peering_member(w, v, r->via[i], r->security_groups[i], peer, ingress) :
-			    is_member(v, peer, r->security_groups[i])) {
+			    member && is_member(v, peer, r->security_groups[i])) {
 			(void)snprintf(ret, size, "security group %s%s%s",
 				       r->via[i] ? r->via[i]->name : "", r->via[i] ? "/" : "",
 				       r->security_groups[i]->name);
@@ -115,8 +116,38 @@ static void packet_words(const struct packet *p, char *ret, size_t size)
 		(void)snprintf(ret, size, "icmp");
 }
 
+/* would a reference hold, had the packet come straight from a member or been sent to
+ * its private address (SG-10)? */
+static bool reference_lost(const struct walk *w, const struct s_eni *e, bool ingress)
+{
+	const struct addr *peer = ingress ? &w->p.src : &w->p.dst;
+	const struct s_eni *public = store_eni_by_public(w->s, peer);
+	const struct addr *private = public && public->vpc == e->vpc ? &public->private_ips[0] :
+				     ingress			     ? peer :
+								       NULL;
+	const struct gate_form form = gate_form(w);
+	size_t i, k, m;
+
+	for (i = 0; private && i < e->n_groups; i++) {
+		const struct security_group *g = e->groups[i]->def;
+		const struct sg_rule *rules = ingress ? g->ingress : g->egress;
+		size_t n = ingress ? g->n_ingress : g->n_egress;
+
+		for (k = 0; k < n; k++) {
+			bool hit = rules[k].self && is_member(e->vpc, private, g);
+
+			for (m = 0; m < rules[k].n_security_groups; m++)
+				hit |= !rules[k].via[m] &&
+				       is_member(e->vpc, private, rules[k].security_groups[m]);
+			if (hit && rule_takes_protocol(&rules[k], &form))
+				return true;
+		}
+	}
+	return false;
+}
+
 static bool group_allows(struct walk *w, const struct s_eni *e, const struct s_group *g,
-			 bool ingress)
+			 bool ingress, bool member)
 {
 	const struct security_group *def = g->def;
 	const struct sg_rule *rules = ingress ? def->ingress : def->egress;
@@ -126,7 +157,7 @@ static bool group_allows(struct walk *w, const struct s_eni *e, const struct s_g
 
 	for (i = 0; i < n; i++) {
 		if (!rule_takes_protocol(&rules[i], &form) ||
-		    !rule_takes_peer(w, e->vpc, def, &rules[i], ingress, who, sizeof(who)))
+		    !rule_takes_peer(w, e->vpc, def, &rules[i], ingress, member, who, sizeof(who)))
 			continue;
 		gate_protocol_words(rules[i].protocol, rules[i].from_port, rules[i].to_port, words,
 				    sizeof(words));
@@ -156,7 +187,8 @@ bool gate_groups(struct walk *w, const struct s_eni *e, bool ingress, unsigned z
 		 const struct s_eni *far)
 {
 	const char *direction = ingress ? "ingress" : "egress";
-	bool any = any_rules(e, ingress);
+	bool any = any_rules(e, ingress), lost;
+	bool member = !ingress || (far && store_eni_by_private(far->vpc, &w->p.src) == far);
 	char words[32];
 	size_t i;
 
@@ -164,12 +196,14 @@ bool gate_groups(struct walk *w, const struct s_eni *e, bool ingress, unsigned z
 	if (!e->combination || track_knows(w, e, ingress, zone))
 		return true;
 	for (i = 0; i < e->n_groups; i++)
-		if (group_allows(w, e, e->groups[i], ingress)) {
+		if (group_allows(w, e, e->groups[i], ingress, member)) {
 			track_remember(w, e, ingress, zone, far);
 			return true;
 		}
 	packet_words(&w->p, words, sizeof(words));
+	lost = reference_lost(w, e, ingress);
 	walk_stop(w,
+		  lost	  ? (ingress ? DROP_SG_REFERENCE_INGRESS : DROP_SG_REFERENCE_EGRESS) :
 		  ingress ? (any ? DROP_SG_INGRESS : DROP_SG_NONE_INGRESS) :
 			    (any ? DROP_SG_EGRESS : DROP_SG_NONE_EGRESS),
 		  "security_group", e->groups[0]->o.name, &e->groups[0]->def->at,

@@ -308,6 +308,11 @@ static void sandbox_sends(struct walk *w)
 			  "functions send TCP and UDP only");
 		return;
 	}
+	if (w->p.proto == IPPROTO_TCP && w->p.dport == 25) {
+		walk_stop(w, DROP_PROTOCOL, "function", name, &f->def->at,
+			  "functions send no mail: TCP port 25 is blocked");
+		return;
+	}
 	if (!g->eni && is_link_local_resolver(&w->p.dst) && is_dns(&w->p)) {
 		deliver_dns(w, "service", "service");
 		return;

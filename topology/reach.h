@@ -36,6 +36,8 @@
 	X(DROP_GATEWAY_SPOOFED, 0x12, "GATEWAY_REJECTS_SPOOFED_TRAFFIC", "ingress", "iifname")     \
 	X(DROP_PROTOCOL, 0x13, "PROTOCOL_RESTRICTION", "egress", "iifname")                        \
 	X(DROP_NO_POSSIBLE_DESTINATION, 0x14, "NO_POSSIBLE_DESTINATION", "ingress", "iifname")     \
+	X(DROP_SG_REFERENCE_EGRESS, 0x50, "SG_REFERENCES_NOT_PRESERVED", "egress", "iifname")      \
+	X(DROP_SG_REFERENCE_INGRESS, 0x51, "SG_REFERENCES_NOT_PRESERVED", "ingress", "oifname")    \
 	X(DROP_PORT_ALLOCATION, 0x15, "ErrorPortAllocation", "egress", "iifname")                  \
 	X(DROP_NGW_SOURCE, 0x20, "NGW_REQUIRES_SOURCE_IN_VPC", "ingress", "iifname")               \
 	X(DROP_EDGE_NO_PUBLIC_IP, 0x30, "INGRESS_RTB_NO_PUBLIC_IP", "ingress", "oifname")          \

@@ -219,6 +219,7 @@ struct s_peering {
 struct s_vpc {
 	struct object o;
 	const struct vpc *def;
+	double time_scale;    /* the lab's */
 	const char *ns;	      /* router.NAME */
 	struct addr resolver; /* base + 2 */
 	struct object igw;    /* id NULL: none */

@@ -306,6 +306,7 @@ static void make_vpc(struct build *b, struct s_vpc *v, const struct vpc *def)
 	if (old)
 		compare_vpc(old->def, def, &c);
 	build_object_make(b, &v->o, v->o.name, old ? &old->o : NULL, &c);
+	v->time_scale = b->lab->time_scale;
 	v->ns = pool_printf(b->pool, "router.%s", def->name);
 	(void)addr_add(&base, MUTANT("resolver-address") ? 3 : 2,
 		       &v->resolver); /* a VPC has 16 addresses or more */

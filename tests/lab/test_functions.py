@@ -122,6 +122,19 @@ def test_only_tcp_and_udp(product):
     assert product.probe("functions", "a", "api", "udp/53")["result"] == "open"
 
 
+@pytest.mark.ids("LN-6")
+@pytest.mark.mutant("functions-smtp")
+@pytest.mark.parametrize("function", ["a", "plain"])
+def test_functions_send_no_mail(product, function):
+    """Its neighbour, an instance behind the same NAT gateway, may."""
+    doc = having(lab(), ["tcp/443", "tcp/25"], "internet", "hosts", "api", "serve")
+    product.up(doc)
+    got = product.probe("functions", function, "api", "tcp/25")
+    assert (got["result"], got["dropped"]["code"]) == ("timeout", "PROTOCOL_RESTRICTION"), got
+    assert product.probe("functions", function, "api", "tcp/443")["result"] == "open"
+    assert product.probe("functions", "host", "api", "tcp/25")["result"] == "open"
+
+
 @pytest.mark.asan
 @pytest.mark.ids("LN-15", "M-7")
 def test_sealed_function_is_invoked_and_logs(product):

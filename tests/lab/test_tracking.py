@@ -11,7 +11,7 @@ import subprocess
 import pytest
 
 from held import alive, hold, state
-from product import having
+from product import having, in_netns, wait_until
 
 ALL = {"protocol": "-1", "cidr_blocks": ["0.0.0.0/0"]}
 GROUPS = ("vpcs", "main", "security_groups")
@@ -318,3 +318,82 @@ def test_slots_have_a_limit(product):
         doc["vpcs"]["main"]["instances"]["m%d" % i] = {"subnet": "wide", "source_dest_check": False}
     r = product.vpclab("plan", product.file(doc))
     assert r.rc != 0 and "more than 63 interfaces" in r.err + r.out, r
+
+
+# ---- references, which hold for a member's own interface and private address
+
+def by_reference(rules):
+    """From a to b and back through box, which lets all pass."""
+    doc = having(lab(), {"10.0.1.0/24": "instance:box"}, *TABLES, "two", "routes")
+    doc = having(doc, {"10.0.2.0/24": "instance:box"}, *TABLES, "one", "routes")
+    return group(group(doc, "box", ingress=[dict(ALL)], egress=[dict(ALL)]), "b", ingress=rules)
+
+
+@pytest.mark.asan
+@pytest.mark.ids("SG-10")
+@pytest.mark.mutant("references-preserved")
+def test_a_middlebox_loses_references(product):
+    reference = [{"protocol": "tcp", "from_port": 80, "security_groups": ["a"]}]
+    product.up(by_reference([tcp(80, "10.0.1.0/24")]))
+    assert product.probe(LAB, "a", "b", "tcp/80")["result"] == "open"
+    product.up(by_reference(reference))
+    at_b = product.capture(product.netns(LAB, "b"))
+    before = product.dropped(LAB)
+    got = product.probe(LAB, "a", "b", "tcp/80")
+    assert got["result"] == "timeout" and got["dropped"]["code"] == "SG_REFERENCES_NOT_PRESERVED", got
+    after = product.dropped(LAB)
+    assert {c for c in after if after[c] > before.get(c, 0)} == {"SG_REFERENCES_NOT_PRESERVED"}
+    assert not [p for p in at_b.packets() if not p.outgoing and p.dport == 80]
+    at_b.close()
+    model = product.json("why", LAB, "a", "b", "tcp/80", check=None)
+    assert model["decided_by"]["code"] == "SG_REFERENCES_NOT_PRESERVED", model
+    product.up(group(lab(), "b", ingress=reference))
+    assert product.probe(LAB, "a", "b", "tcp/80")["result"] == "open"
+
+
+@pytest.mark.ids("SG-10")
+@pytest.mark.mutant("references-public")
+@pytest.mark.parametrize("direction", ["ingress", "egress"])
+def test_a_public_address_loses_references(product, direction):
+    """Two instances with elastic addresses, each a member of the group that a rule of the other names."""
+    doc = having(lab(), {"subnet": "public", "security_groups": ["b"], "elastic_ip": "203.0.113.12",
+                         "serve": ["tcp/80"]}, "vpcs", "main", "instances", "f")
+    doc = having(doc, ["tcp/80"], "vpcs", "main", "instances", "d", "serve")
+    rule = {"protocol": "tcp", "from_port": 80, "security_groups": ["b" if direction == "egress" else "out"]}
+    if direction == "egress":
+        doc = group(group(doc, "out", egress=[rule]), "b", ingress=[tcp(80, "0.0.0.0/0")])
+    else:
+        doc = group(doc, "b", ingress=[rule])
+    product.up(doc)
+    private = product.show(LAB, "instances/f")["private_ip"]
+    assert product.probe(LAB, "d", private, "tcp/80")["result"] == "open"
+    got = product.probe(LAB, "d", "203.0.113.12", "tcp/80")
+    assert got["result"] == "timeout", got
+    assert (got["dropped"]["code"], got["dropped"]["direction"]) == ("SG_REFERENCES_NOT_PRESERVED", direction), got
+
+
+# ---- time
+
+def tracked(product, protocol):
+    """Lines of the router's table."""
+    def read():
+        with open("/proc/thread-self/net/nf_conntrack") as f:
+            return [line for line in f if " %s " % protocol in line and "dport=80" in line]
+    return in_netns(product.named_netns(LAB, "router.main"), read)
+
+
+@pytest.mark.ids("CT-6", "CT-10")
+@pytest.mark.mutant("idle-times")
+def test_idle_flows_are_forgotten(product):
+    """At a thirtieth of AWS's times: UDP after 1 s of 30, TCP after 14400 s of 432000; a half-open one much sooner."""
+    udp = {**tcp(80, "10.0.1.0/24"), "protocol": "udp"}
+    doc = having(group(lab(), "b", ingress=[udp, tcp(80, "10.0.1.0/24")]), 30, "time_scale")
+    product.up(doc)
+    hold(product, LAB, "t", "a", "b", "tcp/80")
+    hold(product, LAB, "u", "a", "b", "udp/80")
+    product.up(having(group(lab(), "b", ingress=[]), 30, "time_scale"))
+    wait_until(lambda: not tracked(product, "udp"), "the idle flow is forgotten")
+    assert state(product, LAB, "u") == "silent"
+    assert alive(product, LAB, "t")
+    left = [int(line.split()[4]) for line in tracked(product, "tcp") if "ESTABLISHED" in line]
+    assert left and all(14000 < n <= 14400 for n in left), left
