@@ -157,8 +157,6 @@ def test_a_private_zone_needs_both_attributes(product):
     assert lookup(product, "quiet", "db.corp") == "3"
 
 
-@pytest.mark.ids("DNS-9")
-@pytest.mark.mutant("dns-recursion")
 def test_only_recursive_queries_are_served(product):
     """Others are refused, with an answer that says so."""
     product.up(lab())

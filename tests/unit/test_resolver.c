@@ -53,6 +53,7 @@ static size_t query(uint8_t *q, const char *name, unsigned type, unsigned flags,
 	return n;
 }
 
+/* ids: DNS-9; kind: state; mutant: dns-recursion */
 static void test_answers(void **state)
 {
 	static const struct {
