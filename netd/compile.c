@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "lib/fmt.h"
+#include "lib/mutant.h"
 #include "nat/egress.h"
 #include "nat/emit.h"
 #include "nat/natgw.h"
@@ -66,8 +67,9 @@ static void masquerade(const struct s_instance *in, struct program *p)
 
 	emit_table(&f);
 	emit_chain(&b, "type nat hook postrouting priority 100; policy accept;");
-	emit_rule(&b, "oifname \"eth0\" ip saddr != %s snat to %s comment \"%s\"", ip, ip,
-		  in->o.id);
+	if (!MUTANT("nat-instance"))
+		emit_rule(&b, "oifname \"eth0\" ip saddr != %s snat to %s comment \"%s\"", ip, ip,
+			  in->o.id);
 	emit_chain_end(&f, "post", &b);
 }
 

@@ -423,12 +423,41 @@ static void at_nat(struct walk *w, const struct s_nat *n)
 	w->place = PLACE_FROM_ENI;
 }
 
+/* an instance that masquerades what it forwards.  Of an answer whose question took
+ * another way its tracking makes nothing, but for a datagram: that looks like a new
+ * question, and goes on in the instance's own name */
+static void masquerade(struct walk *w, const struct s_instance *in)
+{
+	const struct addr *own = &in->eni->private_ips[0];
+	const struct where *at = &in->def->at;
+
+	if (!w->p.answer) {
+		remember(w, in, 0, own);
+		if (!MUTANT("explain-nat-instance")) {
+			walk_hop(w, EXPLAIN_TRANSLATE, "instance", in->o.name, at, "from %s",
+				 addr_str(own));
+			w->p.src = *own;
+		}
+	} else if (w->p.proto == IPPROTO_UDP && !w->refusing) {
+		walk_stop(w, NO_CODE, "instance", in->o.name, at,
+			  "an answer to a question that didn't pass here leaves in its own name");
+	}
+}
+
 static void at_instance(struct walk *w, const struct s_instance *in)
 {
+	const struct memory *m = in->def->nat_instance ? walk_remembers(w, in, 0) : NULL;
 	const struct where *at = &in->def->at;
 
 	if (is_own_again(w, "instance", in->o.name, at))
 		return;
+	if (m) {
+		if (!forward_ttl(w, true, "instance", in->o.name, at))
+			return;
+		w->p.dst = m->src;
+		w->place = PLACE_FROM_ENI;
+		return;
+	}
 	if (eni_has(in->eni, &w->p.dst)) {
 		if (!w->p.answer)
 			deliver(w, "instance", in->o.name, at, &in->def->programs);
@@ -439,7 +468,7 @@ static void at_instance(struct walk *w, const struct s_instance *in)
 				  "an answer to a question that it didn't ask");
 		return;
 	}
-	if (!in->def->forward) {
+	if (!in->def->forward && !in->def->nat_instance) {
 		walk_stop(w, NO_CODE, "instance", in->o.name, at, "it doesn't forward");
 		return;
 	}
@@ -449,6 +478,8 @@ static void at_instance(struct walk *w, const struct s_instance *in)
 		walk_hop(w, EXPLAIN_FORWARD, "instance", in->o.name, at, "to %s",
 			 addr_str(&w->p.dst));
 	w->place = PLACE_FROM_ENI;
+	if (in->def->nat_instance)
+		masquerade(w, in);
 }
 
 static void at_eni(struct walk *w)

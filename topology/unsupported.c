@@ -129,7 +129,6 @@ static const struct {
 	{ "vpcs/*/route_tables/*/routes/*", to_interface, "a route to a network_interface" },
 	{ "vpcs/*/nat_gateways/*/secondary_elastic_ips/*", NULL, "secondary_elastic_ips" },
 	{ "vpcs/*/instances/*/private_ips", more_than_one, "more than one of private_ips" },
-	{ "vpcs/*/instances/*/nat_instance", is_true, "nat_instance" },
 	{ "vpcs/*/instances/*/connection_tracking/*", NULL, "connection_tracking" },
 
 	{ "functions/*/runtime", managed_runtime,

@@ -66,7 +66,9 @@ def vpc(r, n, net="10.0"):
          "security_groups": {"open": {"ingress": [{"protocol": "-1", "cidr_blocks": ["0.0.0.0/0"]}]},
                              "a": group(r, groups), "b": group(r, groups)}}
     if igw:
-        o["nat_gateways"]["nat%d" % n] = {"subnet": r.choice(list(subnets)), "elastic_ip": "203.0.113.%d" % (90 + n)}
+        o["nat_gateways"]["nat%d" % n] = {"subnet": r.choice(list(subnets)), "elastic_ip": "203.0.113.%d" % (90 + n),
+                                         "idle_timeout": r.choice([60, 350]),
+                                         "max_connections_per_destination": r.choice([1000, 55000])}
     if r.random() < 0.5:
         o["nat_gateways"]["private%d" % n] = {"subnet": r.choice(list(subnets)), "connectivity_type": "private"}
     for i in range(r.randint(2, 4)):
@@ -76,6 +78,8 @@ def vpc(r, n, net="10.0"):
             node["elastic_ip"] = "203.0.113.%d" % (10 * n + i + 1)
         if r.random() < 0.4:
             node["forward"] = True
+        elif r.random() < 0.3:
+            node["nat_instance"] = True
         if r.random() < 0.5:
             node["source_dest_check"] = False
         if r.random() < 0.3:
