@@ -142,6 +142,11 @@ static bool is_address_of(const cJSON *o, const struct addr *a)
 	cJSON_ArrayForEach(ip, json_get(o, "private_ips"))
 		if (cJSON_IsString(ip) && addr_parse(ip->valuestring, &b) == 0 && addr_equal(a, &b))
 			return true;
+	cJSON_ArrayForEach(ip, json_get(o, "addresses"))
+		if ((addr_parse(ip->string, &b) == 0 && addr_equal(a, &b)) ||
+		    (cJSON_IsString(ip) && addr_parse(ip->valuestring, &b) == 0 &&
+		     addr_equal(a, &b)))
+			return true;
 	return false;
 }
 
@@ -165,6 +170,27 @@ static bool is_target_host(const struct host *h, const char *to)
 	return addr_parse(to, &a) == 0 && addr_equal(&a, &h->ip);
 }
 
+/* what the file gives to an interface that is attached to the instance */
+static bool is_address_attached(const struct instance *i, const struct addr *a)
+{
+	size_t k, j;
+
+	for (k = 0; k < i->vpc->n_network_interfaces; k++) {
+		const struct network_interface *e = &i->vpc->network_interfaces[k];
+
+		if (e->attach_to != i)
+			continue;
+		for (j = 0; j < e->n_private_ips; j++)
+			if (addr_equal(a, &e->private_ips[j]))
+				return true;
+		for (j = 0; j < e->n_elastic_ips; j++)
+			if (!e->elastic_ips[j].eip.automatic &&
+			    addr_equal(a, &e->elastic_ips[j].eip.addr))
+				return true;
+	}
+	return false;
+}
+
 static bool is_target_instance(const struct making *m, const struct instance *i, const char *to)
 {
 	struct addr a;
@@ -179,7 +205,7 @@ static bool is_target_instance(const struct making *m, const struct instance *i,
 			return true;
 	return (i->elastic_ip.set && !i->elastic_ip.automatic &&
 		addr_equal(&a, &i->elastic_ip.addr)) ||
-	       is_address_of(show_instance(m->show, i->name), &a);
+	       is_address_attached(i, &a) || is_address_of(show_instance(m->show, i->name), &a);
 }
 
 /* is the target the source itself, by whatever name or address? */

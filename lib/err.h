@@ -26,6 +26,7 @@
 	X(ERR_METHOD, "MethodNotAllowed", 405, 5)                      \
 	X(ERR_NO_ADDRESS, "InsufficientFreeAddressesInSubnet", 409, 2) \
 	X(ERR_ADDRESS_IN_USE, "InvalidIPAddress.InUse", 409, 2)        \
+	X(ERR_VPC_RANGE, "InvalidVpc.Range", 409, 2)                   \
 	X(ERR_LIMIT, "LimitExceeded", 429, 4)                          \
 	X(ERR_DEPENDENCY, "DependencyViolation", 409, 5)               \
 	X(ERR_BUSY, "IncorrectState", 409, 5)                          \

@@ -306,6 +306,8 @@ static int rule_word(struct nl_rule *ru, const char *name, const char **val)
 		return -EINVAL;
 	if (!strcmp(name, "iif"))
 		return word_to(w, ru->iif, sizeof(ru->iif));
+	if (!strcmp(name, "from"))
+		return parse_ip(w, &ru->from);
 	if (!strcmp(name, "fwmark"))
 		return rule_mark(ru, w);
 	if (!strcmp(name, "lookup")) {
@@ -668,6 +670,16 @@ static int build_route(struct nl_build *bd, const struct item *it, bool del)
 
 /* ---- rules ---- */
 
+static int rule_from(struct rtnl_rule *r, uint32_t from)
+{
+	struct nl_addr *a = nl_addr_build(AF_INET, &from, sizeof(from));
+	int e = a ? rtnl_rule_set_src(r, a) : -NLE_NOMEM; /* takes a reference */
+
+	if (a)
+		nl_addr_put(a);
+	return e;
+}
+
 static struct nl_msg *msg_rule(const struct nl_rule *ru, bool del)
 {
 	struct rtnl_rule *r = rtnl_rule_alloc();
@@ -685,6 +697,7 @@ static struct nl_msg *msg_rule(const struct nl_rule *ru, bool del)
 		rtnl_rule_set_mask(r, ru->mask);
 	}
 	if ((!ru->iif[0] || !rtnl_rule_set_iif(r, ru->iif)) &&
+	    (!ru->from || !rule_from(r, ru->from)) &&
 	    (del ? rtnl_rule_build_delete_request(r, 0, &m) :
 		   rtnl_rule_build_add_request(r, NLM_F_CREATE | NLM_F_EXCL, &m)) < 0)
 		m = NULL;

@@ -101,6 +101,7 @@ struct nl_route {
 };
 struct nl_rule {
 	uint32_t pref, mark, mask, table;
+	uint32_t from; /* network order; 0: any */
 	bool has_mark;
 	int action;	    /* FR_ACT_* */
 	char iif[IFNAMSIZ]; /* "" */

@@ -254,7 +254,7 @@ static int rule_cb(struct nlmsghdr *h, void *arg)
 	struct fib_rule_hdr *frh = nlmsg_data(h);
 	struct nlattr *tb[FRA_MAX + 1];
 	auto_buf struct buf b = BUF_INIT;
-	char key[16];
+	char key[16], from[INET_ADDRSTRLEN];
 	uint32_t pref, mark, mask;
 
 	if (h->nlmsg_type != RTM_NEWRULE || frh->family != AF_INET)
@@ -264,6 +264,8 @@ static int rule_cb(struct nlmsghdr *h, void *arg)
 	pref = tb[FRA_PRIORITY] ? nla_get_u32(tb[FRA_PRIORITY]) : 0;
 	if (!pref)
 		return 0;
+	if (tb[FRA_SRC] && frh->src_len == 32)
+		buf_printf(&b, "from %s ", ip_str(nla_get_u32(tb[FRA_SRC]), from));
 	if (tb[FRA_IIFNAME])
 		buf_printf(&b, "iif %s ", nla_get_string(tb[FRA_IIFNAME]));
 	mark = tb[FRA_FWMARK] ? nla_get_u32(tb[FRA_FWMARK]) : 0;

@@ -20,7 +20,7 @@
  * route  "TABLE DST"          "via A dev D onlink" | "dev D" | "dev D scope link" | "blackhole" |
  *                             "throw", optionally "src A", "mtu N"   (TABLE a number,
  *                             main = 254)
- * rule   PREF                 "[iif lo] [fwmark 0xV/0xM] lookup T" | "[...] blackhole"
+ * rule   PREF                 "[from A] [iif lo] [fwmark 0xV/0xM] lookup T" | "[...] blackhole"
  * neigh  "DEV A"              "lladdr XX"             (permanent)
  * table  "ip NAME"|"arp NAME" ""
  * set    "ip TABLE NAME"      "type T[ . T]*[ : T]; [flags interval,dynamic,timeout;]

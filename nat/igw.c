@@ -30,9 +30,11 @@ static void link_items(const struct s_vpc *v, struct program *p)
 	program_addf(p, "internet", ITEM_NEIGH, key, "lladdr %s", v->igw_mac);
 }
 
-static void address_items(const struct s_vpc *v, const struct s_eni *e, const struct emit *f)
+static void address_items(const struct s_vpc *v, const struct s_eni *e, size_t i,
+			  const struct emit *f)
 {
-	const char *public = addr_str(&e->public_ip), *private = addr_str(&e->private_ips[0]);
+	const char *public = addr_str(eni_public_ip(e, i));
+	const char *private = addr_str(&e->private_ips[i]);
 	char key[80];
 
 	(void)fmt_print(key, sizeof(key), "254 %s/32", public);
@@ -46,11 +48,22 @@ static void address_items(const struct s_vpc *v, const struct s_eni *e, const st
 	emit_elem(f, "eip_snat", public, "%s", private);
 }
 
+/* of what is attached: else there is nobody to reach */
+static void eni_addresses(const struct s_vpc *v, const struct s_eni *e, const struct emit *f)
+{
+	size_t i;
+
+	for (i = 0; e->ns && i < e->n_private_ips; i++)
+		if (addr_is_set(eni_public_ip(e, i)) && !(i && MUTANT("secondary-public")))
+			address_items(v, e, i, f);
+}
+
 static void from_igw(const struct s_vpc *v, unsigned mark, const struct emit *f, struct buf *b)
 {
 	static const char *const bogons[] = { "0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16",
 					      "224.0.0.0/3" };
 	static const char *const rfc1918[] = { "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16" };
+	const struct prefix *block;
 	size_t i;
 
 	emit_chain(b, "");
@@ -67,10 +80,11 @@ static void from_igw(const struct s_vpc *v, unsigned mark, const struct emit *f,
 	for (i = 0; i < 4; i++)
 		emit_rule(b, "ip saddr %s goto %s comment \"%s\"", bogons[i],
 			  emit_drop(DROP_GATEWAY_SPOOFED), v->igw.id);
-	if (!MUTANT("gateway-spoofed"))
+	for (i = 0; (block = vpc_cidr(v->def, i)) && !MUTANT("gateway-spoofed") &&
+		    !(i && MUTANT("secondary-spoof"));
+	     i++)
 		emit_rule(b, "ip saddr %s goto %s comment \"%s: an address of %s\"",
-			  prefix_str(&v->def->cidr_block), emit_drop(DROP_GATEWAY_SPOOFED),
-			  v->igw.id, v->o.id);
+			  prefix_str(block), emit_drop(DROP_GATEWAY_SPOOFED), v->igw.id, v->o.id);
 	emit_rule(b, "ct zone set 1");
 	emit_rule(b, "accept");
 	emit_chain_end(f, "from_igw", b);
@@ -129,8 +143,7 @@ void igw_compile(const struct s_vpc *v, unsigned mark, const struct emit *f)
 	emit_set(f, "eip_dnat", "type ipv4_addr : ipv4_addr;");
 	emit_set(f, "eip_snat", "type ipv4_addr : ipv4_addr;");
 	for (i = 0; i < v->n_enis; i++)
-		if (addr_is_set(&v->enis[i]->public_ip))
-			address_items(v, v->enis[i], f);
+		eni_addresses(v, v->enis[i], f);
 	emit_drop_chains(f, drops, sizeof(drops) / sizeof(drops[0]));
 	from_igw(v, mark, f, &b);
 	to_igw(v, f, &b);

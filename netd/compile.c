@@ -30,11 +30,6 @@ static int check_supported(const struct lab *l, struct err *e)
 	for (i = 0; i < l->n_vpcs; i++) {
 		const struct vpc *v = &l->vpcs[i];
 
-		if (v->n_secondary_cidr_blocks)
-			return unsupported(e, v->at.path, "secondary_cidr_blocks");
-		if (v->n_network_interfaces)
-			return unsupported(e, v->network_interfaces[0].at.path,
-					   "network_interfaces");
 		if (v->n_flow_logs)
 			return unsupported(e, v->at.path, "flow_logs");
 	}
@@ -75,20 +70,11 @@ static void masquerade(const struct s_instance *in, struct program *p)
 
 static void instance(const struct s_instance *in, struct program *p)
 {
-	const struct s_eni *e = in->eni;
 	bool forwards = in->def->forward || in->def->nat_instance;
-	char key[80];
-	size_t i;
 
 	program_addf(p, in->ns, ITEM_NS, "", "role node\n%s",
 		     forwards ? EMIT_FORWARDS : EMIT_NO_IPV6);
-	for (i = 0; i < e->n_private_ips; i++) {
-		(void)fmt_print(key, sizeof(key), "%s %s/%u", e->device,
-				addr_str(&e->private_ips[i]), e->subnet->def->cidr_block.len);
-		program_add(p, in->ns, ITEM_ADDR, key, "");
-	}
-	program_addf(p, in->ns, ITEM_ROUTE, "254 0.0.0.0/0", "via %s dev %s onlink",
-		     addr_str(&e->subnet->router), e->device);
+	compile_devices(in, p);
 	if (in->def->nat_instance)
 		masquerade(in, p);
 	sockets(in->ns, in->def->name, &in->def->programs, p);

@@ -60,6 +60,8 @@ void compile_peerings(const struct s_vpc *v, struct program *p);
 bool compile_has_peering(const struct s_vpc *v); /* an active one */
 void compile_internet(const struct store *s, struct program *p);
 void compile_nodes(const struct store *s, struct program *p);
+/* addresses, routes and rules of an instance's interfaces, in its namespace */
+void compile_devices(const struct s_instance *in, struct program *p);
 
 #define COMPILE_SET 64 /* bytes of a set's name */
 

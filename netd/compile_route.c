@@ -85,7 +85,9 @@ static void redirections(const struct s_vpc *v, const struct s_table *t, const s
 			 struct buf *redirected, struct buf *via)
 {
 	size_t n = t->def->n_routes, i, k, n_seg;
-	auto_free struct lpm_route *routes = calloc(n + 1, sizeof(*routes));
+	const size_t n_all = n + 1 + v->def->n_secondary_cidr_blocks;
+	auto_free struct lpm_route *routes = calloc(n_all, sizeof(*routes));
+	const struct prefix *block;
 
 	if (!routes) {
 		f->p->failed = true;
@@ -93,8 +95,9 @@ static void redirections(const struct s_vpc *v, const struct s_table *t, const s
 	}
 	for (i = 0; i < n; i++)
 		routes[i] = (struct lpm_route){ t->def->routes[i].destination, (int)i + 1 };
-	routes[n] = (struct lpm_route){ v->def->cidr_block, 0 };
-	n += !route_table_names(t->def, &v->def->cidr_block);
+	for (i = 0; (block = vpc_cidr(v->def, i)); i++)
+		if (!route_table_names(t->def, block))
+			routes[n++] = (struct lpm_route){ *block, 0 };
 	for (i = 0; i < t->def->n_routes; i++) {
 		const struct s_eni *e = store_route_eni(v, &t->def->routes[i]);
 		auto_free struct range *seg = NULL;

@@ -81,6 +81,7 @@ static void route_val(const struct s_vpc *v, const struct route *r, char *ret, s
 
 static void table_items(const struct s_vpc *v, const struct s_table *t, struct program *p)
 {
+	const struct prefix *block;
 	char key[64], val[80];
 	size_t i;
 
@@ -89,10 +90,14 @@ static void table_items(const struct s_vpc *v, const struct s_table *t, struct p
 		     100 + t->number);
 	/* "local" is a throw: longest prefix decides between it and the others, and
 	 * what it wins goes on to table 50 */
-	(void)fmt_print(key, sizeof(key), "%u %s", 100 + t->number,
-			prefix_str(&v->def->cidr_block));
-	if (!route_table_names(t->def, &v->def->cidr_block) || MUTANT("local-route"))
+	for (i = 0; (block = vpc_cidr(v->def, i)); i++) {
+		if (route_table_names(t->def, block) && !MUTANT("local-route"))
+			continue;
+		if (i && MUTANT("secondary-local"))
+			continue;
+		(void)fmt_print(key, sizeof(key), "%u %s", 100 + t->number, prefix_str(block));
 		program_add(p, v->ns, ITEM_ROUTE, key, "throw");
+	}
 	(void)fmt_print(key, sizeof(key), "%u " LAB_NO_ROUTES, 100 + t->number);
 	if (!MUTANT("no-routes"))
 		program_add(p, v->ns, ITEM_ROUTE, key, "blackhole");
@@ -126,6 +131,9 @@ static void eni_items(const struct s_eni *e, const struct emit *f, const struct 
 	const char *dev = e->router_interface;
 	size_t i;
 
+	/* attached to nothing: nobody sends from it, and its addresses are nobody's */
+	if (!e->ns)
+		return;
 	/* a NAT gateway's and a function's link is made with their namespaces */
 	if (e->type == ENI_INTERFACE)
 		emit_eni_link(e, f->p);
@@ -137,6 +145,8 @@ static void eni_items(const struct s_eni *e, const struct emit *f, const struct 
 	for (i = 0; i < e->n_private_ips; i++) {
 		const char *a = addr_str(&e->private_ips[i]);
 
+		if (i && MUTANT("secondary-addresses"))
+			break;
 		(void)fmt_print(key, sizeof(key), "50 %s/32", a);
 		program_addf(f->p, f->ns, ITEM_ROUTE, key, "dev %s scope link", dev);
 		(void)fmt_print(key, sizeof(key), "%s %s", dev, a);
@@ -206,8 +216,9 @@ static void lost(const struct emit *f, struct buf *b)
 static void bad_routes(const struct s_vpc *v, const struct s_table *t, const struct emit *f,
 		       struct buf *b)
 {
-	size_t n = t->def->n_routes, i, n_bad;
-	auto_free struct lpm_route *routes = calloc(n + 1, sizeof(*routes));
+	const struct prefix *block;
+	size_t n = t->def->n_routes, n_blocks = v->def->n_secondary_cidr_blocks + 1, i, n_bad;
+	auto_free struct lpm_route *routes = calloc(n + n_blocks, sizeof(*routes));
 	auto_free struct range *bad = NULL;
 	auto_buf struct buf text = BUF_INIT;
 	char name[40], hash[9];
@@ -219,8 +230,9 @@ static void bad_routes(const struct s_vpc *v, const struct s_table *t, const str
 	for (i = 0; i < n; i++)
 		routes[i] = (struct lpm_route){ t->def->routes[i].destination,
 						!store_route_active(v, &t->def->routes[i]) };
-	routes[n] = (struct lpm_route){ v->def->cidr_block, 0 };
-	n += !route_table_names(t->def, &v->def->cidr_block);
+	for (i = 0; (block = vpc_cidr(v->def, i)); i++)
+		if (!route_table_names(t->def, block))
+			routes[n++] = (struct lpm_route){ *block, 0 };
 	if (lpm_segments(routes, n, 1, &bad, &n_bad)) {
 		f->p->failed = true;
 		return;
@@ -247,6 +259,7 @@ static void bad_routes(const struct s_vpc *v, const struct s_table *t, const str
 
 static void no_route(const struct s_vpc *v, const struct emit *f, struct buf *b)
 {
+	const struct prefix *block;
 	size_t i;
 
 	emit_chain(b, "");
@@ -254,8 +267,9 @@ static void no_route(const struct s_vpc *v, const struct emit *f, struct buf *b)
 		  emit_drop(DROP_NO_ROUTE));
 	for (i = 0; i < v->n_tables; i++)
 		bad_routes(v, &v->tables[i], f, b);
-	emit_rule(b, "ip daddr %s goto %s comment \"%s: nobody has the address\"",
-		  prefix_str(&v->def->cidr_block), emit_drop(DROP_UNKNOWN_DESTINATION), v->o.id);
+	for (i = 0; (block = vpc_cidr(v->def, i)); i++)
+		emit_rule(b, "ip daddr %s goto %s comment \"%s: nobody has the address\"",
+			  prefix_str(block), emit_drop(DROP_UNKNOWN_DESTINATION), v->o.id);
 	emit_rule(b, "goto %s", emit_drop(DROP_NO_ROUTE));
 	emit_chain_end(f, "no_route", b);
 }

@@ -223,14 +223,14 @@ static void through_gateways(const struct store *st, const struct variant *v, st
 	const struct s_eni *e = v->vpc ? store_eni_by_private(v->vpc, &a) : NULL;
 	struct nft_flow f = v->flow;
 
-	if (e && addr_is_set(&e->public_ip)) {
-		f.saddr = addr_to_v4(&e->public_ip);
+	if (e && addr_is_set(eni_public_of(e, &a))) {
+		f.saddr = addr_to_v4(eni_public_of(e, &a));
 		variant_add(s, &f, NULL);
 	}
 	e = v->vpc ? NULL : store_eni_by_public(st, &b);
-	if (e && e->n_private_ips > 0) {
+	if (e) {
 		f = v->flow;
-		f.daddr = addr_to_v4(&e->private_ips[0]);
+		f.daddr = addr_to_v4(eni_private_of(e, &b));
 		variant_add(s, &f, e->vpc);
 	}
 	/* from inside a VPC to a public address, its own too */

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "lib/mutant.h"
+#include "lib/mutant.h"
 #include "lib/nl.h"
 #include "lib/ns.h"
 #include "lib/util.h"
@@ -142,6 +143,56 @@ static void put_private_ips(struct show *w, cJSON *o, const struct s_eni *e)
 		push_text(w, list, addr_str(&e->private_ips[i]));
 }
 
+/* each address that has a public one, with it */
+static void put_public_ips(struct show *w, cJSON *o, const struct s_eni *e)
+{
+	cJSON *map = put_object(w, o, "public_ips");
+	size_t i;
+
+	for (i = 0; i < e->n_private_ips; i++)
+		if (addr_is_set(eni_public_ip(e, i)))
+			put_addr(w, map, addr_str(&e->private_ips[i]), eni_public_ip(e, i));
+}
+
+/* every address that reaches an instance, by whichever of its interfaces */
+static void put_addresses(struct show *w, cJSON *o, const struct s_instance *in)
+{
+	cJSON *map = put_object(w, o, "addresses");
+	size_t k, i;
+
+	for (k = 0; k < in->n_enis; k++)
+		for (i = 0; i < in->enis[k]->n_private_ips; i++)
+			put_addr(w, map, addr_str(&in->enis[k]->private_ips[i]),
+				 eni_public_ip(in->enis[k], i));
+}
+
+static void put_attachment(struct show *w, cJSON *o, const struct s_eni *e)
+{
+	cJSON *x;
+
+	if (e->type != ENI_INTERFACE || !e->owner) {
+		put(w, o, "attachment", cJSON_CreateNull());
+		return;
+	}
+	x = put_object(w, o, "attachment");
+	put_text(w, x, "instance", e->owner->name);
+	put_text(w, x, "instance_id", e->owner->id);
+	put_number(w, x, "device_index", e->device_index);
+	put_text(w, x, "device", e->device);
+}
+
+/* VPC-9 */
+static double free_addresses(const struct s_subnet *s)
+{
+	double n = (double)prefix_n_addrs(&s->def->cidr_block) - 5;
+	size_t i;
+
+	for (i = 0; i < s->vpc->n_enis; i++)
+		if (s->vpc->enis[i]->subnet == s)
+			n -= (double)s->vpc->enis[i]->n_private_ips;
+	return n;
+}
+
 /* ---- what a VPC holds ---- */
 
 static void show_subnet(struct show *w, cJSON *map, const struct s_subnet *s)
@@ -154,6 +205,7 @@ static void show_subnet(struct show *w, cJSON *map, const struct s_subnet *s)
 	put_text(w, o, "route_table", short_name(&s->table->o));
 	put_text(w, o, "network_acl", s->def->network_acl ? s->def->network_acl->name : NULL);
 	put_bool(w, o, "map_public_ip_on_launch", s->def->map_public_ip_on_launch);
+	put_number(w, o, "available_ip_address_count", free_addresses(s));
 }
 
 static const char *target_text(const struct route *r, char *ret, size_t size)
@@ -361,8 +413,9 @@ static void show_acl(struct show *w, cJSON *map, const struct s_acl *a)
 
 static void show_instance(struct show *w, cJSON *map, const struct s_instance *in)
 {
-	cJSON *o = put_common(w, map, &in->o);
+	cJSON *o = put_common(w, map, &in->o), *list;
 	const struct s_eni *e = in->eni;
+	size_t i;
 
 	put_addr(w, o, "private_ip", e && e->n_private_ips ? &e->private_ips[0] : NULL);
 	put_private_ips(w, o, e);
@@ -371,6 +424,10 @@ static void show_instance(struct show *w, cJSON *map, const struct s_instance *i
 	put_text(w, o, "vpc", in->vpc->def->name);
 	put_groups(w, o, e ? e->groups : NULL, e ? e->n_groups : 0);
 	put_text(w, o, "network_interface_id", e ? e->o.id : NULL);
+	list = put_array(w, o, "network_interface_ids");
+	for (i = 0; i < in->n_enis; i++)
+		push_text(w, list, in->enis[i]->o.id);
+	put_addresses(w, o, in);
 	put(w, o, "pid", cJSON_CreateNull()); /* sandboxd knows it */
 	put_namespace(w, o, in->ns);
 }
@@ -465,6 +522,7 @@ static void show_eni(struct show *w, cJSON *map, const struct s_eni *e,
 	put_addr(w, o, "private_ip", e->n_private_ips ? &e->private_ips[0] : NULL);
 	put_private_ips(w, o, e);
 	put_addr(w, o, "public_ip", &e->public_ip);
+	put_public_ips(w, o, e);
 	put_text(w, o, "subnet", e->subnet->def->name);
 	put_text(w, o, "vpc", e->vpc->def->name);
 	put_groups(w, o, e->groups, e->n_groups);
@@ -472,6 +530,9 @@ static void show_eni(struct show *w, cJSON *map, const struct s_eni *e,
 	put_text(w, o, "description", e->description);
 	put_text(w, o, "status", e->o.state);
 	put_text(w, o, "owner", e->owner ? e->owner->id : NULL);
+	put_attachment(w, o, e);
+	put_bool(w, o, "requester_managed",
+		 e->type != ENI_INTERFACE && !MUTANT("requester-managed"));
 	put_bool(w, o, "source_dest_check", e->source_dest_check);
 	put_text(w, o, "mac_address", e->mac);
 	put_text(w, o, "router_interface", e->router_interface);
@@ -520,6 +581,9 @@ static void show_vpc(struct show *w, cJSON *map, const struct s_vpc *v)
 	size_t i;
 
 	put_text(w, o, "cidr_block", prefix_str(&v->def->cidr_block));
+	m = put_array(w, o, "secondary_cidr_blocks");
+	for (i = 0; i < v->def->n_secondary_cidr_blocks; i++)
+		push_text(w, m, prefix_str(&v->def->secondary_cidr_blocks[i]));
 	put_bool(w, o, "enable_dns_support", v->def->enable_dns_support);
 	put_bool(w, o, "enable_dns_hostnames", v->def->enable_dns_hostnames);
 	put_addr(w, o, "resolver", &v->resolver);

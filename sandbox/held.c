@@ -612,6 +612,18 @@ static void on_connected(int fd, unsigned what, void *arg)
 	}
 }
 
+/* at whichever of its interfaces, private or public */
+static bool has_address(const cJSON *o, const char *text)
+{
+	const cJSON *ip;
+
+	cJSON_ArrayForEach(ip, json_get(o, "addresses"))
+		if (!strcmp(ip->string, text) ||
+		    (cJSON_IsString(ip) && !strcmp(ip->valuestring, text)))
+			return true;
+	return false;
+}
+
 /* the node that has the address, as the source would reach it */
 static const char *target_at(const struct held *h)
 {
@@ -626,8 +638,7 @@ static const char *target_at(const struct held *h)
 			return o->string;
 	cJSON_ArrayForEach(vpc, json_get(l->show, "vpcs"))
 		cJSON_ArrayForEach(o, json_get(vpc, "instances"))
-			if (!strcmp(json_str(o, "public_ip", ""), text) ||
-			    !strcmp(json_str(o, "private_ip", ""), text))
+			if (has_address(o, text))
 				return o->string;
 	return NULL;
 }

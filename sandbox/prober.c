@@ -166,19 +166,12 @@ static const char *instance_vpc(const struct slab *l, const char *name)
 	return i ? i->vpc->name : f && f->vpc ? f->vpc->name : NULL;
 }
 
-static bool text_is(const cJSON *o, const char *member, const char *addr)
-{
-	return !strcmp(json_str(o, member, ""), addr);
-}
-
-static bool has_private(const cJSON *o, const char *addr)
+static bool has_public(const cJSON *o, const char *text)
 {
 	const cJSON *ip;
 
-	if (text_is(o, "private_ip", addr))
-		return true;
-	cJSON_ArrayForEach(ip, json_get(o, "private_ips"))
-		if (cJSON_IsString(ip) && !strcmp(ip->valuestring, addr))
+	cJSON_ArrayForEach(ip, json_get(o, "addresses"))
+		if (cJSON_IsString(ip) && !strcmp(ip->valuestring, text))
 			return true;
 	return false;
 }
@@ -195,8 +188,8 @@ static const char *node_of_address(const struct slab *l, const char *from, const
 			return l->lab->hosts[i].name;
 	cJSON_ArrayForEach(vpc, json_get(l->show, "vpcs"))
 		cJSON_ArrayForEach(o, json_get(vpc, "instances"))
-			if (text_is(o, "public_ip", text) ||
-			    (vpc_name && !strcmp(vpc->string, vpc_name) && has_private(o, text)))
+			if (has_public(o, text) || (vpc_name && !strcmp(vpc->string, vpc_name) &&
+						    json_get(json_get(o, "addresses"), text)))
 				return o->string;
 	return NULL;
 }

@@ -263,18 +263,18 @@ static int walk_part(const struct store *s, const struct explain_question *q,
 	w->from = *from;
 	w->part = part;
 	w->place = PLACE_SEND;
-	w->eni = from->instance ? from->instance->eni : NULL;
 	w->host = from->host;
 	w->p = (struct packet){
-		.src = from->instance ? from->instance->eni->private_ips[0] :
-		       from->host     ? from->host->def->ip :
-					addr_v4(0xa9fe4001), /* 169.254.64.1: a sandbox's */
+		/* 169.254.64.1: a sandbox's */
+		.src = from->host ? from->host->def->ip : addr_v4(0xa9fe4001),
 		.dst = *to,
 		.proto = q->port.proto,
 		.sport = q->port.proto == IPPROTO_ICMP ? 0 : WALK_EPHEMERAL,
 		.dport = q->port.port,
 		.ttl = WALK_TTL,
 	};
+	if (from->instance)
+		walk_from_instance(w, from->instance);
 	part->to = *to;
 	part->decided = part->allowed = -1;
 	walk_run(w);

@@ -228,7 +228,9 @@ enum route_kind gate_route(const struct s_table *t, const struct addr *dst,
 {
 	const struct s_vpc *v = t->vpc;
 	const struct route *best = NULL;
-	int len = prefix_has(&v->def->cidr_block, dst) ? v->def->cidr_block.len : -1;
+	const struct prefix *local = vpc_cidr_of(v->def, dst);
+	bool known = local && (local == &v->def->cidr_block || !MUTANT("explain-local-blocks"));
+	int len = known ? local->len : -1;
 	size_t i;
 
 	*ret_route = NULL;

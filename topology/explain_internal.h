@@ -86,6 +86,9 @@ struct walk {
 /* walks from w->from to w->p.dst and back; fills w->part */
 void walk_run(struct walk *w);
 
+/* before that, of an instance: where its question to w->p.dst goes out */
+void walk_from_instance(struct walk *w, const struct s_instance *in);
+
 /* a hop; "fmt" NULL: no rule */
 struct explain_hop *walk_hop(struct walk *w, enum explain_action action, const char *kind,
 			     const char *component, const struct where *at, const char *fmt, ...)

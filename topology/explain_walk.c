@@ -144,12 +144,30 @@ static bool is_dns(const struct packet *p)
 
 static const struct s_instance *instance_of(const struct s_eni *e)
 {
+	return e->owner && e->owner->kind == OBJECT_INSTANCE ? (const void *)e->owner : NULL;
+}
+
+/* the one of an instance's interfaces that has the address; NULL: none */
+static const struct s_eni *own_eni(const struct s_instance *in, const struct addr *a)
+{
 	size_t i;
 
-	for (i = 0; i < e->vpc->n_instances; i++)
-		if (e->vpc->instances[i].eni == e)
-			return &e->vpc->instances[i];
+	for (i = 0; i < in->n_enis; i++)
+		if (eni_has(in->enis[i], a))
+			return in->enis[i];
 	return NULL;
+}
+
+/* by which interface an instance sends what isn't bound to one: to a subnet that it has
+ * an interface in by that, all else by its own first */
+static const struct s_eni *way_out(const struct s_instance *in, const struct addr *dst)
+{
+	size_t i;
+
+	for (i = 0; i < in->n_enis; i++)
+		if (prefix_has(&in->enis[i]->subnet->def->cidr_block, dst))
+			return in->enis[i];
+	return in->eni;
 }
 
 static const struct s_nat *nat_of(const struct s_eni *e)
@@ -186,7 +204,8 @@ static const struct s_function *function_of(const struct store *s, const struct 
 
 const char *eni_kind(const struct s_eni *e)
 {
-	return e->type == ENI_INTERFACE	  ? "instance" :
+	return e->def			  ? "network_interface" :
+	       e->type == ENI_INTERFACE	  ? "instance" :
 	       e->type == ENI_NAT_GATEWAY ? "nat_gateway" :
 					    "function";
 }
@@ -195,6 +214,8 @@ const char *eni_name(const struct store *s, const struct s_eni *e)
 {
 	const struct s_function *f;
 
+	if (e->def)
+		return e->o.name;
 	if (e->owner)
 		return e->owner->name;
 	f = function_of(s, egress_of(s, e));
@@ -205,6 +226,8 @@ const struct where *eni_where(const struct store *s, const struct s_eni *e)
 {
 	const struct s_function *f;
 
+	if (e->def)
+		return &e->def->at;
 	if (e->type == ENI_INTERFACE)
 		return &instance_of(e)->def->at;
 	if (e->type == ENI_NAT_GATEWAY)
@@ -337,14 +360,25 @@ static void at_send(struct walk *w)
 {
 	const struct s_instance *in = w->eni ? instance_of(w->eni) : NULL;
 
-	if (!w->p.answer && w->from.function)
+	if (!w->p.answer && w->from.function) {
 		sandbox_sends(w);
-	else if (in)
-		node_sends(w, "instance", in->o.name, &in->def->at, eni_has(in->eni, &w->p.dst),
+	} else if (in) {
+		/* an answer leaves by the interface whose address it bears */
+		if (w->p.answer)
+			w->eni = own_eni(in, &w->p.src);
+		node_sends(w, "instance", in->o.name, &in->def->at, own_eni(in, &w->p.dst) != NULL,
 			   &in->def->programs);
-	else
+	} else {
 		node_sends(w, "host", w->host->o.name, &w->host->def->at,
 			   addr_equal(&w->host->def->ip, &w->p.dst), &w->host->def->programs);
+	}
+}
+
+/* the interface and the address that an instance's question goes out with */
+void walk_from_instance(struct walk *w, const struct s_instance *in)
+{
+	w->eni = way_out(in, &w->p.dst);
+	w->p.src = own_eni(in, &w->p.dst) ? w->p.dst : w->eni->private_ips[0];
 }
 
 /* what a function sent comes back; nothing else gets in */
@@ -365,7 +399,9 @@ static void at_egress(struct walk *w)
 /* a kernel takes no packet that bears its own address and comes from outside */
 static bool is_own_again(struct walk *w, const char *kind, const char *name, const struct where *at)
 {
-	if (!eni_has(w->eni, &w->p.src))
+	const struct s_instance *in = instance_of(w->eni);
+
+	if (!(in ? own_eni(in, &w->p.src) != NULL : eni_has(w->eni, &w->p.src)))
 		return false;
 	walk_stop(w, NO_CODE, kind, name, at, "what it sent itself comes back to it");
 	return true;
@@ -455,10 +491,11 @@ static void at_instance(struct walk *w, const struct s_instance *in)
 		if (!forward_ttl(w, true, "instance", in->o.name, at))
 			return;
 		w->p.dst = m->src;
+		w->eni = way_out(in, &w->p.dst);
 		w->place = PLACE_FROM_ENI;
 		return;
 	}
-	if (eni_has(in->eni, &w->p.dst)) {
+	if (own_eni(in, &w->p.dst)) {
 		if (!w->p.answer)
 			deliver(w, "instance", in->o.name, at, &in->def->programs);
 		else if (in == w->from.instance)
@@ -477,8 +514,9 @@ static void at_instance(struct walk *w, const struct s_instance *in)
 	if (!w->p.answer)
 		walk_hop(w, EXPLAIN_FORWARD, "instance", in->o.name, at, "to %s",
 			 addr_str(&w->p.dst));
+	w->eni = way_out(in, &w->p.dst);
 	w->place = PLACE_FROM_ENI;
-	if (in->def->nat_instance)
+	if (in->def->nat_instance && w->eni == in->eni)
 		masquerade(w, in);
 }
 
@@ -582,10 +620,11 @@ static const char *target_words(const struct route *r, char *ret, size_t size)
 		[TARGET_NETWORK_INTERFACE] = "network_interface",
 		[TARGET_BLACKHOLE] = "blackhole",
 	};
-	const char *name = r->nat_gateway ? r->nat_gateway->name :
-			   r->instance	  ? r->instance->name :
-			   r->peering	  ? r->peering->name :
-					    "";
+	const char *name = r->nat_gateway	? r->nat_gateway->name :
+			   r->instance		? r->instance->name :
+			   r->network_interface ? r->network_interface->name :
+			   r->peering		? r->peering->name :
+						  "";
 
 	(void)snprintf(ret, size, "%s%s%s", kinds[r->target], *name ? ":" : "", name);
 	return ret;
@@ -602,7 +641,7 @@ static void route_hop(struct walk *w, const struct s_table *t, const struct rout
 			 prefix_str(&r->destination), target_words(r, target, sizeof(target)));
 	else
 		walk_hop(w, EXPLAIN_ROUTE, "route_table", table_name(t), table_where(t),
-			 "%s -> local", prefix_str(&t->vpc->def->cidr_block));
+			 "%s -> local", prefix_str(vpc_cidr_of(t->vpc->def, &w->p.dst)));
 }
 
 /* within a subnet no table is asked (RT-10) */
@@ -643,7 +682,8 @@ static bool gateway_takes(struct walk *w, const struct s_vpc *v)
 	else if (addr_is_rfc6598(&w->p.dst))
 		walk_stop(w, DROP_IGW_TO_RFC6598, "internet_gateway", v->o.name, at,
 			  "%s is a shared address", addr_str(&w->p.dst));
-	else if ((!e || !addr_is_set(&e->public_ip)) && !MUTANT("explain-public-address"))
+	else if ((!e || !addr_is_set(eni_public_of(e, &w->p.src))) &&
+		 !MUTANT("explain-public-address"))
 		walk_stop(w, DROP_IGW_NO_PUBLIC_IP, "internet_gateway", v->o.name,
 			  e ? eni_where(w->s, e) : at, "%s has no public address",
 			  e ? eni_name(w->s, e) : addr_str(&w->p.src));
@@ -653,20 +693,22 @@ static bool gateway_takes(struct walk *w, const struct s_vpc *v)
 static void leave_by_igw(struct walk *w, const struct s_vpc *v)
 {
 	const struct s_eni *e;
+	struct addr public;
 
 	if (!edge_lets_out(w, v) || !gateway_takes(w, v))
 		return;
 	e = store_eni_by_private(v, &w->p.src);
+	public = *eni_public_of(e, &w->p.src);
 	if (w->p.answer && !walk_remembers(w, v, 1)) {
 		walk_stop(w, NO_CODE, "internet_gateway", v->o.name, &v->def->at,
 			  "an answer to a question that didn't pass here");
 		return;
 	}
-	remember(w, v, 1, &e->public_ip);
+	remember(w, v, 1, &public);
 	if (!w->p.answer)
 		walk_hop(w, EXPLAIN_TRANSLATE, "internet_gateway", v->o.name, &v->def->at,
-			 "from %s", addr_str(&e->public_ip));
-	w->p.src = e->public_ip;
+			 "from %s", addr_str(&public));
+	w->p.src = public;
 	w->place = PLACE_INTERNET;
 }
 
@@ -721,12 +763,16 @@ static void leave_by_peering(struct walk *w, const struct s_peer *from)
 static void lost(struct walk *w, const struct s_vpc *v, const struct s_table *t,
 		 enum route_kind kind, const struct route *r)
 {
+	const struct s_eni *e = store_eni_by_private(v, &w->p.dst);
 	char target[100];
 
 	if (kind == ROUTE_BAD)
 		walk_stop(w, DROP_BAD_STATE_ROUTE, "route_table", table_name(t), &r->at,
 			  "%s -> %s leads nowhere", prefix_str(&r->destination),
 			  target_words(r, target, sizeof(target)));
+	else if (kind == ROUTE_LOCAL && e && !e->ns)
+		walk_stop(w, DROP_UNKNOWN_DESTINATION, eni_kind(e), eni_name(w->s, e),
+			  eni_where(w->s, e), "%s is attached to nothing", addr_str(&w->p.dst));
 	else if (kind == ROUTE_LOCAL)
 		walk_stop(w, DROP_UNKNOWN_DESTINATION, "vpc", v->o.name, &v->def->at,
 			  "nobody has %s", addr_str(&w->p.dst));
@@ -765,6 +811,8 @@ static void at_from_eni(struct walk *w)
 	kind = neighbour ? ROUTE_LOCAL : gate_route(t, &w->p.dst, &r, &out);
 	if (kind == ROUTE_LOCAL)
 		out = store_eni_by_private(v, &w->p.dst);
+	if (out && !out->ns && !MUTANT("explain-unattached")) /* attached to nothing */
+		out = NULL;
 	if (out || kind == ROUTE_IGW || kind == ROUTE_PEERING)
 		if (!forward_ttl(w, false, "vpc", v->o.name, &v->def->at))
 			return;
@@ -801,7 +849,7 @@ static bool gateway_lets_in(struct walk *w, const struct s_vpc *v)
 	for (i = 0; i < sizeof(bogons) / sizeof(bogons[0]); i++)
 		if (in_block(&w->p.src, bogons[i].base, bogons[i].len))
 			drop = DROP_GATEWAY_SPOOFED;
-	if (prefix_has(&v->def->cidr_block, &w->p.src))
+	if (vpc_cidr_of(v->def, &w->p.src))
 		drop = DROP_GATEWAY_SPOOFED;
 	if (addr_is_rfc6598(&w->p.src))
 		drop = DROP_IGW_FROM_RFC6598;
@@ -853,8 +901,8 @@ static void at_from_igw(struct walk *w)
 	}
 	if (!w->p.answer)
 		walk_hop(w, EXPLAIN_TRANSLATE, "internet_gateway", v->o.name, &v->def->at, "to %s",
-			 addr_str(&e->private_ips[0]));
-	w->p.dst = m ? m->src : e->private_ips[0];
+			 addr_str(eni_private_of(e, &w->p.dst)));
+	w->p.dst = m ? m->src : *eni_private_of(e, &w->p.dst);
 	if (v->def->edge_route_table) {
 		e = edge_route(w, v);
 		if (!e)

@@ -9,10 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/mutant.h"
 #include "topology/format.h"
 
 /* groups of one interface */
-#define GROUPS_MAX 16
+#define GROUPS_MAX 5 /* of an interface: AWS's default quota (ENI-8) */
 
 const char *fill_vpc_title(struct fill *f, const struct vpc *v)
 {
@@ -96,7 +97,7 @@ bool fill_cidr_text(struct fill *f, const struct place *p, const char *s, struct
 		refuse(f->r, p, "%s: IPv6 isn't supported", s);
 		return false;
 	}
-	if (host_bits)
+	if (host_bits && !MUTANT("host-bits"))
 		hint(f->r, p, "cidr-host-bits", "%s has host bits set; it is taken as %s", s,
 		     prefix_str(&cidr));
 	*ret = cidr;
@@ -219,6 +220,10 @@ void fill_groups(struct fill *f, const struct place *list, const struct vpc *v,
 		*ret_n = n;
 		return;
 	}
+	if (place_n_children(list) > GROUPS_MAX)
+		fault(f->r, FAMILY_RANGE, list, "SecurityGroupsPerInterfaceLimitExceeded",
+		      "%zu security groups of an interface (allowed: %d)", place_n_children(list),
+		      GROUPS_MAX);
 	groups = NEW(f->r, place_n_children(list), const struct security_group *);
 	PLACE_EACH(p, list) {
 		size_t i;
@@ -232,7 +237,7 @@ void fill_groups(struct fill *f, const struct place *list, const struct vpc *v,
 			      "the group %s is named twice", g->name);
 		else if (g)
 			groups[n++] = g;
-		if (n >= GROUPS_MAX) /* the shape's fault already */
+		if (n >= GROUPS_MAX) /* a fault already */
 			break;
 	}
 	*ret = groups;

@@ -210,6 +210,7 @@ static void fill_instance(struct fill *f, const struct place *p, const struct vp
 	in->associate_public_ip_address = cJSON_IsBool(wish.item) ?
 						  cJSON_IsTrue(wish.item) :
 						  in->subnet && in->subnet->map_public_ip_on_launch;
+	in->inherits_public_ip_address = !cJSON_IsBool(wish.item);
 	in->elastic_ip = fill_elastic(f, &elastic);
 	public_rules(f, p, v, in);
 	in->source_dest_check = read_bool(p, "source_dest_check");
@@ -220,53 +221,106 @@ static void fill_instance(struct fill *f, const struct place *p, const struct vp
 	fill_programs(f, p, &in->programs);
 }
 
-/* VPC-9: five addresses of a subnet are never anybody's */
-static void check_room(struct fill *f, const struct place *map, struct vpc *v)
-{
-	uint64_t *used = NEW(f->r, v->n_subnets, uint64_t);
-	size_t i = 0;
-
-	PLACE_EACH(p, map) {
-		const struct instance *in = &v->instances[i];
-		const struct subnet *s;
-		uint64_t room;
-
-		if (i++ == v->n_instances)
-			break;
-		s = in->subnet;
-		if (!s || !addr_is_set(&s->cidr_block.addr))
-			continue;
-		room = prefix_n_addrs(&s->cidr_block) - 5;
-		used[s - v->subnets] += in->n_private_ips ? in->n_private_ips : 1;
-		if (used[s - v->subnets] > room)
-			fault(f->r, FAMILY_CIDR, &p, "InsufficientFreeAddressesInSubnet",
-			      "subnet %s (%s) has no address left (it has room for %llu)", s->name,
-			      prefix_str(&s->cidr_block), (unsigned long long)room);
-	}
-}
-
 void fill_instances(struct fill *f, const struct place *vpc, struct vpc *v)
 {
 	struct place map = place_member(vpc, "instances");
 	size_t i = 0;
 
-	if (!v->n_instances)
-		return;
 	PLACE_EACH(p, &map)
 		if (i < v->n_instances)
 			fill_instance(f, &p, v, &v->instances[i++]);
-	check_room(f, &map, v);
 }
 
 /* ---- further interfaces ---- */
 
+static bool has_address(const struct network_interface *e, const struct addr *a)
+{
+	for (size_t i = 0; i < e->n_private_ips; i++)
+		if (addr_equal(&e->private_ips[i], a))
+			return true;
+	return false;
+}
+
+/* one elastic address for each private one that the file gives (ENI-1) */
+static void interface_elastics(struct fill *f, const struct place *p, const struct vpc *v,
+			       struct network_interface *e)
+{
+	struct place map = place_member(p, "elastic_ips");
+	size_t n = 0;
+
+	e->elastic_ips =
+		arena_alloc(f->r, f->r->arena, place_n_children(&map), sizeof(*e->elastic_ips));
+	PLACE_EACH(el, &map) {
+		struct addr *a = &e->elastic_ips[n].private_ip;
+
+		if (!el.key || !fill_address_text(f, &el, el.key, a))
+			continue;
+		if (!has_address(e, a))
+			fault(f->r, FAMILY_REFERENCE, &el, "InvalidParameterValue",
+			      "%s isn't an address of the interface (allowed: one of its "
+			      "private_ips)",
+			      el.key);
+		else if (!v->internet_gateway)
+			fault(f->r, FAMILY_REFERENCE, &el, "Gateway.NotAttached",
+			      "Network %s is not attached to any internet gateway "
+			      "(set internet_gateway to true)",
+			      v->name);
+		e->elastic_ips[n++].eip = fill_elastic(f, &el);
+	}
+	e->n_elastic_ips = n;
+}
+
+static bool index_is_taken(const struct vpc *v, const struct network_interface *e)
+{
+	for (const struct network_interface *o = v->network_interfaces; o < e; o++)
+		if (e->device_index && o->attach_to == e->attach_to &&
+		    o->device_index == e->device_index)
+			return true;
+	return false;
+}
+
+/* ENI-2, and what an attachment needs */
+static void interface_attachment(struct fill *f, const struct place *p, const struct vpc *v,
+				 struct network_interface *e)
+{
+	struct place attach = place_member(p, "attach_to"), index = place_member(p, "device_index");
+	const struct subnet *there;
+
+	e->attach_to = fill_reference(f, &attach, &fill_names(f, v)->instances, "instance",
+				      fill_vpc_title(f, v), "InvalidInstanceID.NotFound");
+	e->device_index = (int)read_num(p, "device_index");
+	if (!attach.item) {
+		if (index.item)
+			fault(f->r, FAMILY_REFERENCE, &index, "InvalidParameterCombination",
+			      "a device index of no instance (give attach_to, too)");
+		return;
+	}
+	if (!index.item) {
+		fault(f->r, FAMILY_TYPE, p, "MissingParameter",
+		      "\"device_index\" is missing (which of the instance's interfaces it is: 1 "
+		      "to 64)");
+		return;
+	}
+	if (!e->attach_to)
+		return;
+	if (index_is_taken(v, e))
+		fault(f->r, FAMILY_DUPLICATE, &index, "InvalidParameterValue",
+		      "Instance '%s' already has an interface attached at device index '%d'.",
+		      e->attach_to->name, e->device_index);
+	there = e->attach_to->subnet;
+	if (there && e->subnet &&
+	    strcmp(there->availability_zone, e->subnet->availability_zone) != 0)
+		fault(f->r, FAMILY_REFERENCE, &attach, "InvalidParameterValue",
+		      "You may not attach a network interface to an instance if they are not in "
+		      "the same availability zone (%s is in %s, the interface in %s)",
+		      e->attach_to->name, there->availability_zone, e->subnet->availability_zone);
+}
+
 static void fill_interface(struct fill *f, const struct place *p, const struct vpc *v,
 			   struct network_interface *e)
 {
-	struct place subnet = place_member(p, "subnet"), attach = place_member(p, "attach_to");
+	struct place subnet = place_member(p, "subnet");
 	struct place groups = place_member(p, "security_groups");
-	struct place elastics = place_member(p, "elastic_ips");
-	size_t n = 0;
 
 	e->vpc = v;
 	e->subnet = fill_reference(f, &subnet, &fill_names(f, v)->subnets, "subnet",
@@ -275,17 +329,65 @@ static void fill_interface(struct fill *f, const struct place *p, const struct v
 	fill_groups(f, &groups, v, &e->security_groups, &e->n_security_groups);
 	e->source_dest_check = read_bool(p, "source_dest_check");
 	e->connection_tracking = fill_tracking(p);
-	e->attach_to = fill_reference(f, &attach, &fill_names(f, v)->instances, "instance",
-				      fill_vpc_title(f, v), "InvalidInstanceID.NotFound");
-	e->device_index = (int)read_num(p, "device_index");
-	e->elastic_ips = arena_alloc(f->r, f->r->arena, place_n_children(&elastics),
-				     sizeof(*e->elastic_ips));
-	PLACE_EACH(el, &elastics) {
-		if (el.key && !fill_address_text(f, &el, el.key, &e->elastic_ips[n].private_ip))
-			continue;
-		e->elastic_ips[n++].eip = fill_elastic(f, &el);
+	interface_attachment(f, p, v, e);
+	interface_elastics(f, p, v, e);
+}
+
+/* ENI-10: nobody can ask for an automatic address for an instance with several */
+static void launch_rules(struct fill *f, const struct place *vpc, const struct vpc *v)
+{
+	struct place map = place_member(vpc, "instances");
+	size_t i = 0;
+
+	PLACE_EACH(p, &map) {
+		struct place wish = place_member(&p, "associate_public_ip_address");
+		const struct instance *in = &v->instances[i];
+
+		if (i++ == v->n_instances)
+			break;
+		if (in->vpc && cJSON_IsTrue(wish.item) && instance_n_interfaces(in) > 1)
+			fault(f->r, FAMILY_REFERENCE, &wish, "InvalidParameterCombination",
+			      "The associatePublicIPAddress parameter cannot be specified when "
+			      "launching with multiple network interfaces. (give elastic_ip)");
 	}
-	e->n_elastic_ips = n;
+}
+
+/* VPC-9: five addresses of a subnet are never anybody's */
+static void take_room(struct fill *f, const struct place *p, const struct vpc *v,
+		      const struct subnet *s, size_t n, uint64_t *used)
+{
+	uint64_t room;
+
+	if (!s || !addr_is_set(&s->cidr_block.addr))
+		return;
+	room = prefix_n_addrs(&s->cidr_block) - 5;
+	used[s - v->subnets] += n ? n : 1;
+	if (used[s - v->subnets] > room)
+		fault(f->r, FAMILY_CIDR, p, "InsufficientFreeAddressesInSubnet",
+		      "subnet %s (%s) has no address left (it has room for %llu)", s->name,
+		      prefix_str(&s->cidr_block), (unsigned long long)room);
+}
+
+static void check_room(struct fill *f, const struct place *vpc, const struct vpc *v)
+{
+	struct place instances = place_member(vpc, "instances");
+	struct place interfaces = place_member(vpc, "network_interfaces");
+	uint64_t *used = NEW(f->r, v->n_subnets, uint64_t);
+	size_t i = 0, k = 0;
+
+	PLACE_EACH(p, &instances) {
+		if (i == v->n_instances)
+			break;
+		take_room(f, &p, v, v->instances[i].subnet, v->instances[i].n_private_ips, used);
+		i++;
+	}
+	PLACE_EACH(p, &interfaces) {
+		const struct network_interface *e = &v->network_interfaces[k];
+
+		if (k++ == v->n_network_interfaces)
+			break;
+		take_room(f, &p, v, e->subnet, e->n_private_ips, used);
+	}
 }
 
 void fill_network_interfaces(struct fill *f, const struct place *vpc, struct vpc *v)
@@ -296,4 +398,6 @@ void fill_network_interfaces(struct fill *f, const struct place *vpc, struct vpc
 	PLACE_EACH(p, &map)
 		if (i < v->n_network_interfaces)
 			fill_interface(f, &p, v, &v->network_interfaces[i++]);
+	launch_rules(f, vpc, v);
+	check_room(f, vpc, v);
 }

@@ -61,15 +61,6 @@ static const void *target_object(struct fill *f, const struct place *p, const st
 	return found;
 }
 
-static size_t n_interfaces(const struct vpc *v, const struct instance *in)
-{
-	size_t n = 1;
-
-	for (size_t i = 0; i < v->n_network_interfaces; i++)
-		n += v->network_interfaces[i].attach_to == in;
-	return n;
-}
-
 static void target_peering(struct fill *f, const struct place *p, const struct vpc *v,
 			   struct route *rt)
 {
@@ -90,7 +81,7 @@ static void target_instance(struct fill *f, const struct place *p, const struct 
 	rt->instance =
 		target_object(f, p, &fill_names(f, v)->instances, "instance", fill_vpc_title(f, v),
 			      rt->target_name, "InvalidInstanceID.NotFound");
-	if (rt->instance && n_interfaces(v, rt->instance) > 1)
+	if (rt->instance && instance_n_interfaces(rt->instance) > 1)
 		fault(f->r, FAMILY_REFERENCE, p, "InvalidInstanceID",
 		      "There are multiple interfaces attached to instance '%s'. Please specify "
 		      "an interface ID for the operation instead. (allowed: network_interface:E)",
@@ -136,20 +127,20 @@ static void target_resolve(struct fill *f, const struct place *p, const struct v
 
 static bool is_vpc_cidr(const struct vpc *v, const struct prefix *d)
 {
-	if (prefix_equal(&v->cidr_block, d))
-		return true;
-	for (size_t i = 0; i < v->n_secondary_cidr_blocks; i++)
-		if (prefix_equal(&v->secondary_cidr_blocks[i], d))
+	const struct prefix *block;
+
+	for (size_t i = 0; (block = vpc_cidr(v, i)); i++)
+		if (prefix_equal(block, d))
 			return true;
 	return false;
 }
 
 static bool inside_vpc_cidr(const struct vpc *v, const struct prefix *d)
 {
-	if (prefix_covers(&v->cidr_block, d))
-		return true;
-	for (size_t i = 0; i < v->n_secondary_cidr_blocks; i++)
-		if (prefix_covers(&v->secondary_cidr_blocks[i], d))
+	const struct prefix *block;
+
+	for (size_t i = 0; (block = vpc_cidr(v, i)); i++)
+		if (prefix_covers(block, d))
 			return true;
 	return false;
 }

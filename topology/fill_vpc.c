@@ -9,6 +9,7 @@
 #include "topology/fill.h"
 #include "topology/format.h"
 
+#define CIDRS_MAX 5	 /* of a VPC: AWS's default quota (VPC-3) */
 #define PEERINGS_MAX 125 /* active ones of a VPC, with AWS's raised quota (PCX-5) */
 
 /* ---- CIDRs of a VPC ---- */
@@ -104,6 +105,11 @@ static void fill_secondary_cidrs(struct fill *f, const struct place *vpc, struct
 
 	if (!cJSON_IsArray(list.item))
 		return;
+	/* VPC-3 */
+	if (place_n_children(&list) >= CIDRS_MAX)
+		fault(f->r, FAMILY_RANGE, &list, "CidrLimitExceeded",
+		      "%zu blocks with the primary one (allowed in a VPC: %d)",
+		      place_n_children(&list) + 1, CIDRS_MAX);
 	v->secondary_cidr_blocks = NEW(f->r, most, struct prefix);
 	PLACE_EACH(p, &list) {
 		struct prefix c;
@@ -125,10 +131,10 @@ static void fill_secondary_cidrs(struct fill *f, const struct place *vpc, struct
 
 static bool inside_vpc(const struct vpc *v, const struct prefix *c)
 {
-	if (prefix_covers(&v->cidr_block, c))
-		return true;
-	for (size_t i = 0; i < v->n_secondary_cidr_blocks; i++)
-		if (prefix_covers(&v->secondary_cidr_blocks[i], c))
+	const struct prefix *block;
+
+	for (size_t i = 0; (block = vpc_cidr(v, i)); i++)
+		if (prefix_covers(block, c))
 			return true;
 	return false;
 }
@@ -447,17 +453,11 @@ void fill_peerings(struct fill *f, const struct place *top)
 	}
 }
 
-/* 0: the primary one */
-static const struct prefix *nth_cidr(const struct vpc *v, size_t n)
-{
-	return n ? &v->secondary_cidr_blocks[n - 1] : &v->cidr_block;
-}
-
 static bool cidrs_overlap(const struct vpc *a, const struct vpc *b)
 {
 	for (size_t i = 0; i <= a->n_secondary_cidr_blocks; i++)
 		for (size_t j = 0; j <= b->n_secondary_cidr_blocks; j++) {
-			const struct prefix *x = nth_cidr(a, i), *y = nth_cidr(b, j);
+			const struct prefix *x = vpc_cidr(a, i), *y = vpc_cidr(b, j);
 
 			if (addr_is_set(&x->addr) && addr_is_set(&y->addr) && prefix_overlaps(x, y))
 				return true;

@@ -275,7 +275,39 @@ bool route_table_names(const struct route_table *t, const struct prefix *destina
 	return false;
 }
 
+const struct network_interface *vpc_network_interface(const struct vpc *v, const char *name)
+{
+	FIND(v->network_interfaces, v->n_network_interfaces, name);
+}
+
+const struct prefix *vpc_cidr(const struct vpc *v, size_t i)
+{
+	if (!i)
+		return &v->cidr_block;
+	return i <= v->n_secondary_cidr_blocks ? &v->secondary_cidr_blocks[i - 1] : NULL;
+}
+
+const struct prefix *vpc_cidr_of(const struct vpc *v, const struct addr *a)
+{
+	const struct prefix *p;
+
+	for (size_t i = 0; (p = vpc_cidr(v, i)); i++)
+		if (addr_is_set(&p->addr) && prefix_has(p, a))
+			return p;
+	return NULL;
+}
+
 /* ---- small things about nodes and expectations ---- */
+
+size_t instance_n_interfaces(const struct instance *in)
+{
+	const struct vpc *v = in->vpc;
+	size_t n = 1;
+
+	for (size_t i = 0; i < v->n_network_interfaces; i++)
+		n += v->network_interfaces[i].attach_to == in;
+	return n;
+}
 
 static bool has_port(const struct port *v, size_t n, const struct port *port)
 {

@@ -204,6 +204,7 @@ struct instance {
 	const struct security_group **security_groups; /* [default] filled in */
 	size_t n_security_groups;
 	bool associate_public_ip_address; /* the subnet's flag filled in */
+	bool inherits_public_ip_address;  /* it was */
 	struct elastic elastic_ip;
 	bool source_dest_check, forward, nat_instance;
 	struct strings dns_names;
@@ -449,6 +450,13 @@ const struct route_table *vpc_route_table(const struct vpc *v, const char *name)
 /* does a route of the file's have just this destination? (RT-4: the local route, led
  * elsewhere) */
 bool route_table_names(const struct route_table *t, const struct prefix *destination);
+const struct network_interface *vpc_network_interface(const struct vpc *v, const char *name);
+/* a VPC's blocks: 0 the primary one, then the secondary ones; NULL past the last */
+const struct prefix *vpc_cidr(const struct vpc *v, size_t i);
+/* the one of them that an address lies in; NULL: none */
+const struct prefix *vpc_cidr_of(const struct vpc *v, const struct addr *a);
+/* how many interfaces an instance has: its own and those that are attached to it */
+size_t instance_n_interfaces(const struct instance *in);
 /* does this node's built-in server or declared "ready" list answer the port? */
 bool programs_serve(const struct programs *p, const struct port *port);
 /* "tcp/443", "http/80", "icmp"; 0, -EINVAL */

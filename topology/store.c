@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "lib/fmt.h"
+#include "lib/mutant.h"
 #include "lib/util.h"
 #include "topology/store_internal.h"
 
@@ -26,6 +27,35 @@ const char *eni_type_name(enum eni_type t)
 	static const char *const names[] = { "interface", "nat_gateway", "lambda" };
 
 	return names[t];
+}
+
+static const struct addr unset;
+
+const struct addr *eni_public_ip(const struct s_eni *e, size_t i)
+{
+	if (!i)
+		return &e->public_ip;
+	return e->secondary_publics ? &e->secondary_publics[i].addr : &unset;
+}
+
+const struct addr *eni_public_of(const struct s_eni *e, const struct addr *private_ip)
+{
+	size_t i;
+
+	for (i = 0; i < e->n_private_ips; i++)
+		if (addr_equal(&e->private_ips[i], private_ip))
+			return eni_public_ip(e, i);
+	return &unset;
+}
+
+const struct addr *eni_private_of(const struct s_eni *e, const struct addr *public_ip)
+{
+	size_t i;
+
+	for (i = 0; i < e->n_private_ips; i++)
+		if (addr_is_set(eni_public_ip(e, i)) && addr_equal(eni_public_ip(e, i), public_ip))
+			return &e->private_ips[i];
+	return &unset;
 }
 
 const char *store_key(char ret[160], enum object_kind kind, const char *name)
@@ -195,6 +225,11 @@ const struct s_peer *store_peer_by_link(const struct s_vpc *v, const char *link)
 	return NULL;
 }
 
+struct s_eni *store_interface_of(const struct s_vpc *v, const struct network_interface *def)
+{
+	return v->network_interfaces[def - v->def->network_interfaces];
+}
+
 static const char *nat_namespace(const struct store *s, const char *name)
 {
 	const struct s_nat *n = find(s, OBJECT_NAT_GATEWAY, name);
@@ -240,8 +275,8 @@ struct s_eni *store_eni_by_public(const struct store *s, const struct addr *a)
 
 	for (v = 0; v < s->n_vpcs; v++)
 		for (i = 0; i < s->vpcs[v].n_enis; i++)
-			if (addr_is_set(&s->vpcs[v].enis[i]->public_ip) &&
-			    addr_equal(&s->vpcs[v].enis[i]->public_ip, a))
+			if (s->vpcs[v].enis[i]->ns &&
+			    addr_is_set(eni_private_of(s->vpcs[v].enis[i], a)))
 				return s->vpcs[v].enis[i];
 	return NULL;
 }
@@ -272,6 +307,7 @@ bool store_route_active(const struct s_vpc *v, const struct route *r)
 		p = store_peer_of(v, r->peering);
 		return p && p->peering->active;
 	case TARGET_NETWORK_INTERFACE:
+		return store_interface_of(v, r->network_interface)->ns != NULL;
 	case TARGET_BLACKHOLE:
 		break;
 	}
@@ -284,8 +320,10 @@ const struct s_eni *store_route_eni(const struct s_vpc *v, const struct route *r
 		return NULL;
 	if (r->target == TARGET_NAT_GATEWAY)
 		return store_nat_of(v, r->nat_gateway)->eni;
-	return r->target == TARGET_INSTANCE ? v->instances[r->instance - v->def->instances].eni :
-					      NULL;
+	if (r->target == TARGET_INSTANCE)
+		return v->instances[r->instance - v->def->instances].eni;
+	return r->target == TARGET_NETWORK_INTERFACE ? store_interface_of(v, r->network_interface) :
+						       NULL;
 }
 
 /* ---- addresses that change hands ---- */
@@ -345,16 +383,27 @@ static void forget_all(struct forgotten *f, const char *ns, const struct s_eni *
 		forget(f, ns, &e->private_ips[i]);
 }
 
+/* an interface that is moved has other programs behind its addresses */
+static bool is_elsewhere(const struct s_eni *e, const struct s_eni *now)
+{
+	return !now || (!MUTANT("moved-forgotten") &&
+			strcmp(e->ns ? e->ns : "", now->ns ? now->ns : "") != 0);
+}
+
 static void forget_eni(struct forgotten *f, const struct s_eni *e, const struct store *new)
 {
 	const struct s_eni *now = (const void *)store_by_id(new, e->o.id);
 	size_t i;
 
-	for (i = 0; i < e->n_private_ips; i++)
-		if (!now || !has_private(now, &e->private_ips[i]))
-			forget_private(f, e->vpc, new, &e->private_ips[i]);
-	if (addr_is_set(&e->public_ip) && (!now || !addr_equal(&now->public_ip, &e->public_ip)))
-		forget(f, e->vpc->ns, &e->public_ip);
+	for (i = 0; i < e->n_private_ips; i++) {
+		const struct addr *a = &e->private_ips[i], *public = eni_public_ip(e, i);
+
+		if (is_elsewhere(e, now) || !has_private(now, a))
+			forget_private(f, e->vpc, new, a);
+		if (addr_is_set(public) && !MUTANT("elastic-forgotten") &&
+		    (is_elsewhere(e, now) || !addr_equal(eni_public_of(now, a), public)))
+			forget(f, e->vpc->ns, public);
+	}
 }
 
 /* a peering that goes takes along what each side's router knows of the other's

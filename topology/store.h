@@ -128,9 +128,15 @@ struct s_acl {
 enum eni_type { ENI_INTERFACE, ENI_NAT_GATEWAY, ENI_LAMBDA };
 const char *eni_type_name(enum eni_type t); /* "interface", ... */
 
+struct s_public {
+	struct addr addr;
+	const char *id; /* eipalloc-... */
+};
+
 struct s_eni {
-	struct object o;
+	struct object o; /* of the file's own: VPC/NAME; of others: the id */
 	enum eni_type type;
+	const struct network_interface *def; /* the file's own; NULL: made for its owner */
 	struct s_vpc *vpc;
 	struct s_subnet *subnet;
 	const struct s_combination *combination; /* NULL: NAT gateway's */
@@ -138,17 +144,26 @@ struct s_eni {
 	size_t n_groups;
 	struct addr *private_ips; /* first: primary */
 	size_t n_private_ips;
-	struct addr public_ip;	  /* of the primary; unset if none */
-	const char *public_ip_id; /* eipalloc-...; NULL for an address of a launch */
+	struct addr public_ip;		    /* of the primary; unset if none */
+	const char *public_ip_id;	    /* eipalloc-...; NULL for an address of a launch */
+	struct s_public *secondary_publics; /* beside private_ips, [0] unset; NULL: none */
 	bool source_dest_check;
 	const char *description;
 	const char *mac, *router_mac; /* "02:..." */
 	const char *router_interface; /* link in the router's namespace */
+	unsigned device_index;	      /* of an attached one: 0 the instance's own */
 	const char *device;	      /* link in "ns": eth0 */
 	const char *ns;		      /* where the workload's end is; NULL: attached to nothing */
 	unsigned router_index, index; /* interface indexes */
-	const struct object *owner;   /* instance, NAT gateway; NULL: shared by functions */
+	/* instance, NAT gateway; NULL: shared by functions, or attached to nothing */
+	const struct object *owner;
 };
+/* the public address of private_ips[i]; unset if it has none */
+const struct addr *eni_public_ip(const struct s_eni *e, size_t i);
+/* whom the internet gateway makes of one of its private addresses, and the other way
+ * round; unset: there is no such pair */
+const struct addr *eni_public_of(const struct s_eni *e, const struct addr *private_ip);
+const struct addr *eni_private_of(const struct s_eni *e, const struct addr *public_ip);
 
 struct s_nat {
 	struct object o;
@@ -162,7 +177,9 @@ struct s_instance {
 	struct object o;
 	const struct instance *def;
 	struct s_vpc *vpc;
-	struct s_eni *eni; /* primary */
+	struct s_eni *eni;   /* primary */
+	struct s_eni **enis; /* all, by device index */
+	size_t n_enis;
 	const char *ns;
 };
 
@@ -238,6 +255,8 @@ struct s_vpc {
 	size_t n_nats;
 	struct s_instance *instances;
 	size_t n_instances;
+	struct s_eni **network_interfaces; /* beside the parsed ones */
+	size_t n_network_interfaces;
 	struct s_eni **enis; /* all of the VPC */
 	size_t n_enis, cap_enis;
 	struct s_peer **peers; /* its sides of peerings, in the file's order */
@@ -370,7 +389,9 @@ const struct s_peer *store_peer_by_link(const struct s_vpc *v, const char *link)
 /* the namespace of a node ("db", "router:main", "nat_gateway:main/nat", "internet");
  * NULL if it has none of its own (functions: their places have) */
 const char *store_namespace(const struct store *s, const char *node);
-/* interface, by private address in a VPC or by public address anywhere; NULL */
+struct s_eni *store_interface_of(const struct s_vpc *v, const struct network_interface *def);
+/* interface, by private address in a VPC, or by public address anywhere (of those that
+ * are attached: nothing else is reached by one); NULL */
 struct s_eni *store_eni_by_private(const struct s_vpc *v, const struct addr *a);
 struct s_eni *store_eni_by_public(const struct store *s, const struct addr *a);
 struct s_eni *store_eni_by_link(const struct s_vpc *v, const char *router_interface);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "lib/fmt.h"
+#include "lib/mutant.h"
 #include "lib/util.h"
 #include "topology/store_internal.h"
 
@@ -41,7 +42,7 @@ static const char *ip_owner(struct build *b, const struct s_eni *e, size_t i)
 
 static const char *holder(const struct s_eni *e)
 {
-	return e->owner ? e->owner->name : e->o.id;
+	return e->def || !e->owner ? e->o.name : e->owner->name;
 }
 
 /* "wants" asks for an address that "has" has */
@@ -115,8 +116,8 @@ static int give_automatic(struct build *b, struct s_eni *e)
 	if (addr_is_set(&e->private_ips[0]))
 		return 0;
 	/* VPC-9: base..base+3 and the last are nobody's */
-	r = alloc_lowest(b->s->alloc, ip_scope(b, e), ip_owner(b, e, 0), 4,
-			 (uint32_t)prefix_n_addrs(p) - 2, &at);
+	r = alloc_lowest(b->s->alloc, ip_scope(b, e), ip_owner(b, e, 0),
+			 MUTANT("five-reserved") ? 3 : 4, (uint32_t)prefix_n_addrs(p) - 2, &at);
 	if (r == -ENOSPC) {
 		return build_fail_at(b, e->o.path, ERR_NO_ADDRESS, ENOSPC,
 				     "subnet %s has no free address left", e->subnet->o.name);
@@ -140,43 +141,108 @@ static int each_eni(struct build *b, eni_fn fn)
 	return r;
 }
 
-/* the wish for a public address that an interface's owner has */
+/* the wish for a public address of one of an interface's addresses */
 struct elastic_wish {
 	bool wanted, fixed, elastic;
 	struct addr addr;
 	const char *owner; /* in the allocation */
 };
 
-static struct elastic_wish elastic_of(struct build *b, const struct s_eni *e)
+static const char *elastic_scope(struct build *b, const struct lab *l)
 {
-	struct elastic_wish w = { 0 };
-	const struct elastic *x = NULL;
-
-	if (e->type == ENI_INTERFACE && e->owner) {
-		const struct s_instance *in = (const void *)e->owner;
-
-		x = &in->def->elastic_ip;
-		w.wanted = x->set || in->def->associate_public_ip_address;
-	} else if (e->type == ENI_NAT_GATEWAY) {
-		const struct s_nat *n = (const void *)e->owner;
-
-		x = &n->def->elastic_ip;
-		w.wanted = !n->def->private_connectivity;
-		w.elastic = true;
-	}
-	if (!w.wanted)
-		return w;
-	w.elastic = w.elastic || x->set;
-	w.fixed = x->set && !x->automatic;
-	if (w.fixed)
-		w.addr = x->addr;
-	w.owner = pool_printf(b->pool, "%s/%s", e->owner->id, w.elastic ? "elastic" : "public");
-	return w;
+	return pool_printf(b->pool, "elastic %s", prefix_str(&l->address_pool));
 }
 
-static const char *elastic_scope(struct build *b)
+static const char *launch_owner(struct build *b, const struct s_instance *in)
 {
-	return pool_printf(b->pool, "elastic %s", prefix_str(&b->lab->address_pool));
+	return pool_printf(b->pool, "%s/public", in->o.id);
+}
+
+/* an instance that was there before this document */
+static bool lived_before(struct build *b, const struct s_instance *in)
+{
+	char key[160];
+
+	(void)store_key(key, OBJECT_INSTANCE, in->o.name);
+	return build_past_get(build_old_past(b), key) == in->o.incarnation;
+}
+
+/*
+ * Is it given an address at its launch (ENI-10)?  What the subnet says counts when the
+ * instance comes, and so does whether it has one interface; one that loses its elastic
+ * address is given one again.
+ */
+static bool launch_address(struct build *b, const struct s_instance *in)
+{
+	const struct instance *def = in->def;
+	bool flag = def->associate_public_ip_address && in->n_enis == 1;
+	const struct s_instance *old;
+	uint32_t at;
+
+	if (MUTANT("launch-address"))
+		return false;
+	old = b->old ? store_instance(b->old, in->o.name) : NULL;
+	if (!def->inherits_public_ip_address || !lived_before(b, in) ||
+	    (old && !old->def->inherits_public_ip_address) || MUTANT("launch-later"))
+		return flag;
+	if (alloc_find(build_old_alloc(b), elastic_scope(b, b->old ? b->old->lab : b->lab),
+		       launch_owner(b, in), &at))
+		return true;
+	return old && old->def->elastic_ip.set && flag;
+}
+
+static void wish_of_instance(struct build *b, const struct s_instance *in, struct elastic_wish *w)
+{
+	const struct elastic *x = &in->def->elastic_ip;
+
+	w->elastic = x->set;
+	w->wanted = x->set || launch_address(b, in);
+	w->fixed = x->set && !x->automatic;
+	w->addr = x->addr;
+	w->owner = x->set ? pool_printf(b->pool, "%s/elastic", in->o.id) : launch_owner(b, in);
+}
+
+static void wish_of_nat(struct build *b, const struct s_nat *n, struct elastic_wish *w)
+{
+	const struct elastic *x = &n->def->elastic_ip;
+
+	w->elastic = true;
+	w->wanted = !n->def->private_connectivity;
+	w->fixed = x->set && !x->automatic;
+	w->addr = x->addr;
+	w->owner = pool_printf(b->pool, "%s/elastic", n->o.id);
+}
+
+/* by the address that it is for, so that it stays when others come and go */
+static void wish_of_interface(struct build *b, const struct s_eni *e, size_t i,
+			      struct elastic_wish *w)
+{
+	size_t k;
+
+	for (k = 0; k < e->def->n_elastic_ips; k++) {
+		const struct elastic *x = &e->def->elastic_ips[k].eip;
+
+		if (!addr_equal(&e->def->elastic_ips[k].private_ip, &e->private_ips[i]))
+			continue;
+		w->elastic = w->wanted = true;
+		w->fixed = !x->automatic;
+		w->addr = x->addr;
+		w->owner = pool_printf(b->pool, "%s/elastic/%s", e->o.id,
+				       addr_str(&e->private_ips[i]));
+	}
+}
+
+static struct elastic_wish elastic_of(struct build *b, const struct s_eni *e, size_t i)
+{
+	struct elastic_wish w = { 0 };
+
+	if (e->def)
+		wish_of_interface(b, e, i, &w);
+	else if (!i && e->type == ENI_INTERFACE)
+		wish_of_instance(b, (const void *)e->owner, &w);
+	else if (!i && e->type == ENI_NAT_GATEWAY)
+		wish_of_nat(b, (const void *)e->owner, &w);
+	return w;
 }
 
 /* an address of the pool that somebody fixed is not given to another */
@@ -188,7 +254,8 @@ static int pool_take(struct build *b, const struct addr *a, const char *owner, c
 
 	if (!addr_is_set(a) || !prefix_has(p, a))
 		return 0;
-	r = alloc_take(b->s->alloc, elastic_scope(b), owner, addr_to_v4(a) - addr_to_v4(&base));
+	r = alloc_take(b->s->alloc, elastic_scope(b, b->lab), owner,
+		       addr_to_v4(a) - addr_to_v4(&base));
 	if (r == -EADDRINUSE) {
 		return build_fail_at(b, path, ERR_ADDRESS_IN_USE, EADDRINUSE,
 				     "%s is in use in this lab", addr_str(a));
@@ -196,60 +263,104 @@ static int pool_take(struct build *b, const struct addr *a, const char *owner, c
 	return r ? build_no_memory(b) : 0;
 }
 
+static void set_public(struct s_eni *e, size_t i, const struct addr *a)
+{
+	if (i)
+		e->secondary_publics[i].addr = *a;
+	else
+		e->public_ip = *a;
+}
+
 static int elastic_take(struct build *b, struct s_eni *e)
 {
-	struct elastic_wish w = elastic_of(b, e);
+	size_t i;
+	int r = 0;
 
-	if (!w.fixed)
-		return 0;
-	e->public_ip = w.addr;
-	return pool_take(b, &w.addr, w.owner, e->o.path);
+	for (i = 0; i < e->n_private_ips && !r; i++) {
+		struct elastic_wish w = elastic_of(b, e, i);
+
+		if (!w.wanted || !w.fixed)
+			continue;
+		set_public(e, i, &w.addr);
+		r = pool_take(b, &w.addr, w.owner, e->o.path);
+	}
+	return r;
 }
 
 static int elastic_keep(struct build *b, struct s_eni *e)
 {
-	struct elastic_wish w = elastic_of(b, e);
-	int r;
+	size_t i;
+	int r = 0;
 
-	if (!w.wanted || w.fixed)
-		return 0;
-	r = alloc_keep(b->s->alloc, build_old_alloc(b), elastic_scope(b), w.owner);
-	if (r == -EADDRINUSE) {
-		return build_fail_at(b, e->o.path, ERR_ADDRESS_IN_USE, EADDRINUSE,
-				     "the automatic public address of %s was given to another",
-				     e->owner->name);
+	for (i = 0; i < e->n_private_ips && !r; i++) {
+		struct elastic_wish w = elastic_of(b, e, i);
+
+		if (!w.wanted || w.fixed)
+			continue;
+		r = alloc_keep(b->s->alloc, build_old_alloc(b), elastic_scope(b, b->lab), w.owner);
+		if (r == -EADDRINUSE) {
+			return build_fail_at(
+				b, e->o.path, ERR_ADDRESS_IN_USE, EADDRINUSE,
+				"the automatic public address of %s was given to another",
+				holder(e));
+		}
 	}
 	return r ? build_no_memory(b) : 0;
 }
 
-static int elastic_give(struct build *b, struct s_eni *e)
+/* AWS's id of an elastic address: the address's where a person chose it, so that it
+ * moves along with it */
+static void elastic_name(struct build *b, struct s_eni *e, size_t i, const struct elastic_wish *w)
+{
+	const char *id;
+	char hex[18];
+
+	hash_hex(hex, 17, "eipalloc\n%s\n%s", b->s->id, w->fixed ? addr_str(&w->addr) : w->owner);
+	id = pool_printf(b->pool, "eipalloc-%s", hex);
+	if (i)
+		e->secondary_publics[i].id = id;
+	else
+		e->public_ip_id = id;
+}
+
+static int elastic_new(struct build *b, struct s_eni *e, size_t i, const struct elastic_wish *w)
 {
 	const struct prefix *p = &b->lab->address_pool;
-	struct addr base = prefix_first(p);
-	struct elastic_wish w = elastic_of(b, e);
+	struct addr base = prefix_first(p), a;
 	uint64_t n = prefix_n_addrs(p);
-	uint32_t at;
-	char hex[18];
+	uint32_t at = 0;
 	int r;
 
-	if (!w.wanted)
-		return 0;
-	if (w.elastic) {
-		hash_hex(hex, 17, "eipalloc\n%s", e->owner->id);
-		e->public_ip_id = pool_printf(b->pool, "eipalloc-%s", hex);
-	}
-	if (w.fixed)
-		return 0;
 	r = n < 3 ? -ENOSPC :
-		    alloc_lowest(b->s->alloc, elastic_scope(b), w.owner, 1, (uint32_t)(n - 2), &at);
+		    alloc_lowest(b->s->alloc, elastic_scope(b, b->lab), w->owner, 1,
+				 (uint32_t)(n - 2), &at);
 	if (r == -ENOSPC) {
 		return build_fail_at(b, e->o.path, ERR_LIMIT, ENOSPC,
 				     "address_pool %s has no free address left", prefix_str(p));
 	}
 	if (r)
 		return build_no_memory(b);
-	e->public_ip = addr_v4(addr_to_v4(&base) + at);
+	a = addr_v4(addr_to_v4(&base) + at);
+	set_public(e, i, &a);
 	return 0;
+}
+
+static int elastic_give(struct build *b, struct s_eni *e)
+{
+	size_t i;
+	int r = 0;
+
+	for (i = 0; i < e->n_private_ips && !r; i++) {
+		struct elastic_wish w = elastic_of(b, e, i);
+
+		if (!w.wanted)
+			continue;
+		if (w.elastic)
+			elastic_name(b, e, i, &w);
+		if (!w.fixed)
+			r = elastic_new(b, e, i, &w);
+	}
+	return r;
 }
 
 static int reserve_internet(struct build *b)

@@ -313,6 +313,66 @@ static void make_vpc(struct build *b, struct s_vpc *v, const struct vpc *def)
 	make_igw(b, v);
 }
 
+/* the route of a table as it was, if the table still has one to there; NULL */
+static const struct route *kept_route(const struct route_table *old, const struct route_table *now,
+				      const struct prefix *within)
+{
+	size_t i, k;
+
+	for (i = 0; i < old->n_routes; i++)
+		for (k = 0; k < now->n_routes; k++)
+			if (prefix_covers(within, &old->routes[i].destination) &&
+			    prefix_equal(&old->routes[i].destination, &now->routes[k].destination))
+				return &now->routes[k];
+	return NULL;
+}
+
+/* VPC-5: a block that joins a VPC is narrower than every route that it meets there */
+static int check_joining(struct build *b, const struct vpc *old, const struct vpc *now,
+			 const struct prefix *block)
+{
+	size_t i;
+
+	for (i = 0; i < now->n_route_tables; i++) {
+		const struct route_table *t = &now->route_tables[i];
+		const struct route_table *was = vpc_route_table(old, t->name);
+		const struct route *r = was ? kept_route(was, t, block) : NULL;
+
+		if (r)
+			return build_fail_at(
+				b, r->at.path, ERR_VPC_RANGE, EEXIST,
+				"The CIDR '%s' can't join VPC %s: it is as wide as the "
+				"route to %s, or wider (take the route away first)",
+				prefix_str(block), now->name, prefix_str(&r->destination));
+	}
+	return 0;
+}
+
+static bool had_block(const struct vpc *v, const struct prefix *block)
+{
+	const struct prefix *p;
+	size_t i;
+
+	for (i = 0; (p = vpc_cidr(v, i)); i++)
+		if (prefix_equal(p, block))
+			return true;
+	return false;
+}
+
+static int check_blocks(struct build *b, const struct s_vpc *v)
+{
+	const struct s_vpc *old = old_vpc(b, v);
+	size_t i;
+	int r = 0;
+
+	if (!old || v->o.incarnation != old->o.incarnation || MUTANT("block-over-route"))
+		return 0;
+	for (i = 0; i < v->def->n_secondary_cidr_blocks && !r; i++)
+		if (!had_block(old->def, &v->def->secondary_cidr_blocks[i]))
+			r = check_joining(b, old->def, v->def, &v->def->secondary_cidr_blocks[i]);
+	return r;
+}
+
 /* the objects of a replaced VPC or subnet are replaced, too */
 static void note_parent(struct change *c, const struct object *parent, const struct object *old)
 {
@@ -472,6 +532,49 @@ static void make_instance(struct build *b, struct s_vpc *v, size_t i)
 	in->ns = pool_printf(b->pool, "%s.%.8s", def->name, build_id_hex(in->o.id));
 }
 
+/* is the instance that an interface was attached to another one now, of the same name? */
+static bool instance_replaced(const struct build *b, const struct network_interface *old,
+			      const struct network_interface *now)
+{
+	const struct s_instance *was, *is;
+
+	if (!old->attach_to || !now->attach_to)
+		return false;
+	was = store_instance(b->old, old->attach_to->name);
+	is = store_instance(b->s, now->attach_to->name);
+	return was && is && !strcmp(was->o.name, is->o.name) &&
+	       was->o.incarnation != is->o.incarnation;
+}
+
+/* only what it is; what it has comes with the interfaces of the others (store_eni.c) */
+static bool make_interface(struct build *b, struct s_vpc *v, size_t i)
+{
+	const struct network_interface *def = &v->def->network_interfaces[i], *old_def;
+	const struct s_vpc *old_v = old_vpc(b, v);
+	struct s_eni *e = pool_alloc(b->pool, sizeof(*e));
+	const struct s_eni *old;
+	struct change c = { 0 };
+
+	if (!e)
+		return false;
+	v->network_interfaces[i] = e;
+	e->def = def;
+	e->o = build_object_head(b, OBJECT_NETWORK_INTERFACE, v->def->name, def->name,
+				 def->at.path);
+	e->o.state = def->attach_to ? "in-use" : "available";
+	old_def = old_v ? vpc_network_interface(old_v->def, def->name) : NULL;
+	old = old_def ? store_interface_of(old_v, old_def) : NULL;
+	if (old) {
+		compare_interface(old_def, def, &old->private_ips[0], &c);
+		if (!c.fixed[0])
+			note_parent(&c, &store_subnet_of(b->s, def->subnet)->o, &old->subnet->o);
+		if (instance_replaced(b, old_def, def))
+			change_note(c.free_, sizeof(c.free_), "instance");
+	}
+	build_object_make(b, &e->o, e->o.name, old ? &old->o : NULL, &c);
+	return true;
+}
+
 /* ---- numbers ---- */
 
 static int number(struct build *b, const char *scope, const struct object *o, uint32_t max,
@@ -546,6 +649,9 @@ static int make_vpc_objects(struct build *b, struct s_vpc *v)
 		make_nat(b, v, i);
 	for (i = 0; i < v->n_instances; i++)
 		make_instance(b, v, i);
+	for (i = 0; i < v->n_network_interfaces; i++)
+		if (!make_interface(b, v, i))
+			return build_no_memory(b);
 	for (i = 0; i < v->n_tables; i++)
 		make_table(b, v, i);
 	return number_vpc(b, v);
@@ -608,6 +714,9 @@ static bool alloc_arrays(struct build *b, struct s_vpc *v, const struct vpc *def
 	v->acls = pool_alloc(p, (v->n_acls + 1) * sizeof(*v->acls));
 	v->nats = pool_alloc(p, (v->n_nats + 1) * sizeof(*v->nats));
 	v->instances = pool_alloc(p, (v->n_instances + 1) * sizeof(*v->instances));
+	v->n_network_interfaces = def->n_network_interfaces;
+	v->network_interfaces =
+		pool_alloc(p, (v->n_network_interfaces + 1) * sizeof(struct s_eni *));
 	v->def = def;
 	return !pool_error(p);
 }
@@ -626,7 +735,9 @@ static int make_file_objects(struct build *b)
 			return build_no_memory(b);
 	for (i = 0; i < s->n_vpcs && !r; i++) {
 		make_vpc(b, &s->vpcs[i], &b->lab->vpcs[i]);
-		r = make_vpc_objects(b, &s->vpcs[i]);
+		r = check_blocks(b, &s->vpcs[i]);
+		if (!r)
+			r = make_vpc_objects(b, &s->vpcs[i]);
 	}
 	return r;
 }

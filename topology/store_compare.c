@@ -157,7 +157,8 @@ static bool same_zone(const struct vpc *a, const struct vpc *b)
 
 void compare_vpc(const struct vpc *a, const struct vpc *b, struct change *ret)
 {
-	fixed(ret, !prefix_equal(&a->cidr_block, &b->cidr_block), "cidr_block");
+	fixed(ret, !prefix_equal(&a->cidr_block, &b->cidr_block) && !MUTANT("primary-block"),
+	      "cidr_block");
 	free_(ret,
 	      !same_prefixes(a->secondary_cidr_blocks, a->n_secondary_cidr_blocks,
 			     b->secondary_cidr_blocks, b->n_secondary_cidr_blocks),
@@ -294,21 +295,55 @@ void compare_nat(const struct nat_gateway *a, const struct nat_gateway *b, struc
 }
 
 /* automatic addresses that become fixed as they are, or the reverse, are no change */
-static bool same_primary(const struct instance *b, const struct addr *primary)
+static bool same_primary(const struct addr *b, size_t n_b, const struct addr *primary)
 {
-	return !b->n_private_ips || addr_equal(&b->private_ips[0], primary);
+	return !n_b || addr_equal(&b[0], primary);
 }
 
-static bool same_secondaries(const struct instance *a, const struct instance *b)
+static bool same_secondaries(const struct addr *a, size_t n_a, const struct addr *b, size_t n_b)
 {
 	size_t i;
 
-	if ((a->n_private_ips > 1 || b->n_private_ips > 1) && a->n_private_ips != b->n_private_ips)
+	if ((n_a > 1 || n_b > 1) && n_a != n_b)
 		return false;
-	for (i = 1; i < a->n_private_ips; i++)
-		if (!addr_equal(&a->private_ips[i], &b->private_ips[i]))
+	for (i = 1; i < n_a; i++)
+		if (!addr_equal(&a[i], &b[i]))
 			return false;
 	return true;
+}
+
+static bool same_elastics(const struct network_interface *a, const struct network_interface *b)
+{
+	size_t i;
+
+	if (a->n_elastic_ips != b->n_elastic_ips)
+		return false;
+	for (i = 0; i < a->n_elastic_ips; i++)
+		if (!addr_equal(&a->elastic_ips[i].private_ip, &b->elastic_ips[i].private_ip) ||
+		    !same_elastic(&a->elastic_ips[i].eip, &b->elastic_ips[i].eip))
+			return false;
+	return true;
+}
+
+void compare_interface(const struct network_interface *a, const struct network_interface *b,
+		       const struct addr *primary, struct change *ret)
+{
+	fixed(ret, !same_name(a->subnet->name, b->subnet->name), "subnet");
+	fixed(ret, !same_primary(b->private_ips, b->n_private_ips, primary), "private_ips");
+	free_(ret,
+	      !same_secondaries(a->private_ips, a->n_private_ips, b->private_ips, b->n_private_ips),
+	      "private_ips");
+	free_(ret,
+	      !same_groups(a->security_groups, a->n_security_groups, b->security_groups,
+			   b->n_security_groups),
+	      "security_groups");
+	free_(ret, !same_elastics(a, b), "elastic_ips");
+	free_(ret, a->source_dest_check != b->source_dest_check, "source_dest_check");
+	free_(ret,
+	      !same_name(a->attach_to ? a->attach_to->name : NULL,
+			 b->attach_to ? b->attach_to->name : NULL),
+	      "attach_to");
+	free_(ret, a->device_index != b->device_index, "device_index");
 }
 
 void compare_instance(const struct instance *a, const struct instance *b,
@@ -316,13 +351,18 @@ void compare_instance(const struct instance *a, const struct instance *b,
 {
 	fixed(ret, !same_name(a->vpc->name, b->vpc->name), "vpc");
 	fixed(ret, !same_name(a->subnet->name, b->subnet->name), "subnet");
-	fixed(ret, !same_primary(b, primary), "private_ips");
-	free_(ret, !same_secondaries(a, b), "private_ips");
+	fixed(ret, !same_primary(b->private_ips, b->n_private_ips, primary), "private_ips");
+	free_(ret,
+	      !same_secondaries(a->private_ips, a->n_private_ips, b->private_ips, b->n_private_ips),
+	      "private_ips");
 	free_(ret,
 	      !same_groups(a->security_groups, a->n_security_groups, b->security_groups,
 			   b->n_security_groups),
 	      "security_groups");
-	free_(ret, a->associate_public_ip_address != b->associate_public_ip_address,
+	/* what a subnet says later doesn't apply to who is there (ENI-10) */
+	free_(ret,
+	      !(a->inherits_public_ip_address && b->inherits_public_ip_address) &&
+		      a->associate_public_ip_address != b->associate_public_ip_address,
 	      "associate_public_ip_address");
 	free_(ret, !same_elastic(&a->elastic_ip, &b->elastic_ip), "elastic_ip");
 	free_(ret, a->source_dest_check != b->source_dest_check, "source_dest_check");

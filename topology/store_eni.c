@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * store_eni - the interfaces that the service makes: of instances and NAT gateways,
- * and those that functions share; and the combinations of groups they have.
+ * and those that functions share; what those of the file have beside their object;
+ * and the combinations of groups they all have.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -34,32 +35,47 @@ static bool push(struct build *b, void *pp, size_t *n, size_t *cap, void *item)
 }
 
 /* names that follow from the id; copied where the same interface had them */
-static void eni_names(struct build *b, struct s_eni *e, const struct s_eni *old, const char *key)
+static void eni_names(struct build *b, struct s_eni *e, const struct s_eni *old)
 {
-	const char *hex;
+	const char *hex = build_id_hex(e->o.id);
 
 	if (old) {
-		e->o.id = pool_strdup(b->pool, old->o.id);
 		e->mac = pool_strdup(b->pool, old->mac);
 		e->router_mac = pool_strdup(b->pool, old->router_mac);
 		e->router_interface = pool_strdup(b->pool, old->router_interface);
 		return;
 	}
-	e->o.id = build_make_id(b, OBJECT_NETWORK_INTERFACE, key, 1);
-	hex = build_id_hex(e->o.id);
 	e->mac = build_mac_of(b, "02", hex);
 	e->router_mac = build_mac_of(b, "06", hex);
 	e->router_interface = pool_printf(b->pool, "eni-%.11s", hex);
 }
 
-/* "old": the interface as the store before had it, if it is the same one */
+/* what every interface has; its object has an id already */
+static bool eni_init(struct build *b, struct s_eni *e, struct s_vpc *v, enum eni_type type,
+		     struct s_subnet *subnet, const struct s_eni *old)
+{
+	if (!push(b, &v->enis, &v->n_enis, &v->cap_enis, e))
+		return false;
+	eni_names(b, e, old);
+	e->type = type;
+	e->vpc = v;
+	e->subnet = subnet;
+	e->source_dest_check = true;
+	e->description = "";
+	e->device = "eth0";
+	e->index = STORE_INDEX;
+	return true;
+}
+
+/* one that the service makes.  "old": the interface as the store before had it, if it
+ * is the same one */
 static struct s_eni *eni_make(struct build *b, struct s_vpc *v, enum eni_type type,
 			      struct s_subnet *subnet, const struct s_eni *old, const char *key,
 			      const char *path)
 {
 	struct s_eni *e = pool_alloc(b->pool, sizeof(*e));
 
-	if (!e || !push(b, &v->enis, &v->n_enis, &v->cap_enis, e))
+	if (!e)
 		return NULL;
 	e->o = (struct object){
 		.kind = OBJECT_NETWORK_INTERFACE,
@@ -68,17 +84,23 @@ static struct s_eni *eni_make(struct build *b, struct s_vpc *v, enum eni_type ty
 		.path = path,
 		.state = "in-use",
 	};
-	eni_names(b, e, old, key);
+	e->o.id = old ? pool_strdup(b->pool, old->o.id) :
+			build_make_id(b, OBJECT_NETWORK_INTERFACE, key, 1);
 	e->o.name = e->o.id;
 	build_index_object(b, &e->o);
-	e->type = type;
-	e->vpc = v;
-	e->subnet = subnet;
-	e->source_dest_check = true;
-	e->description = "";
-	e->device = "eth0";
-	e->index = STORE_INDEX;
-	return e;
+	return eni_init(b, e, v, type, subnet, old) ? e : NULL;
+}
+
+/* automatic where none is given */
+static int eni_addresses(struct build *b, struct s_eni *e, const struct addr *v, size_t n)
+{
+	e->n_private_ips = n ? n : 1;
+	e->private_ips = pool_alloc(b->pool, e->n_private_ips * sizeof(*e->private_ips));
+	if (!e->private_ips)
+		return build_no_memory(b);
+	if (n)
+		memcpy(e->private_ips, v, n * sizeof(*e->private_ips));
+	return 0;
 }
 
 /* the groups by number, each once */
@@ -219,13 +241,48 @@ static int make_instance_eni(struct build *b, struct s_instance *in)
 	e->owner = &in->o;
 	e->ns = in->ns;
 	e->source_dest_check = def->source_dest_check;
-	e->n_private_ips = def->n_private_ips ? def->n_private_ips : 1;
-	e->private_ips = pool_alloc(b->pool, e->n_private_ips * sizeof(*e->private_ips));
-	if (!e->private_ips)
+	in->enis = pool_alloc(b->pool, instance_n_interfaces(def) * sizeof(struct s_eni *));
+	if (!in->enis)
 		return build_no_memory(b);
-	if (def->n_private_ips)
-		memcpy(e->private_ips, def->private_ips,
-		       def->n_private_ips * sizeof(*e->private_ips));
+	in->enis[in->n_enis++] = e;
+	r = eni_addresses(b, e, def->private_ips, def->n_private_ips);
+	if (!r)
+		r = eni_groups(b, e, def->security_groups, def->n_security_groups);
+	return r ? r : eni_combination(b, e);
+}
+
+/* by device index; the instance's own is the first */
+static void attach(struct build *b, struct s_eni *e, struct s_instance *in)
+{
+	size_t k = in->n_enis++;
+
+	e->owner = &in->o;
+	e->ns = in->ns;
+	e->device_index = (unsigned)e->def->device_index;
+	e->device = pool_printf(b->pool, "eth%u", e->device_index);
+	e->index = STORE_INDEX + e->device_index;
+	for (; k > 1 && in->enis[k - 1]->device_index > e->device_index; k--)
+		in->enis[k] = in->enis[k - 1];
+	in->enis[k] = e;
+}
+
+static int make_own_eni(struct build *b, struct s_vpc *v, struct s_eni *e)
+{
+	const struct network_interface *def = e->def;
+	int r;
+
+	if (!eni_init(b, e, v, ENI_INTERFACE, store_subnet_of(b->s, def->subnet), NULL))
+		return build_no_memory(b);
+	e->source_dest_check = def->source_dest_check;
+	r = eni_addresses(b, e, def->private_ips, def->n_private_ips);
+	if (r)
+		return r;
+	if (def->n_elastic_ips) {
+		e->secondary_publics =
+			pool_alloc(b->pool, e->n_private_ips * sizeof(*e->secondary_publics));
+		if (!e->secondary_publics)
+			return build_no_memory(b);
+	}
 	r = eni_groups(b, e, def->security_groups, def->n_security_groups);
 	return r ? r : eni_combination(b, e);
 }
@@ -245,19 +302,16 @@ static int make_nat_eni(struct build *b, struct s_nat *n)
 	e->ns = n->ns;
 	e->source_dest_check = false;
 	e->description = pool_printf(b->pool, "Interface for NAT Gateway %s", n->o.id);
-	e->n_private_ips = 1;
-	e->private_ips = pool_alloc(b->pool, sizeof(*e->private_ips));
-	if (!e->private_ips)
-		return build_no_memory(b);
-	e->private_ips[0] = n->def->private_ip;
-	return 0;
+	return eni_addresses(b, e, &n->def->private_ip, 1);
 }
 
-/* NAT gateways and instances of a VPC in the order in which the file names them */
+/* NAT gateways, instances and interfaces of a VPC in the order in which the file names
+ * them; one of these is set */
 struct wish {
 	struct json_pos pos;
 	struct s_nat *nat;
 	struct s_instance *instance;
+	struct s_eni *eni;
 };
 
 static int wish_cmp(const void *a, const void *b)
@@ -269,22 +323,37 @@ static int wish_cmp(const void *a, const void *b)
 	return (x->pos.column > y->pos.column) - (x->pos.column < y->pos.column);
 }
 
+static int make_wish(struct build *b, struct s_vpc *v, const struct wish *w)
+{
+	return w->nat	   ? make_nat_eni(b, w->nat) :
+	       w->instance ? make_instance_eni(b, w->instance) :
+			     make_own_eni(b, v, w->eni);
+}
+
 int build_enis(struct build *b, struct s_vpc *v)
 {
-	size_t n = v->n_nats + v->n_instances, i;
+	size_t n = v->n_nats + v->n_instances + v->n_network_interfaces, at = 0, i;
 	auto_free struct wish *w = calloc(n + 1, sizeof(*w));
 	int r = 0;
 
 	if (!w)
 		return build_no_memory(b);
 	for (i = 0; i < v->n_nats; i++)
-		w[i] = (struct wish){ v->nats[i].def->at.pos, &v->nats[i], NULL };
+		w[at++] = (struct wish){ .pos = v->nats[i].def->at.pos, .nat = &v->nats[i] };
 	for (i = 0; i < v->n_instances; i++)
-		w[v->n_nats + i] =
-			(struct wish){ v->instances[i].def->at.pos, NULL, &v->instances[i] };
+		w[at++] = (struct wish){ .pos = v->instances[i].def->at.pos,
+					 .instance = &v->instances[i] };
+	for (i = 0; i < v->n_network_interfaces; i++)
+		w[at++] = (struct wish){ .pos = v->network_interfaces[i]->def->at.pos,
+					 .eni = v->network_interfaces[i] };
 	qsort(w, n, sizeof(*w), wish_cmp);
 	for (i = 0; i < n && !r; i++)
-		r = w[i].nat ? make_nat_eni(b, w[i].nat) : make_instance_eni(b, w[i].instance);
+		r = make_wish(b, v, &w[i]);
+	/* an interface may stand before its instance in the file */
+	for (i = 0; i < v->n_network_interfaces && !r; i++)
+		if (v->network_interfaces[i]->def->attach_to)
+			attach(b, v->network_interfaces[i],
+			       store_instance_of(b->s, v->network_interfaces[i]->def->attach_to));
 	return r;
 }
 

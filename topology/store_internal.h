@@ -45,6 +45,8 @@ void compare_nat(const struct nat_gateway *a, const struct nat_gateway *b, struc
 /* "primary": the address that the old instance has */
 void compare_instance(const struct instance *a, const struct instance *b,
 		      const struct addr *primary, struct change *ret);
+void compare_interface(const struct network_interface *a, const struct network_interface *b,
+		       const struct addr *primary, struct change *ret);
 void compare_host(const struct host *a, const struct host *b, struct change *ret);
 void compare_lab(const struct lab *a, const struct lab *b, struct change *ret);
 

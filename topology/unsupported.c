@@ -70,11 +70,6 @@ bool unsupported_word(struct reader *r, const struct place *p)
 
 /* ---- what waits for a later build ---- */
 
-static bool more_than_one(const cJSON *item)
-{
-	return cJSON_IsArray(item) && cJSON_GetArraySize(item) > 1;
-}
-
 static bool is_true(const cJSON *item)
 {
 	return cJSON_IsTrue(item);
@@ -88,11 +83,6 @@ static bool not_zero(const cJSON *item)
 static bool starts_with(const cJSON *item, const char *prefix)
 {
 	return cJSON_IsString(item) && strncmp(item->valuestring, prefix, strlen(prefix)) == 0;
-}
-
-static bool to_interface(const cJSON *item)
-{
-	return starts_with(item, "network_interface:");
 }
 
 static bool managed_runtime(const cJSON *item)
@@ -123,13 +113,10 @@ static const struct {
 } table[] = {
 	{ "eni_linger", not_zero, "eni_linger other than 0" },
 
-	{ "vpcs/*/secondary_cidr_blocks/*", NULL, "secondary_cidr_blocks" },
-	{ "vpcs/*/network_interfaces/*", NULL, "network_interfaces" },
 	{ "vpcs/*/flow_logs/*", NULL, "flow_logs" },
-	{ "vpcs/*/route_tables/*/routes/*", to_interface, "a route to a network_interface" },
 	{ "vpcs/*/nat_gateways/*/secondary_elastic_ips/*", NULL, "secondary_elastic_ips" },
-	{ "vpcs/*/instances/*/private_ips", more_than_one, "more than one of private_ips" },
 	{ "vpcs/*/instances/*/connection_tracking/*", NULL, "connection_tracking" },
+	{ "vpcs/*/network_interfaces/*/connection_tracking/*", NULL, "connection_tracking" },
 
 	{ "functions/*/runtime", managed_runtime,
 	  "a runtime other than exec, provided*, nodejs* and python*" },

@@ -61,6 +61,7 @@ static void test_goldens(void **state)
 	check_golden("topology/examples/overlapping.json", "overlapping");
 	check_golden("tests/golden/gateways.json", "gateways");
 	check_golden("tests/golden/edge.json", "edge");
+	check_golden("tests/golden/interfaces.json", "interfaces");
 	check_golden("tests/golden/smallest.json", "smallest");
 	check_golden("tests/golden/acls.json", "acls");
 	check_golden("tests/golden/peering.json", "peering");

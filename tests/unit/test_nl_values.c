@@ -178,6 +178,11 @@ static void test_rule(void **state)
 	assert_int_equal(ru.mask, 0xffffffff);
 	assert_int_equal(ru.table, 50);
 	assert_int_equal(ru.action, FR_ACT_TO_TBL);
+	assert_int_equal(ru.from, 0);
+	assert_int_equal(nl_parse_rule("1100", "from 10.0.2.50 lookup 10001", &ru), 0);
+	assert_int_equal(ntohl(ru.from), 0x0a000232);
+	assert_int_equal(ru.table, 10001);
+	assert_int_equal(nl_parse_rule("1100", "from 10.0.2.0/24 lookup 1", &ru), -EINVAL);
 	assert_int_equal(nl_parse_rule("30001#2", "blackhole", &ru), 0);
 	assert_int_equal(ru.action, FR_ACT_BLACKHOLE);
 	assert_false(ru.has_mark);
