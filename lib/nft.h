@@ -78,6 +78,28 @@ typedef void (*nft_expiring_fn)(const void *key, size_t size, uint64_t left_ms, 
 int nft_each_expiring(struct nft *s, const char *family_table, const char *set, nft_expiring_fn fn,
 		      void *arg);
 
+/*
+ * nft_drain - the counters of a big dynamic set, each taken out as it is read (the
+ * kernel's reset), in pieces between a loop's other duties.  It has a socket of its
+ * own.  What it takes out is lost to everybody else.
+ *
+ * _start() begins; _read() takes what is there: 1 more to come (when the descriptor is
+ * readable), 0 that was all; -EINTR: it is over, but something was committed meanwhile,
+ * so elements may have been passed over, which keep what they counted: start again.
+ * Another -errno: it is over, and what had been taken out may be lost (-ENOMEM,
+ * -ENOBUFS).  -ENOENT: no such set.  Elements that counted nothing aren't told.
+ * _supported(): 1; 0: this kernel can't (before 6.5); -errno.
+ */
+struct nft_drain;
+typedef void (*nft_drain_fn)(const void *key, size_t size, uint64_t left_ms, uint64_t packets,
+			     uint64_t bytes, void *arg);
+int nft_drain_open(int ns_fd, struct nft_drain **ret); /* 0, -errno */
+struct nft_drain *nft_drain_close(struct nft_drain *d);
+int nft_drain_fd(const struct nft_drain *d);
+int nft_drain_start(struct nft_drain *d, const char *family_table, const char *set);
+int nft_drain_read(struct nft_drain *d, nft_drain_fn fn, void *arg);
+int nft_drain_supported(struct nft_drain *d);
+
 /* hears commits in the namespace; nft_monitor_read(): 1 foreign, 0 ours, -errno
  * (ENOBUFS counts as foreign) */
 int nft_monitor_open(int ns_fd);

@@ -83,7 +83,7 @@ static int key_fits(struct maker *m, const struct nft_spec *sp, const struct nft
 	if (sp->n_fields != k->n)
 		return because(m, "the set has another number of fields");
 	for (i = 0; i < k->n; i++)
-		if (k->any[i] ? sp->field[i]->size != k->field[i]->size :
+		if (k->any[i] ? nft_pad(sp->field[i]->size) != k->field[i]->size :
 				sp->field[i] != k->field[i])
 			return because(m, "the set has other types");
 	return 0;

@@ -39,12 +39,12 @@ static const struct nft_type types[] = {
 	{ "inet_service", T_SERVICE, 2, false, false },
 	{ "mark", T_MARK, 4, true, false },
 	{ "ifname", T_IFNAME, IFNAMSIZ, true, false },
+	{ "tcp_flag", T_TCP_FLAG, 1, false, true },
 	/* of fields only */
 	{ "integer", T_INTEGER, 2, false, false },
 	{ "arp_op", T_ARPOP, 2, false, false },
 	{ "icmp_type", T_ICMP_TYPE, 1, false, false },
 	{ "icmp_code", T_ICMP_CODE, 1, false, false },
-	{ "tcp_flag", T_TCP_FLAG, 1, false, true },
 	{ "iface_index", T_IFINDEX, 4, true, false },
 	{ "ct_state", T_CT_STATE, 4, true, true },
 	{ "ct_dir", T_CT_DIR, 1, false, false },
