@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "lib/addr.h"
+#include "lib/buf.h"
 #include "lib/mutant.h"
 #include "lib/util.h"
 
@@ -78,6 +79,23 @@ static struct expect_case *new_case(struct making *m)
 	return &m->cases[m->n++];
 }
 
+/* "flow dstport=22 REJECT" */
+static char *flow_name(const struct expect *x)
+{
+	struct buf b = BUF_INIT;
+	const cJSON *field;
+
+	buf_adds(&b, "flow ");
+	cJSON_ArrayForEach(field, x->flow) {
+		if (cJSON_IsString(field))
+			buf_printf(&b, "%s=%s ", field->string, field->valuestring);
+		else
+			buf_printf(&b, "%s=%.15g ", field->string, field->valuedouble);
+	}
+	buf_adds(&b, x->action);
+	return buf_steal(&b);
+}
+
 static int add_call(struct making *m, const struct expect *x)
 {
 	struct expect_case *k = new_case(m);
@@ -87,6 +105,8 @@ static int add_call(struct making *m, const struct expect *x)
 	*k = (struct expect_case){ .x = x, .named = x->name != NULL };
 	if (x->name)
 		k->name = strdup(x->name);
+	else if (x->flow)
+		k->name = flow_name(x);
 	else if (asprintf(&k->name, "invoke %s", x->invoke) < 0)
 		k->name = NULL;
 	return k->name ? 0 : -ENOMEM;
@@ -248,7 +268,7 @@ static int add_cases(struct making *m, const struct expect *x)
 	bool itself = false;
 	int r;
 
-	if (x->invoke)
+	if (x->invoke || x->flow)
 		return add_call(m, x);
 	do {
 		r = add_cells(m, x, &x->from, x->result, itself);
@@ -364,6 +384,11 @@ cJSON *expect_expected(const struct expect_case *k)
 
 	if (x->invoke) {
 		expected_call(x, o);
+		return o;
+	}
+	if (x->flow) {
+		add_copy(o, "flow", x->flow);
+		add_text(o, "action", x->action);
 		return o;
 	}
 	add_text(o, "from", k->from);

@@ -18,7 +18,7 @@ struct expect_case {
 	const struct expect *x; /* borrows from the lab, as all but "name" */
 	char *name;		/* owns */
 	bool named;		/* "name" is the file's, and doesn't say from, to and port */
-	const char *from;	/* NULL: an invocation, as the next two */
+	const char *from;	/* NULL: an invocation or a flow's record, as the next two */
 	const char *to, *port;
 	const char *result;  /* NULL: neither open nor refused */
 	const char *address; /* of the target: "private", "public"; NULL: no choice */
@@ -57,6 +57,10 @@ struct expect_call {
 };
 void expect_judge_calls(const struct expect_case *k, const struct expect_call *calls, size_t n,
 			struct expect_verdict *ret);
+
+/* "records": of all logs, as flow_records_object() makes them.  "got" is the nearest */
+void expect_judge_flow(const struct expect_case *k, const cJSON *records,
+		       struct expect_verdict *ret);
 
 /* is "word" (an address, CIDR, node, nat_gateway:V/N, service) who "seen" is? */
 bool expect_is_seen(const struct lab *l, const cJSON *show, const char *word, const char *seen);

@@ -13,6 +13,7 @@
 
 #include "cli/api.h"
 #include "cli/expect.h"
+#include "cli/flow_records.h"
 #include "cli/invocation.h"
 #include "cli/out.h"
 #include "cli/probes.h"
@@ -250,7 +251,7 @@ static int run_invocations(struct run *r)
 
 		if (failed && r->t->fail_fast)
 			item->skipped = true;
-		else if (!item->skipped && !item->k->from) {
+		else if (!item->skipped && item->k->x->invoke) {
 			e = run_calls(r, item);
 			if (e)
 				return e;
@@ -258,6 +259,75 @@ static int run_invocations(struct run *r)
 		failed = failed || (!item->skipped && !item->verdict.ok);
 	}
 	return 0;
+}
+
+/* ---- records of flow logs ---- */
+
+/* adds what came since the record "after"; the intervals are ended first, so that all
+ * that was sent before is in it */
+static int read_flows(struct run *r, cJSON *records, uint64_t *after)
+{
+	struct flow_records q = { .lab = r->t->lab, .after = *after, .close = true };
+	bool more;
+
+	do {
+		auto_json cJSON *answer = NULL;
+		const cJSON *at;
+		int e = flow_records_get(r->c, &q, &answer);
+
+		if (e)
+			return e;
+		cJSON_ArrayForEach(at, json_get(answer, "records"))
+			cJSON_AddItemToArray(records, flow_records_object(answer, at));
+		q.after = (uint64_t)json_num(answer, "seq", (double)q.after);
+		q.close = false;
+		more = cJSON_IsTrue(json_get(answer, "more"));
+	} while (more);
+	*after = q.after;
+	return 0;
+}
+
+static bool wants_flow(const struct item *i, struct mono start)
+{
+	if (i->skipped || !i->k->x->flow || (i->judged && i->verdict.ok))
+		return false;
+	return !i->judged ||
+	       (mono_ms_since(start) < i->k->x->within * 1000 && !MUTANT("expect-within"));
+}
+
+/* whatever the probes and invocations have sent is over: they come first */
+static int run_flows(struct run *r)
+{
+	auto_json cJSON *records = cJSON_CreateArray();
+	struct mono start = mono_now();
+	uint64_t after = 0;
+	size_t i, n;
+	int e;
+
+	for (;;) {
+		for (n = 0, i = 0; i < r->n; i++)
+			n += wants_flow(&r->items[i], start);
+		if (!n)
+			return 0;
+		e = r->c->interrupted ? 128 + r->c->interrupted : read_flows(r, records, &after);
+		if (e)
+			return e;
+		for (i = 0; i < r->n; i++) {
+			struct item *item = &r->items[i];
+
+			if (!wants_flow(item, start))
+				continue;
+			cJSON_Delete(item->verdict.got);
+			expect_judge_flow(item->k, records, &item->verdict);
+			item->judged = true;
+			item->tries++;
+			item->took_ms = mono_ms_since(start);
+		}
+		for (n = 0, i = 0; i < r->n; i++)
+			n += wants_flow(&r->items[i], start);
+		if (n)
+			(void)poll(NULL, 0, RETRY_PAUSE_MS);
+	}
 }
 
 /* ---- results ---- */
@@ -321,6 +391,8 @@ int trial_run(struct cli *c, const struct trial *t, cJSON *results, size_t *ret_
 	e = run_probes(&r);
 	if (!e)
 		e = run_invocations(&r);
+	if (!e)
+		e = run_flows(&r);
 	for (i = 0; i < r.n && !e; i++)
 		cJSON_AddItemToArray(results, result_of(&r, &r.items[i]));
 	out_progress(c, "%s", "");

@@ -121,18 +121,23 @@ const char *emit_drop(enum reach_drop_number n)
 	return reach_drop(n)->chain;
 }
 
-/* the first two rules may not match (a fragment has no ports, a set may be
- * full); the third always drops */
-static void drop_chain(const struct emit *f, struct buf *b, const struct reach_drop *d)
+/* the first rules may not match (a fragment has no ports, a set may be full); the
+ * last always drops */
+void emit_drop_chain(const struct emit *f, enum reach_drop_number n, const char *first)
 {
-	emit_chain(b, "");
-	emit_rule(b, "update @drops { 0x%02x . %s counter }", d->number, d->field);
-	emit_rule(b,
+	const struct reach_drop *d = reach_drop(n);
+	auto_buf struct buf b = BUF_INIT;
+
+	emit_chain(&b, "");
+	if (first)
+		emit_rule(&b, "%s", first);
+	emit_rule(&b, "update @drops { 0x%02x . %s counter }", d->number, d->field);
+	emit_rule(&b,
 		  "update @notes { 0x%02x . %s . ip saddr . ip daddr . meta l4proto . "
 		  "th ports timeout 30s }",
 		  d->number, d->field);
-	emit_rule(b, "drop comment \"%s, %s\"", d->code, d->direction);
-	emit_chain_end(f, d->chain, b);
+	emit_rule(&b, "drop comment \"%s, %s\"", d->code, d->direction);
+	emit_chain_end(f, d->chain, &b);
 }
 
 void emit_drop_sets(const struct emit *f)
@@ -145,9 +150,8 @@ void emit_drop_sets(const struct emit *f)
 
 void emit_drop_chains(const struct emit *f, const enum reach_drop_number *numbers, size_t n)
 {
-	auto_buf struct buf b = BUF_INIT;
 	size_t i;
 
 	for (i = 0; i < n; i++)
-		drop_chain(f, &b, reach_drop(numbers[i]));
+		emit_drop_chain(f, numbers[i], NULL);
 }

@@ -75,6 +75,8 @@ void emit_eni_link(const struct s_eni *e, struct program *p);
 const char *emit_drop(enum reach_drop_number n);
 /* the sets drops and notes that these chains write */
 void emit_drop_sets(const struct emit *f);
+/* one of them; "first" (NULL: none): a rule before the one that drops */
+void emit_drop_chain(const struct emit *f, enum reach_drop_number n, const char *first);
 void emit_drop_chains(const struct emit *f, const enum reach_drop_number *numbers, size_t n);
 
 #endif

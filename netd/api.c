@@ -13,6 +13,8 @@
 #include "netd/attach.h"
 #include "netd/drops.h"
 #include "netd/events.h"
+#include "netd/flow_table.h"
+#include "netd/flows.h"
 #include "netd/inspect.h"
 #include "netd/jobs.h"
 #include "netd/labs.h"
@@ -135,6 +137,10 @@ static void get_status(struct netd *d, struct http_req *r, const char *a, const 
 		{ "events", NETD_EVENTS_MAX },
 		{ "event_polls", NETD_POLLS_MAX },
 		{ "drops_flows", NETD_FLOWS_MAX },
+		{ "flow_elements_per_vpc", FLOW_SET_SIZE },
+		{ "flow_records_per_interval", FLOW_RECORDS_MAX },
+		{ "flow_lines_per_lab", FLOW_LINES_MAX },
+		{ "flow_file_bytes", FLOW_FILE_MAX },
 		{ "why_questions", EXPLAIN_QUESTIONS_MAX },
 		{ "lab_bytes", LAB_SIZE_MAX },
 		{ "subnets_per_vpc", LAB_SUBNETS_MAX },
@@ -385,6 +391,20 @@ static void get_events(struct netd *d, struct http_req *r, const char *a, const 
 		http_reply_err(r, &e);
 }
 
+static void get_flows(struct netd *d, struct http_req *r, const char *a, const char *b)
+{
+	struct netlab *l = lab_of(d, r, a);
+	struct err e = { .code = ERR_NONE };
+	uint64_t after, wait, close;
+
+	(void)b;
+	if (!l || !query_number(r, "after", UINT64_MAX, &after) ||
+	    !query_number(r, "wait", WAIT_MAX_MS, &wait) || !query_number(r, "close", 1, &close))
+		return;
+	if (flows_answer(l, r, http_query(r, "log"), after, close, (int64_t)wait, &e) < 0)
+		http_reply_err(r, &e);
+}
+
 static void post_event(struct netd *d, struct http_req *r, const char *a, const char *b)
 {
 	static const char *const known[] = { "lab", "event", "kind", "name", "id", "detail", NULL };
@@ -450,6 +470,7 @@ static const struct {
 	{ "POST", "/v1/labs/*/traces", begin_trace },
 	{ "POST", "/v1/labs/*/traces/*", end_trace },
 	{ "POST", "/v1/labs/*/why", explain_lab },
+	{ "GET", "/v1/labs/*/flows", get_flows },
 	{ "GET", "/v1/labs/*/namespace", get_namespace },
 	{ "GET", "/v1/events", get_events },
 	{ "POST", "/v1/events", post_event },

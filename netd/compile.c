@@ -25,14 +25,15 @@ static int unsupported(struct err *e, const char *path, const char *what)
  * lets through */
 static int check_supported(const struct lab *l, struct err *e)
 {
-	size_t i;
+	size_t i, k;
 
-	for (i = 0; i < l->n_vpcs; i++) {
-		const struct vpc *v = &l->vpcs[i];
+	for (i = 0; i < l->n_vpcs; i++)
+		for (k = 0; k < l->vpcs[i].n_nat_gateways; k++) {
+			const struct nat_gateway *n = &l->vpcs[i].nat_gateways[k];
 
-		if (v->n_flow_logs)
-			return unsupported(e, v->at.path, "flow_logs");
-	}
+			if (n->n_secondary_elastic_ips)
+				return unsupported(e, n->at.path, "secondary_elastic_ips");
+		}
 	return 0;
 }
 
@@ -117,6 +118,7 @@ int compile(const struct store *s, struct program *ret, struct err *e)
 	compile_internet(s, &p);
 	for (v = 0; v < s->n_vpcs; v++) {
 		compile_router(&s->vpcs[v], &p);
+		compile_flows(s, &s->vpcs[v], &p);
 		for (i = 0; i < s->vpcs[v].n_nats; i++)
 			natgw_compile(s, &s->vpcs[v].nats[i], &p);
 	}

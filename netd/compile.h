@@ -3,7 +3,8 @@
  * compile - from the store to the program: all that ought to exist.  Pure.
  *
  * A file a kind of namespace: compile_router.c (with compile_sg.c for the groups,
- * compile_acl.c for the lists, compile_route.c for what comes before and beside tables),
+ * compile_acl.c for the lists, compile_route.c for what comes before and beside tables,
+ * compile_flow.c for what flow logs count),
  * compile_internet.c, compile_node.c; nat/natgw.c, nat/egress.c and nat/igw.c for
  * what translates addresses.  boxes.c has the arithmetic.
  */
@@ -54,6 +55,10 @@ void compile_edge_guard(const struct s_vpc *v, struct buf *b);
 /* the mark of what comes from the internet gateway */
 unsigned compile_edge_mark(const struct s_vpc *v);
 void compile_group_items(const struct s_group *g, struct program *p);
+void compile_flows(const struct store *s, const struct s_vpc *v, struct program *p);
+/* chains of drops that tell flow logs, if the VPC has some */
+void compile_drop_chains(const struct s_vpc *v, const struct emit *f,
+			 const enum reach_drop_number *numbers, size_t n);
 void compile_acls(const struct s_vpc *v, struct program *p);
 /* compile_peering.c: of one router */
 void compile_peerings(const struct s_vpc *v, struct program *p);

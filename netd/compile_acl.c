@@ -141,7 +141,7 @@ void compile_acls(const struct s_vpc *v, struct program *p)
 	char members[32];
 	size_t i;
 
-	emit_drop_chains(&f, drops, sizeof(drops) / sizeof(drops[0]));
+	compile_drop_chains(v, &f, drops, sizeof(drops) / sizeof(drops[0]));
 	for (i = 0; i < v->n_acls; i++) {
 		list(&v->acls[i], true, &f, &b);
 		list(&v->acls[i], false, &f, &b);

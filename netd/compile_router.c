@@ -197,7 +197,7 @@ static void prerouting(const struct s_vpc *v, const struct emit *f, struct buf *
 
 /* what routing will drop in silence gets its reason; the sender's groups and its
  * subnet's list come first, whose "accept" ends only their own base chain */
-static void lost(const struct emit *f, struct buf *b)
+static void lost(const struct s_vpc *v, const struct emit *f, struct buf *b)
 {
 	emit_chain(b, "type filter hook prerouting priority -150; policy accept;");
 	emit_rule(b, LOST " goto groups_out");
@@ -207,6 +207,9 @@ static void lost(const struct emit *f, struct buf *b)
 		emit_rule(b, LOST " goto lists_lost");
 	emit_chain_end(f, "lost_lists", b);
 	emit_chain(b, "type filter hook prerouting priority -148; policy accept;");
+	if (v->n_flow_logs)
+		emit_rule(b, "iifname @flow_accept ip daddr != @flow_never " LOST
+			     " jump flow_acc_out");
 	if (!MUTANT("lost"))
 		emit_rule(b, LOST " goto no_route");
 	emit_chain_end(f, "lost", b);
@@ -415,14 +418,14 @@ void compile_router(const struct s_vpc *v, struct program *p)
 	emit_set(&f, "src_any", "type ifname;");
 	emit_set(&f, "src_mac", "type ether_addr . ifname;");
 	emit_drop_sets(&f);
-	emit_drop_chains(&f, drops, ARRAY_SIZE(drops));
+	compile_drop_chains(v, &f, drops, ARRAY_SIZE(drops));
 	arp_guard(&arp, &b);
 	for (i = 0; i < v->n_tables; i++)
 		table_items(v, &v->tables[i], p);
 	for (i = 0; i < v->n_enis; i++)
 		eni_items(v->enis[i], &f, &arp);
 	prerouting(v, &f, &b);
-	lost(&f, &b);
+	lost(v, &f, &b);
 	no_route(v, &f, &b);
 	forward(v, &f, &b);
 	resolver(v, &f, &b);

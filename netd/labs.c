@@ -15,6 +15,7 @@
 #include "netd/attach.h"
 #include "netd/compile.h"
 #include "netd/events.h"
+#include "netd/flows.h"
 #include "netd/forget.h"
 #include "netd/jobs.h"
 #include "netd/observe.h"
@@ -31,6 +32,7 @@ static struct netlab *netlab_free(struct netlab *l)
 	if (!l)
 		return NULL;
 	trace_stop(l);
+	flows_close(l, false);
 	attach_clear(l);
 	observe_clear(l);
 	job_left_clear(l);
@@ -393,6 +395,17 @@ static int put_begin_edit(struct put *p, struct err *e)
 	return r < 0 ? r : 1;
 }
 
+/* does something go that flow logs may have counts of? */
+static bool takes_counts_away(const struct ops *ops)
+{
+	size_t i;
+
+	for (i = 0; i < ops->n; i++)
+		if (ops->v[i].action == OP_DELETE || ops->v[i].action == OP_REPLACE)
+			return true;
+	return false;
+}
+
 static int put_begin(struct job *j, struct err *e)
 {
 	struct put *p = (struct put *)j;
@@ -415,9 +428,13 @@ static int put_begin(struct job *j, struct err *e)
 		lab_free(lab);
 		return r;
 	}
-	r = lab_compile(l, p->store, &j->want, e);
+	r = flows_check(p->store, e);
+	if (r == 0)
+		r = lab_compile(l, p->store, &j->want, e);
 	if (r == 0)
 		r = put_intend(p, e);
+	if (r == 0 && l->flows && takes_counts_away(&p->ops))
+		flows_drain(l, NULL);
 	/* a responder that is new gets them by a job of its own */
 	if (r == 0 && !(l->store && !l->failed && zone_same(l->store, p->store)))
 		r = views_send(l, p->store, &j->want, e);
@@ -470,6 +487,7 @@ static void put_take_store(struct put *p)
 		forget_moved(l, l->store, p->store);
 	store_free(l->store);
 	l->store = steal_ptr(&p->store);
+	flows_settle(l, false);
 	if (observe_watch(l, &e) < 0)
 		log_warn("lab=%s foreign changes will not be noticed: %s", l->name, e.msg);
 }
@@ -606,6 +624,7 @@ static int delete_begin(struct job *j, struct err *e)
 		if (l->want.items[i].kind == ITEM_SOCK)
 			program_unset(&l->actual, l->want.items[i].ns, ITEM_SOCK,
 				      l->want.items[i].key);
+	flows_close(l, true);
 	spaces_free(l->spaces);
 	l->spaces = spaces_new(l->netd->loop, l->name, observe_foreign, l);
 	if (!l->spaces || program_seal(&j->want, e) < 0)
@@ -867,8 +886,10 @@ static void adopt_lab(struct netd *d, struct row *w)
 	}
 	if (l->store && observe_watch(l, &e) < 0)
 		log_warn("lab=%s foreign changes will not be noticed: %s", l->name, e.msg);
-	if (l->store)
+	if (l->store) {
+		flows_settle(l, true);
 		attach_settle(l);
+	}
 	job_kick(l);
 }
 

@@ -25,6 +25,7 @@
 #include "netd/spaces.h"
 #include "topology/store.h"
 
+struct flows;
 struct job;
 struct trace;
 
@@ -88,6 +89,8 @@ struct netlab {
 	LIST_HEAD(, carried) carried;
 
 	struct trace *trace; /* trace.c; NULL: none runs */
+	struct flows *flows; /* NULL: no flow log yet */
+	bool flows_lost;     /* what was counted before this daemon knew of them */
 
 	/* attach.c */
 	LIST_HEAD(, attachment) attachments;

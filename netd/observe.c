@@ -26,6 +26,7 @@
 #include "lib/util.h"
 #include "nat/natmetrics.h"
 #include "netd/events.h"
+#include "netd/flows.h"
 #include "netd/jobs.h"
 
 #define SETTLE_MS 20  /* one hand's change is often several messages */
@@ -258,6 +259,7 @@ static int observe_nft(struct netlab *l, const struct program *want, const char 
 		return err_set(e, ERR_KERNEL, -r, "%s: reading the stamp: %s", ns, strerror(-r));
 	if (r == 0) {
 		carry_counters(l, want, ns, nft);
+		flows_drain(l, ns);
 		r = nft_replace(nft, want, ns, hash, e);
 		if (r < 0)
 			return err_wrap(e, "%s", ns);

@@ -7,6 +7,7 @@
 #include "netd/show.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@
 #include "lib/ns.h"
 #include "lib/util.h"
 #include "netd/counts.h"
+#include "netd/flows.h"
 #include "netd/jobs.h"
 #include "netd/metrics.h"
 
@@ -574,6 +576,25 @@ static void show_igw(struct show *w, cJSON *o, const struct s_vpc *v, const stru
 	put_dropped(w, put_object(w, x, "counters"), c, "igw");
 }
 
+static void show_flow_log(struct show *w, cJSON *map, const struct s_flow_log *l)
+{
+	static const char *const traffic[] = { "ALL", "ACCEPT", "REJECT" };
+	struct flow_state at = flows_state(w->l, l->o.id);
+	cJSON *o = put_common(w, map, &l->o);
+	char path[PATH_MAX];
+
+	(void)snprintf(path, sizeof(path), "%s/%s/%s/%s", w->l->netd->dir.state, FLOW_DIRECTORY,
+		       w->l->name, l->def->destination ? l->def->destination : "");
+	put_text(w, o, "vpc", l->vpc->def->name);
+	put_text(w, o, "resource", l->def->resource);
+	put_text(w, o, "traffic_type", traffic[l->def->traffic_type]);
+	put_number(w, o, "max_aggregation_interval", l->def->max_aggregation_interval);
+	put_text(w, o, "log_format", l->def->log_format);
+	put_text(w, o, "destination", l->def->destination ? path : NULL);
+	put_number(w, o, "interval_ms", at.interval_ms);
+	put_number(w, o, "records", at.records);
+}
+
 static void show_vpc(struct show *w, cJSON *map, const struct s_vpc *v)
 {
 	struct counts dropped = vpc_counts(w, v);
@@ -607,6 +628,9 @@ static void show_vpc(struct show *w, cJSON *map, const struct s_vpc *v)
 	m = put_object(w, o, "instances");
 	for (i = 0; i < v->n_instances; i++)
 		show_instance(w, m, &v->instances[i]);
+	m = put_object(w, o, "flow_logs");
+	for (i = 0; i < v->n_flow_logs; i++)
+		show_flow_log(w, m, &v->flow_logs[i]);
 	m = put_object(w, o, "network_interfaces");
 	for (i = 0; i < v->n_enis; i++)
 		show_eni(w, m, v->enis[i], &dropped);

@@ -71,6 +71,7 @@ static void declare_vpc(struct fill *f, const struct place *p, struct vpc *v,
 	DECLARE(v, p, network_acls, 1);
 	DECLARE(v, p, instances, 0);
 	DECLARE(v, p, network_interfaces, 0);
+	DECLARE(v, p, flow_logs, 0);
 	INDEX(&names->route_tables, v, route_tables); /* without the nameless one */
 	declare_implicit(v, p);
 	INDEX(&names->subnets, v, subnets);

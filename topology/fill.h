@@ -93,6 +93,7 @@ void fill_security_group(struct fill *f, const struct place *p, struct security_
 void fill_network_acls(struct fill *f, const struct place *vpc, struct vpc *v);
 void fill_instances(struct fill *f, const struct place *vpc, struct vpc *v);
 void fill_network_interfaces(struct fill *f, const struct place *vpc, struct vpc *v);
+void fill_flow_logs(struct fill *f, const struct place *vpc, struct vpc *v);
 void fill_programs(struct fill *f, const struct place *node, struct programs *p);
 void fill_functions(struct fill *f, const struct place *top);
 void fill_expects(struct fill *f, const struct place *top);
@@ -104,6 +105,7 @@ void fill_scenarios(struct fill *f, const struct place *top);
 void check_node_names(struct fill *f);
 void check_claims(struct fill *f);
 void check_peerings(struct fill *f, const struct place *top);
+void check_flow_logs(struct fill *f, const struct place *top); /* functions are read */
 void check_warnings(struct fill *f, const struct place *top);
 
 #endif

@@ -365,6 +365,64 @@ static void fill_invocation(struct fill *f, const struct place *x, struct expect
 		      e->times);
 }
 
+/* ---- records of flow logs ---- */
+
+/* "pkt_srcaddr" is ${pkt-srcaddr}; the action has a member of its own */
+static bool is_flow_member(const char *name)
+{
+	char field[64];
+	enum flow_field found;
+	size_t i;
+
+	if (strcmp(name, "flow_log") == 0)
+		return true;
+	for (i = 0; name[i] && i < sizeof(field) - 1; i++)
+		field[i] = name[i] == '_' ? '-' : name[i];
+	return !strchr(name, '-') && flow_field_find(field, i, &found) == 0 && found != FLOW_ACTION;
+}
+
+static const struct flow_log *find_flow_log(const struct fill *f, const char *name)
+{
+	for (size_t i = 0; i < f->lab->n_vpcs; i++) {
+		const struct vpc *v = &f->lab->vpcs[i];
+		size_t len = strlen(v->name);
+
+		for (size_t k = 0; k < v->n_flow_logs; k++)
+			if (!name || (strncmp(name, v->name, len) == 0 && name[len] == '/' &&
+				      strcmp(name + len + 1, v->flow_logs[k].name) == 0))
+				return &v->flow_logs[k];
+	}
+	return NULL;
+}
+
+static void fill_flow(struct fill *f, const struct place *x, struct expect *e)
+{
+	struct place flow = place_member(x, "flow");
+
+	e->flow = flow.item;
+	e->action = read_str(x, "action");
+	e->within = read_num(x, "within");
+	count_cases(f, x, 1, 1, 1);
+	if (!find_flow_log(f, NULL))
+		fault(f->r, FAMILY_REFERENCE, &flow, "InvalidFlowLogId.NotFound",
+		      "no VPC has a flow log, so there is no record (vpcs.V.flow_logs)");
+	if (!cJSON_IsObject(flow.item))
+		return;
+	PLACE_EACH(p, &flow) {
+		const char *s = place_str(&p);
+
+		if (!is_flow_member(p.key))
+			fault(f->r, FAMILY_UNKNOWN_MEMBER, &p, "InvalidParameterValue",
+			      "\"%s\" is no field of a record (allowed: fields of a log's format "
+			      "but "
+			      "action, with _ for -, and flow_log)",
+			      p.key);
+		else if (s && strcmp(p.key, "flow_log") == 0 && !find_flow_log(f, s))
+			fault(f->r, FAMILY_REFERENCE, &p, "InvalidFlowLogId.NotFound",
+			      "the flow log '%s' does not exist (VPC/L)", s);
+	}
+}
+
 void fill_expect(struct fill *f, const struct place *x, struct expect *e)
 {
 	e->at = place_where(f->r, x);
@@ -374,7 +432,9 @@ void fill_expect(struct fill *f, const struct place *x, struct expect *e)
 	e->timeout = 1;
 	if (cJSON_GetObjectItemCaseSensitive(x->item, "invoke"))
 		fill_invocation(f, x, e);
-	else if (!cJSON_GetObjectItemCaseSensitive(x->item, "flow"))
+	else if (cJSON_GetObjectItemCaseSensitive(x->item, "flow"))
+		fill_flow(f, x, e);
+	else
 		fill_probe(f, x, e);
 }
 

@@ -381,6 +381,8 @@ static char *expectation_title(const struct expect *x)
 		return strdup(x->name);
 	if (x->invoke)
 		n = asprintf(&text, "invoke %s", x->invoke);
+	else if (x->flow)
+		n = asprintf(&text, "a flow is recorded as %s", x->action);
 	else if (x->has_only_from)
 		n = asprintf(&text, "only some reach %s %s", x->to.v[0].text, x->ports[0].text);
 	else if (n_cases == 1)

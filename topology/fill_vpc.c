@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * fill_vpc - VPCs and what is plain in them: CIDRs (VPC-1, 2, 6, 8), subnets,
- * NAT gateways, the private zone and flow logs.  Routes, groups, ACLs and nodes
+ * NAT gateways and the private zone.  Routes, groups, ACLs, nodes and flow logs
  * have files of their own.
  */
 #include <string.h>
@@ -280,7 +280,7 @@ static void fill_nat_gateways(struct fill *f, const struct place *vpc, struct vp
 			fill_nat_gateway(f, &p, v, &v->nat_gateways[i++]);
 }
 
-/* ---- private zone, flow logs ---- */
+/* ---- private zone ---- */
 
 static void fill_private_zone(struct fill *f, const struct place *vpc, struct vpc *v)
 {
@@ -310,57 +310,6 @@ static void fill_private_zone(struct fill *f, const struct place *vpc, struct vp
 			continue;
 		}
 		v->n_private_zone++;
-	}
-}
-
-static void flow_log_resource(struct fill *f, const struct place *p, const struct vpc *v)
-{
-	const struct vpc_names *names = fill_names(f, v);
-	const struct {
-		const char *prefix, *what;
-		const struct index *names;
-	} kinds[] = {
-		{ "subnet:", "subnet", &names->subnets },
-		{ "instance:", "instance", &names->instances },
-		{ "network_interface:", "network interface", &names->network_interfaces },
-		{ "nat_gateway:", "NAT gateway", &names->nat_gateways },
-		{ "function:", "function", &f->functions },
-	};
-	const char *s = place_str(p);
-
-	if (!s || !*s || strcmp(s, "vpc") == 0)
-		return;
-	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-		size_t len = strlen(kinds[i].prefix);
-
-		if (strncmp(s, kinds[i].prefix, len) != 0)
-			continue;
-		if (!index_find(kinds[i].names, s + len))
-			fault(f->r, FAMILY_REFERENCE, p, "InvalidParameterValue",
-			      "the %s '%s' does not exist (there is: %s)", kinds[i].what, s + len,
-			      index_list(f->r, kinds[i].names));
-		return;
-	}
-	fault(f->r, FAMILY_REFERENCE, p, "InvalidParameterValue",
-	      "\"%s\" is no resource (allowed: vpc, subnet:S, instance:I, network_interface:E, "
-	      "nat_gateway:N, function:F)",
-	      s);
-}
-
-static void fill_flow_logs(struct fill *f, const struct place *vpc, struct vpc *v)
-{
-	struct place map = place_member(vpc, "flow_logs");
-
-	PLACE_EACH(p, &map) {
-		struct place resource = place_member(&p, "resource");
-		struct place interval = place_member(&p, "max_aggregation_interval");
-		double s;
-
-		v->n_flow_logs++;
-		flow_log_resource(f, &resource, v);
-		if (place_num(&interval, &s) && s >= 60 && s <= 600 && s != 60 && s != 600)
-			fault(f->r, FAMILY_RANGE, &interval, "InvalidParameterValue",
-			      "%.15g isn't an aggregation interval (allowed: 60, 600)", s);
 	}
 }
 

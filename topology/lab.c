@@ -128,6 +128,7 @@ static void fill_lab(struct fill *f, const struct place *top)
 	fill_expects(f, top);
 	check_node_names(f);
 	check_claims(f);
+	check_flow_logs(f, top);
 	check_warnings(f, top);
 	unsupported_check(f->r, top);
 	fill_scenarios(f, top);

@@ -19,6 +19,7 @@
 #include "lib/addr.h"
 #include "lib/err.h"
 #include "lib/json.h"
+#include "topology/flow_field.h"
 
 #define LAB_SIZE_MAX (16 * 1024 * 1024)
 #define LAB_DEPTH_MAX 64
@@ -238,6 +239,31 @@ struct private_record {
 	const char *cname; /* NULL if an address */
 };
 
+enum flow_traffic { FLOW_ALL, FLOW_ACCEPT, FLOW_REJECT };
+
+enum flow_resource {
+	FLOW_OF_VPC,
+	FLOW_OF_SUBNET,
+	FLOW_OF_INSTANCE,
+	FLOW_OF_INTERFACE,
+	FLOW_OF_NAT_GATEWAY,
+	FLOW_OF_FUNCTION
+};
+
+struct flow_log {
+	const char *name;
+	struct where at;
+	const struct vpc *vpc;
+	const char *resource; /* as written */
+	enum flow_resource kind;
+	const void *object; /* struct subnet, instance, ... by "kind"; NULL: the VPC */
+	enum flow_traffic traffic_type;
+	unsigned max_aggregation_interval; /* s of AWS time, before time_scale */
+	const char *log_format;		   /* as written, or AWS's default */
+	struct flow_format format;
+	const char *destination; /* a file's name; NULL: none */
+};
+
 struct vpc {
 	const char *name;
 	struct where at;
@@ -264,7 +290,8 @@ struct vpc {
 	size_t n_network_interfaces;
 	struct private_record *private_zone;
 	size_t n_private_zone;
-	size_t n_flow_logs; /* parsed, refused: not enforced yet */
+	struct flow_log *flow_logs;
+	size_t n_flow_logs;
 };
 
 struct peering {
@@ -343,6 +370,9 @@ struct expect {
 	long status;		      /* 0: none */
 	const char *log;
 	unsigned times, parallel; /* 1, 1 */
+	/* a record of a flow log; NULL: another expectation */
+	const cJSON *flow;  /* fields' names with "_", and "flow_log" */
+	const char *action; /* "ACCEPT", "REJECT" */
 };
 
 enum scenario_kind {

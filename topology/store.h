@@ -50,6 +50,7 @@
 	X(OBJECT_NETWORK_ACL, "network_acl", "acl-")             \
 	X(OBJECT_INSTANCE, "instance", "i-")                     \
 	X(OBJECT_NETWORK_INTERFACE, "network_interface", "eni-") \
+	X(OBJECT_FLOW_LOG, "flow_log", "fl-")                    \
 	X(OBJECT_FUNCTION, "function", "fn-")
 
 enum object_kind {
@@ -173,6 +174,12 @@ struct s_nat {
 	const char *ns;
 };
 
+struct s_flow_log {
+	struct object o;
+	const struct flow_log *def;
+	struct s_vpc *vpc;
+};
+
 struct s_instance {
 	struct object o;
 	const struct instance *def;
@@ -257,6 +264,8 @@ struct s_vpc {
 	size_t n_instances;
 	struct s_eni **network_interfaces; /* beside the parsed ones */
 	size_t n_network_interfaces;
+	struct s_flow_log *flow_logs;
+	size_t n_flow_logs;
 	struct s_eni **enis; /* all of the VPC */
 	size_t n_enis, cap_enis;
 	struct s_peer **peers; /* its sides of peerings, in the file's order */
@@ -395,6 +404,10 @@ struct s_eni *store_interface_of(const struct s_vpc *v, const struct network_int
 struct s_eni *store_eni_by_private(const struct s_vpc *v, const struct addr *a);
 struct s_eni *store_eni_by_public(const struct store *s, const struct addr *a);
 struct s_eni *store_eni_by_link(const struct s_vpc *v, const char *router_interface);
+
+/* are the packets of the interface what the flow log is about? */
+bool store_flow_log_covers(const struct store *s, const struct s_flow_log *l,
+			   const struct s_eni *e);
 
 /* where a route of a table leads now: "active", or "blackhole" because its target
  * is gone or failed */

@@ -373,8 +373,7 @@ static int check_blocks(struct build *b, const struct s_vpc *v)
 	return r;
 }
 
-/* the objects of a replaced VPC or subnet are replaced, too */
-static void note_parent(struct change *c, const struct object *parent, const struct object *old)
+void build_note_parent(struct change *c, const struct object *parent, const struct object *old)
 {
 	if (replaced(parent, old))
 		change_note(c->fixed, sizeof(c->fixed), object_kind_name(parent->kind));
@@ -395,7 +394,7 @@ static void make_group(struct build *b, struct s_vpc *v, size_t i)
 	g->o = build_object_head(b, OBJECT_SECURITY_GROUP, v->def->name, def->name, def->at.path);
 	if (old) {
 		compare_group(old->def, def, &c);
-		note_parent(&c, &v->o, &old->vpc->o);
+		build_note_parent(&c, &v->o, &old->vpc->o);
 	}
 	if (def->implicit)
 		g->o.origin = ORIGIN_SERVICE;
@@ -421,7 +420,7 @@ static void make_acl(struct build *b, struct s_vpc *v, size_t i)
 		a->o.origin = ORIGIN_SERVICE;
 	if (old) {
 		compare_acl(old->def, def, &c);
-		note_parent(&c, &v->o, &old->vpc->o);
+		build_note_parent(&c, &v->o, &old->vpc->o);
 	}
 	build_object_make(b, &a->o, a->o.name, old ? &old->o : NULL, &c);
 }
@@ -444,7 +443,7 @@ static void make_subnet(struct build *b, struct s_vpc *v, size_t i)
 	sn->o = build_object_head(b, OBJECT_SUBNET, v->def->name, def->name, def->at.path);
 	if (old) {
 		compare_subnet(old->def, def, &c);
-		note_parent(&c, &v->o, &old->vpc->o);
+		build_note_parent(&c, &v->o, &old->vpc->o);
 	}
 	build_object_make(b, &sn->o, sn->o.name, old ? &old->o : NULL, &c);
 }
@@ -469,7 +468,7 @@ static void make_table(struct build *b, struct s_vpc *v, size_t i)
 	}
 	if (old) {
 		compare_table(old->def, def, &c);
-		note_parent(&c, &v->o, &old->vpc->o);
+		build_note_parent(&c, &v->o, &old->vpc->o);
 	}
 	build_object_make(b, &t->o, key, old ? &old->o : NULL, &c);
 }
@@ -501,7 +500,7 @@ static void make_nat(struct build *b, struct s_vpc *v, size_t i)
 		const struct s_subnet *sn = store_subnet_of(b->s, def->subnet);
 
 		compare_nat(old->def, def, &c);
-		note_parent(&c, &sn->o, &store_subnet_of(b->old, old->def->subnet)->o);
+		build_note_parent(&c, &sn->o, &store_subnet_of(b->old, old->def->subnet)->o);
 		if (works != (old->eni != NULL))
 			change_note(c.fixed, sizeof(c.fixed), "internet_gateway");
 	}
@@ -525,8 +524,8 @@ static void make_instance(struct build *b, struct s_vpc *v, size_t i)
 	if (old) {
 		compare_instance(old->def, def, &old->eni->private_ips[0], &c);
 		if (!c.fixed[0])
-			note_parent(&c, &store_subnet_of(b->s, def->subnet)->o,
-				    &store_subnet_of(b->old, old->def->subnet)->o);
+			build_note_parent(&c, &store_subnet_of(b->s, def->subnet)->o,
+					  &store_subnet_of(b->old, old->def->subnet)->o);
 	}
 	build_object_make(b, &in->o, in->o.name, old ? &old->o : NULL, &c);
 	in->ns = pool_printf(b->pool, "%s.%.8s", def->name, build_id_hex(in->o.id));
@@ -567,7 +566,8 @@ static bool make_interface(struct build *b, struct s_vpc *v, size_t i)
 	if (old) {
 		compare_interface(old_def, def, &old->private_ips[0], &c);
 		if (!c.fixed[0])
-			note_parent(&c, &store_subnet_of(b->s, def->subnet)->o, &old->subnet->o);
+			build_note_parent(&c, &store_subnet_of(b->s, def->subnet)->o,
+					  &old->subnet->o);
 		if (instance_replaced(b, old_def, def))
 			change_note(c.free_, sizeof(c.free_), "instance");
 	}
@@ -654,6 +654,7 @@ static int make_vpc_objects(struct build *b, struct s_vpc *v)
 			return build_no_memory(b);
 	for (i = 0; i < v->n_tables; i++)
 		make_table(b, v, i);
+	build_flow_logs(b, v);
 	return number_vpc(b, v);
 }
 
@@ -708,6 +709,7 @@ static bool alloc_arrays(struct build *b, struct s_vpc *v, const struct vpc *def
 	v->n_acls = def->n_network_acls;
 	v->n_nats = def->n_nat_gateways;
 	v->n_instances = def->n_instances;
+	v->n_flow_logs = def->n_flow_logs;
 	v->subnets = pool_alloc(p, (v->n_subnets + 1) * sizeof(*v->subnets));
 	v->tables = pool_alloc(p, (v->n_tables + 1) * sizeof(*v->tables));
 	v->groups = pool_alloc(p, (v->n_groups + 1) * sizeof(*v->groups));
@@ -717,6 +719,7 @@ static bool alloc_arrays(struct build *b, struct s_vpc *v, const struct vpc *def
 	v->n_network_interfaces = def->n_network_interfaces;
 	v->network_interfaces =
 		pool_alloc(p, (v->n_network_interfaces + 1) * sizeof(struct s_eni *));
+	v->flow_logs = pool_alloc(p, (v->n_flow_logs + 1) * sizeof(*v->flow_logs));
 	v->def = def;
 	return !pool_error(p);
 }

@@ -47,6 +47,7 @@ void compare_instance(const struct instance *a, const struct instance *b,
 		      const struct addr *primary, struct change *ret);
 void compare_interface(const struct network_interface *a, const struct network_interface *b,
 		       const struct addr *primary, struct change *ret);
+void compare_flow_log(const struct flow_log *a, const struct flow_log *b, struct change *ret);
 void compare_host(const struct host *a, const struct host *b, struct change *ret);
 void compare_lab(const struct lab *a, const struct lab *b, struct change *ret);
 
@@ -101,6 +102,10 @@ void build_object_make(struct build *b, struct object *o, const char *key, const
 		       const struct change *c);
 /* store_peering.c: after all VPCs */
 int build_peerings(struct build *b);
+/* the objects of a replaced VPC or subnet are replaced, too */
+void build_note_parent(struct change *c, const struct object *parent, const struct object *old);
+/* store_flow_log.c */
+void build_flow_logs(struct build *b, struct s_vpc *v);
 /* store_eni.c, in this order: of a VPC's nodes; of functions; numbers */
 int build_enis(struct build *b, struct s_vpc *v);
 int build_function(struct build *b, struct s_function *f, const struct function *def);

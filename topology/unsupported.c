@@ -113,7 +113,6 @@ static const struct {
 } table[] = {
 	{ "eni_linger", not_zero, "eni_linger other than 0" },
 
-	{ "vpcs/*/flow_logs/*", NULL, "flow_logs" },
 	{ "vpcs/*/nat_gateways/*/secondary_elastic_ips/*", NULL, "secondary_elastic_ips" },
 	{ "vpcs/*/instances/*/connection_tracking/*", NULL, "connection_tracking" },
 	{ "vpcs/*/network_interfaces/*/connection_tracking/*", NULL, "connection_tracking" },
@@ -130,7 +129,6 @@ static const struct {
 	{ "functions/*/async", NULL, "async" },
 	{ "functions/*/dead_letter", NULL, "dead_letter" },
 
-	{ "expect/*/flow", NULL, "flow" },
 	{ "expect/*/type", is_event, "asynchronous invocation (type Event)" },
 	{ "expect/*/qualifier", not_latest, "a qualifier other than $LATEST" },
 };

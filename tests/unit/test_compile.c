@@ -65,6 +65,7 @@ static void test_goldens(void **state)
 	check_golden("tests/golden/smallest.json", "smallest");
 	check_golden("tests/golden/acls.json", "acls");
 	check_golden("tests/golden/peering.json", "peering");
+	check_golden("tests/golden/flows.json", "flows");
 }
 
 /* every rule is one that lib/nft can send whole */
@@ -227,29 +228,56 @@ static void test_list_edit(void **state)
 	assert_string_equal(unused, "=chain a1_in;");
 }
 
+/* another log changes which interfaces are counted, and nothing else; the first one
+ * brings the counting */
+static void test_flow_log_edit(void **state)
+{
+	static const char format[] =
+		"{\"version\":1,\"lab\":\"t\",\"vpcs\":{\"v\":{\"cidr_block\":\"10.0.0.0/16\","
+		"\"subnets\":{\"s\":{\"cidr_block\":\"10.0.1.0/24\"}},"
+		"\"flow_logs\":{\"a\":{\"resource\":\"subnet:s\",\"traffic_type\":\"ACCEPT\"}%s},"
+		"\"instances\":{\"a\":{\"subnet\":\"s\"},\"b\":{\"subnet\":\"s\"}}}}}";
+	auto_free char *x = NULL, *y = NULL, *steps = NULL;
+
+	(void)state;
+	assert_true(asprintf(&x, format, "") > 0);
+	assert_true(asprintf(&y, format, ",\"r\":{\"resource\":\"instance:b\"}") > 0);
+	steps = steps_between(x, y);
+	assert_non_null(strstr(steps, "+elem"));
+	assert_null(strchr(steps + 1, '='));
+	assert_null(strstr(steps, "chain"));
+	assert_null(strstr(steps, "flow_accept"));
+}
+
 static void test_second_lock(void **state)
 {
 	struct lab *l = lab_of("{\"version\":1,\"lab\":\"t\",\"vpcs\":{\"v\":"
-			       "{\"cidr_block\":\"10.0.0.0/16\"}}}");
+			       "{\"cidr_block\":\"10.0.0.0/16\",\"internet_gateway\":true,"
+			       "\"subnets\":{\"s\":{\"cidr_block\":\"10.0.1.0/24\"}},"
+			       "\"nat_gateways\":{\"n\":{\"subnet\":\"s\"}}}}}");
 	struct store *s;
 	struct program p;
 	struct err e = { 0 };
 
 	(void)state;
 	assert_int_equal(store_commit(NULL, l, SEED, &s, NULL, &e), 0);
-	l->vpcs[0].n_flow_logs = 1;
+	l->vpcs[0].nat_gateways[0].n_secondary_elastic_ips = 1;
 	assert_int_equal(compile(s, &p, &e), -EOPNOTSUPP);
 	assert_int_equal(e.code, ERR_UNSUPPORTED);
-	assert_string_equal(e.path, "vpcs.v");
+	assert_string_equal(e.path, "vpcs.v.nat_gateways.n");
 	store_free(s);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_goldens),	    cmocka_unit_test(test_every_rule_is_understood),
-		cmocka_unit_test(test_group_edit),  cmocka_unit_test(test_joining_a_group),
-		cmocka_unit_test(test_list_edit),   cmocka_unit_test(test_no_edit),
+		cmocka_unit_test(test_goldens),
+		cmocka_unit_test(test_every_rule_is_understood),
+		cmocka_unit_test(test_group_edit),
+		cmocka_unit_test(test_joining_a_group),
+		cmocka_unit_test(test_list_edit),
+		cmocka_unit_test(test_no_edit),
+		cmocka_unit_test(test_flow_log_edit),
 		cmocka_unit_test(test_second_lock),
 	};
 
