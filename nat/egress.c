@@ -55,8 +55,9 @@ static void prerouting(const struct s_egress *g, const struct emit *f, struct bu
 	emit_rule(b, "meta pkttype != host drop");
 	emit_rule(b, "iifname \"sb-*\" iifname . ip saddr != @places goto %s comment \"%s\"",
 		  emit_drop(DROP_ENI_ADDRESS), origin_of(g));
-	emit_rule(b, "iifname \"sb-*\" meta l4proto != { tcp, udp } goto %s comment \"%s\"",
-		  emit_drop(DROP_PROTOCOL), origin_of(g));
+	if (!MUTANT("functions-protocols"))
+		emit_rule(b, "iifname \"sb-*\" meta l4proto != { tcp, udp } goto %s comment \"%s\"",
+			  emit_drop(DROP_PROTOCOL), origin_of(g));
 	if (!MUTANT("functions-smtp"))
 		emit_rule(b, "iifname \"sb-*\" tcp dport 25 goto %s comment \"%s: no mail (LN-6)\"",
 			  emit_drop(DROP_PROTOCOL), origin_of(g));
@@ -112,10 +113,11 @@ static void forward(const struct s_egress *g, const struct emit *f, struct buf *
 static void translation(const struct s_egress *g, const struct emit *f, struct buf *b)
 {
 	emit_chain(b, "type nat hook postrouting priority 100; policy accept;");
-	emit_rule(b,
-		  "oifname \"eth0\" meta l4proto { tcp, udp } snat to %s:1024-65535 "
-		  "comment \"%s\"",
-		  addr_str(&g->address), origin_of(g));
+	if (!MUTANT("function-source"))
+		emit_rule(b,
+			  "oifname \"eth0\" meta l4proto { tcp, udp } snat to %s:1024-65535 "
+			  "comment \"%s\"",
+			  addr_str(&g->address), origin_of(g));
 	emit_chain_end(f, "post", b);
 }
 
@@ -170,6 +172,10 @@ void egress_compile_place(const struct s_egress *g, const struct s_place *pl, st
 
 	(void)fmt_print(key, sizeof(key), "eth0 %s/32", a);
 	program_add(p, pl->ns, ITEM_ADDR, key, "");
+	if (MUTANT("place-address")) {
+		(void)fmt_print(key, sizeof(key), "eth0 %s/32", addr_str(&g->address));
+		program_add(p, pl->ns, ITEM_ADDR, key, "");
+	}
 	program_addf(p, pl->ns, ITEM_NEIGH, "eth0 " GATEWAY_ROUTER, "lladdr %s", pl->egress_mac);
 	program_add(p, pl->ns, ITEM_ROUTE, "254 0.0.0.0/0",
 		    "via " GATEWAY_ROUTER " dev eth0 onlink");

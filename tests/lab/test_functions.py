@@ -50,6 +50,7 @@ def lambda_interfaces(product):
 
 
 @pytest.mark.ids("LN-8", "LN-10", "M-4", "M-8")
+@pytest.mark.mutant("function-source")
 def test_one_interface_a_subnet_and_group_set(product):
     product.up(lab())
     enis = lambda_interfaces(product)
@@ -80,6 +81,7 @@ def test_groups_of_a_function_filter_what_it_sends(product):
 
 @pytest.mark.ids("LN-3", "M-1")
 @pytest.mark.mutant("gateway-map")
+@pytest.mark.ids("LN-2")
 def test_public_subnet_is_no_way_out(product):
     product.up(lab())
     for port in ("tcp/443", "udp/53"):
@@ -92,6 +94,7 @@ def test_public_subnet_is_no_way_out(product):
 
 @pytest.mark.asan
 @pytest.mark.ids("LN-1", "M-2", "M-3")
+@pytest.mark.mutant("function-source")
 def test_default_mode(product):
     product.up(lab())
     got = product.probe("functions", "plain", "api", "tcp/443")
@@ -114,6 +117,7 @@ def test_nobody_opens_a_connection_to_a_function(product, source, target, port):
 
 @pytest.mark.asan
 @pytest.mark.ids("LN-6")
+@pytest.mark.mutant("functions-protocols")
 def test_only_tcp_and_udp(product):
     product.up(lab())
     for f in ("a", "plain"):
@@ -151,6 +155,7 @@ def test_sealed_function_is_invoked_and_logs(product):
 
 
 @pytest.mark.ids("LN-9")
+@pytest.mark.mutant("function-source")
 def test_a_function_with_two_subnets_has_two_paths(product):
     doc = having(lab(), ["private", "sealed"], "functions", "a", "vpc_config", "subnets")
     product.up(doc)
@@ -160,6 +165,7 @@ def test_a_function_with_two_subnets_has_two_paths(product):
 
 
 @pytest.mark.ids("LN-10")
+@pytest.mark.mutant("function-source")
 def test_functions_share_an_interface_without_colliding(product):
     """Two places that use the same local port at once reach one server, seen with two ports."""
     product.up(lab())
@@ -178,6 +184,7 @@ def test_functions_share_an_interface_without_colliding(product):
 
 
 @pytest.mark.ids("LN-21")
+@pytest.mark.mutant("place-address")
 def test_the_interfaces_address_is_not_seen_inside(product):
     product.up(lab())
     eni = lambda_interfaces(product)[product.show("functions", "functions/a")["network_interfaces"][0]]

@@ -108,6 +108,7 @@ def test_same_group_grants_nothing_without_self(product):
 
 @pytest.mark.asan
 @pytest.mark.ids("SG-3")
+@pytest.mark.mutant("references")
 def test_default_group(product):
     """Members of default reach each other, across subnets too; others don't reach them."""
     product.up(lab())
@@ -131,6 +132,7 @@ def test_groups_of_an_interface_are_merged(product):
 
 @pytest.mark.asan
 @pytest.mark.ids("SG-8")
+@pytest.mark.mutant("ingress-gate")
 def test_icmp_by_type(product):
     icmp = having(lab(), [{"protocol": "icmp", "from_port": 8, "to_port": 0, "cidr_blocks": ["10.0.0.0/16"]}],
                   *GROUPS, "b", "ingress")
