@@ -759,6 +759,15 @@ static void leave_by_peering(struct walk *w, const struct s_peer *from)
 	w->place = PLACE_FROM_PEERING;
 }
 
+/* the interface that answers at a private address; NULL: none, or it is attached to
+ * nothing */
+static const struct s_eni *who_has(const struct s_vpc *v, const struct addr *a)
+{
+	const struct s_eni *e = store_eni_by_private(v, a);
+
+	return e && (e->ns || MUTANT("explain-unattached")) ? e : NULL;
+}
+
 /* what routing can't place, after the sender's groups and list have had their say */
 static void lost(struct walk *w, const struct s_vpc *v, const struct s_table *t,
 		 enum route_kind kind, const struct route *r)
@@ -810,9 +819,7 @@ static void at_from_eni(struct walk *w)
 		    !MUTANT("explain-neighbours");
 	kind = neighbour ? ROUTE_LOCAL : gate_route(t, &w->p.dst, &r, &out);
 	if (kind == ROUTE_LOCAL)
-		out = store_eni_by_private(v, &w->p.dst);
-	if (out && !out->ns && !MUTANT("explain-unattached")) /* attached to nothing */
-		out = NULL;
+		out = who_has(v, &w->p.dst);
 	if (out || kind == ROUTE_IGW || kind == ROUTE_PEERING)
 		if (!forward_ttl(w, false, "vpc", v->o.name, &v->def->at))
 			return;
@@ -870,7 +877,7 @@ static const struct s_eni *edge_route(struct walk *w, const struct s_vpc *v)
 	enum route_kind kind = gate_route(t, &w->p.dst, &r, &out);
 
 	if (kind == ROUTE_LOCAL)
-		out = store_eni_by_private(v, &w->p.dst);
+		out = who_has(v, &w->p.dst);
 	if (!out) {
 		lost(w, v, t, kind, r);
 		return NULL;
@@ -916,7 +923,7 @@ static void at_from_igw(struct walk *w)
 static void at_from_peering(struct walk *w)
 {
 	const struct s_vpc *v = w->vpc;
-	const struct s_eni *out = store_eni_by_private(v, &w->p.dst);
+	const struct s_eni *out = who_has(v, &w->p.dst);
 
 	if (addr_equal(&w->p.dst, &v->resolver)) {
 		walk_stop(w, DROP_NO_POSSIBLE_DESTINATION, "vpc", v->o.name, &v->def->at,

@@ -56,15 +56,41 @@ def entries(r):
     return [entry(r, n) for n in numbers] + (rest if r.random() < 0.7 else [])
 
 
+def address(o, node, last):
+    """One that no automatic address gets to."""
+    return o["subnets"][node["subnet"]]["cidr_block"].replace(".0/24", ".%d" % last)
+
+
+def interfaces(r, o, n, igw):
+    """Some more interfaces: attached to somebody or to nothing, with one or two addresses."""
+    o["network_interfaces"] = {}
+    for i in range(r.choice([0, 0, 1, 2, 3])):
+        e = {"subnet": r.choice(list(o["subnets"])), "security_groups": r.choice([["open"], ["open"], ["a"], ["a", "b"]])}
+        e["private_ips"] = [address(o, e, 150 + i), address(o, e, 170 + i)][:r.randint(1, 2)]
+        if r.random() < 0.75:
+            e["attach_to"], e["device_index"] = r.choice(list(o["instances"])), i + 1
+        if r.random() < 0.5:
+            e["source_dest_check"] = False
+        if igw:
+            e["elastic_ips"] = {a: "203.0.113.%d" % (100 + 30 * n + 10 * i + k) for k, a in enumerate(e["private_ips"])
+                                if r.random() < 0.5}
+        o["network_interfaces"]["e%d-%d" % (n, i)] = e
+
+
 def vpc(r, n, net="10.0"):
     """A VPC with its own names; CIDRs are those of the other one."""
     subnets = {"s%d-%d" % (n, i): {"cidr_block": "%s.%d.0/24" % (net, i)} for i in range(1, r.randint(2, 4) + 1)}
+    second = "100.%d" % (64 + int(net.split(".")[1])) if r.random() < 0.4 else None
+    if second:
+        subnets["x%d" % n] = {"cidr_block": second + ".1.0/24"}
     igw = r.random() < 0.8
     groups = ["open", "a", "b"]
     o = {"cidr_block": net + ".0.0/16", "internet_gateway": igw, "enable_dns_hostnames": r.random() < 0.5,
          "subnets": subnets, "nat_gateways": {}, "route_tables": {}, "instances": {},
          "security_groups": {"open": {"ingress": [{"protocol": "-1", "cidr_blocks": ["0.0.0.0/0"]}]},
                              "a": group(r, groups), "b": group(r, groups)}}
+    if second:
+        o["secondary_cidr_blocks"] = [second + ".0.0/16"]
     if igw:
         o["nat_gateways"]["nat%d" % n] = {"subnet": r.choice(list(subnets)), "elastic_ip": "203.0.113.%d" % (90 + n),
                                          "idle_timeout": r.choice([60, 350]),
@@ -84,9 +110,14 @@ def vpc(r, n, net="10.0"):
             node["source_dest_check"] = False
         if r.random() < 0.3:
             node["dns_names"] = ["n%d-%d.example.com" % (n, i)]
+        if r.random() < 0.25:
+            node["private_ips"] = [address(o, node, 50 + i), address(o, node, 70 + i)]
         o["instances"]["i%d-%d" % (n, i)] = node
-    targets = ["blackhole"] + ["nat_gateway:" + g for g in o["nat_gateways"]] * 2
-    targets += ["instance:" + i for i in o["instances"]]
+    interfaces(r, o, n, igw)
+    attached = {e.get("attach_to") for e in o["network_interfaces"].values()}
+    appliances = ["instance:" + i for i in o["instances"] if i not in attached]
+    appliances += ["network_interface:" + e for e in o["network_interfaces"]] or ["blackhole"]
+    targets = ["blackhole"] + ["nat_gateway:" + g for g in o["nat_gateways"]] * 2 + appliances
     targets += ["internet_gateway"] * 3 if igw else []
     for name in ("t1", "t2", "t3"):
         routes = {}
@@ -95,13 +126,12 @@ def vpc(r, n, net="10.0"):
         if r.random() < 0.4:
             routes[r.choice(["198.51.100.0/24", "198.51.100.10/32", "203.0.113.0/24"])] = r.choice(targets)
         if r.random() < 0.1:
-            routes[o["cidr_block"]] = r.choice(["instance:" + i for i in o["instances"]] + ["blackhole", "local"])
+            routes[o["cidr_block"]] = r.choice(appliances + ["blackhole", "local"])
         if r.random() < 0.4:
             routes[r.choice(list(subnets.values()))["cidr_block"]] = r.choice(
-                ["instance:" + i for i in o["instances"]] + ["nat_gateway:" + g for g in o["nat_gateways"]])
+                appliances + ["nat_gateway:" + g for g in o["nat_gateways"]])
         o["route_tables"][name] = {"routes": routes}
     if igw and r.random() < 0.4:
-        appliances = ["instance:" + i for i in o["instances"]]
         o["internet_gateway"] = {"route_table": "edge"}
         o["route_tables"]["edge"] = {"routes": {
             c: r.choice(appliances * 2 + ["local" if c == o["cidr_block"] else "blackhole"]) for c in

@@ -114,6 +114,10 @@ def targets(product, doc):
             for member in ("private_ip", "public_ip"):
                 if gateway[member]:
                     yield {"to": gateway[member]}
+        for e in v["network_interfaces"].values():
+            if e["interface_type"] == "interface" and (e["name"] != e["id"] or len(e["private_ips"]) > 1):
+                for address in e["private_ips"] + list(e["public_ips"].values()):
+                    yield {"to": address}
     names = [n for h in doc["internet"]["hosts"].values() for n in h.get("dns_names", [])]
     names += [n for v in doc["vpcs"].values() for i in v.get("instances", {}).values() for n in i.get("dns_names", [])]
     names += ["%s.%s.internal" % (i, v) for v in doc["vpcs"] for i in doc["vpcs"][v].get("instances", {})][:2]
