@@ -127,7 +127,7 @@ static void appliances_without_address(const struct s_vpc *v, const struct s_tab
 	for (i = 0; i < t->def->n_routes; i++) {
 		const struct s_eni *e = store_route_eni(v, &t->def->routes[i]);
 
-		if (e && !addr_is_set(&e->public_ip))
+		if (e && !eni_is_public(e))
 			emit_elem(f, "edge_private", "", "%s", e->router_interface);
 	}
 }

@@ -883,7 +883,7 @@ static const struct s_eni *edge_route(struct walk *w, const struct s_vpc *v)
 		return NULL;
 	}
 	route_hop(w, t, r);
-	if (kind == ROUTE_LOCAL || addr_is_set(&out->public_ip) || MUTANT("explain-edge"))
+	if (kind == ROUTE_LOCAL || eni_is_public(out) || MUTANT("explain-edge"))
 		return out;
 	walk_stop(w, DROP_EDGE_NO_PUBLIC_IP, eni_kind(out), eni_name(w->s, out),
 		  eni_where(w->s, out),

@@ -38,6 +38,16 @@ const struct addr *eni_public_ip(const struct s_eni *e, size_t i)
 	return e->secondary_publics ? &e->secondary_publics[i].addr : &unset;
 }
 
+bool eni_is_public(const struct s_eni *e)
+{
+	size_t i;
+
+	for (i = 0; i < e->n_private_ips; i++)
+		if (addr_is_set(eni_public_ip(e, i)))
+			return true;
+	return false;
+}
+
 const struct addr *eni_public_of(const struct s_eni *e, const struct addr *private_ip)
 {
 	size_t i;

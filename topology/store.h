@@ -161,6 +161,7 @@ struct s_eni {
 };
 /* the public address of private_ips[i]; unset if it has none */
 const struct addr *eni_public_ip(const struct s_eni *e, size_t i);
+bool eni_is_public(const struct s_eni *e); /* one of its addresses has a public one */
 /* whom the internet gateway makes of one of its private addresses, and the other way
  * round; unset: there is no such pair */
 const struct addr *eni_public_of(const struct s_eni *e, const struct addr *private_ip);
