@@ -1314,7 +1314,7 @@ static void print_rule(struct buf *b, const char *rule, size_t len)
 	size_t i;
 
 	/* six fields are more than nft(8) can type, though the kernel can */
-	if (len > 13 && !memcmp(rule, "update @notes", 13))
+	if (memmem(rule, len, "update @notes", 13))
 		buf_adds(b, "# ");
 	for (i = 0; i < len; i++) {
 		if (len - i >= sizeof(ports) - 1 && !memcmp(rule + i, ports, sizeof(ports) - 1)) {

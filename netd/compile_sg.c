@@ -280,13 +280,19 @@ static void lost_reference(const struct side *s, const struct s_group *peer, con
 		reach_drop(s->ingress ? DROP_SG_REFERENCE_INGRESS : DROP_SG_REFERENCE_EGRESS);
 	const char *kinds = s->ingress ? "mp" : "p";
 
-	for (; *kinds && !MUTANT("references-public"); kinds++)
+	/* a rule each: notes are left out where rules are printed for nft(8) */
+	for (; *kinds && !MUTANT("references-public"); kinds++) {
+		char who[80];
+
+		(void)fmt_print(who, sizeof(who), "%s @g%u_%c %s", s->field, peer->number, *kinds,
+				match);
+		emit_rule(b, "%supdate @drops { 0x%02x . %s counter }", who, d->number, d->field);
 		emit_rule(b,
-			  "%s @g%u_%c %supdate @drops { 0x%02x . %s counter } update @notes { "
-			  "0x%02x . %s . ip saddr . ip daddr . meta l4proto . th ports "
-			  "timeout 30s } drop comment \"%s, %s\"",
-			  s->field, peer->number, *kinds, match, d->number, d->field, d->number,
-			  d->field, d->code, d->direction);
+			  "%supdate @notes { 0x%02x . %s . ip saddr . ip daddr . meta l4proto . "
+			  "th ports timeout 30s }",
+			  who, d->number, d->field);
+		emit_rule(b, "%sdrop comment \"%s, %s\"", who, d->code, d->direction);
+	}
 }
 
 static void lost_references(const struct s_vpc *v, const struct side *s, const struct emit *f,

@@ -123,7 +123,7 @@ def test_hairpin_by_public_addresses(product):
     """Two hosts of one VPC by public address: each sees the other's, so group references fail."""
     product.up(lab())
     got = product.json("probe", "gateways", "web", "203.0.113.6", "tcp/80")
-    assert (got["result"], got["dropped"]["code"]) == ("timeout", "ENI_SG_RULES_MISMATCH")
+    assert (got["result"], got["dropped"]["code"]) == ("timeout", "SG_REFERENCES_NOT_PRESERVED")
     assert product.probe("gateways", "web", "guarded", "tcp/80")["result"] == "open"
     product.up(having(lab(), ["open"], *VPC, "instances", "guarded", "security_groups"))
     got = product.probe("gateways", "web", "203.0.113.6", "tcp/80")

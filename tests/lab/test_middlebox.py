@@ -156,10 +156,12 @@ def test_the_gateways_table_comes_and_goes(product):
 @pytest.mark.ids("RT-4", "RT-11", "ENI-9")
 @pytest.mark.mutant("source-dest-check")
 def test_both_ways_by_an_appliance_between_subnets(product):
-    """East-west: each subnet's table leads to the appliance; addresses stay, so a reference still matches."""
+    """East-west: each subnet's table leads to the appliance; addresses stay, but a group by name isn't known behind it."""
     doc = having(lab({}), {"10.0.2.0/24": "instance:box"}, *VPC, "route_tables", "web", "routes")
     doc = having(doc, {"10.0.1.0/24": "instance:box"}, *VPC, "route_tables", "app", "routes")
-    doc = having(doc, ["byref"], *VPC, "instances", "app", "security_groups")
+    product.up(having(doc, ["byref"], *VPC, "instances", "app", "security_groups"))
+    got = product.probe("boxes", "web", "app", "tcp/80")
+    assert (got["result"], got["dropped"]["code"]) == ("timeout", "SG_REFERENCES_NOT_PRESERVED")
     product.up(doc)
     web, app = (product.show("boxes", "instances/" + n)["private_ip"] for n in ("web", "app"))
     box = Box(product)
