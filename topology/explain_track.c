@@ -32,10 +32,11 @@ bool track_knows(const struct walk *w, const struct s_eni *e, bool ingress, unsi
 		const struct gate_memory *m = &w->gates[i];
 
 		/* a middlebox may have passed the question on to the internet gateway,
-		 * whose answers are the sender's all the same */
+		 * whose answers are the sender's all the same; an answer that leaves by it
+		 * to a question from elsewhere is none that it knows */
 		if ((m->eni == e || MUTANT("explain-tracking")) && m->ingress != ingress &&
-		    m->zone <= zone && addr_equal(&m->dst, &w->p.src) &&
-		    addr_equal(&m->src, &w->p.dst))
+		    (m->zone == zone || (ingress && m->zone < zone)) &&
+		    addr_equal(&m->dst, &w->p.src) && addr_equal(&m->src, &w->p.dst))
 			return true;
 	}
 	return false;
