@@ -16,7 +16,7 @@ from product import ROOT
 from random_labs import lab as random_lab
 
 EXAMPLES = sorted(glob.glob(os.path.join(ROOT, "topology", "examples", "*.json")))
-SEEDS = int(os.environ.get("VPCLAB_SEEDS", "24"))
+SEEDS = int(os.environ.get("VPCLAB_SEEDS", "20"))
 QUESTIONS, PROBES = 200, 400  # of one request
 
 
