@@ -63,7 +63,7 @@ def lookup(product, node, name, server="169.254.169.253", kind=1):
 
 
 @pytest.mark.asan
-@pytest.mark.ids("DNS-1", "DNS-7", "DNS-11")
+@pytest.mark.ids("DNS-1", "DNS-7", "DNS-11", "SG-14")
 @pytest.mark.mutant("dns-exemption")
 @pytest.mark.parametrize("server", ["10.0.0.2", "169.254.169.253"])
 @pytest.mark.parametrize("node", ["quiet", "sealed"])

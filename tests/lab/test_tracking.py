@@ -158,7 +158,7 @@ def test_without_all_answers_open_flows_are_tracked_from_then_on(product):
 
 
 @pytest.mark.asan
-@pytest.mark.ids("CT-5", "LN-14")
+@pytest.mark.ids("CT-5", "LN-14", "NAT-15")
 @pytest.mark.mutant("always-tracked")
 @pytest.mark.parametrize("source", ["fn", "e"])
 def test_functions_and_nat_gateways_are_always_tracked(product, source):
