@@ -163,7 +163,9 @@ int nft_drain_read(struct nft_drain *d, nft_drain_fn fn, void *arg)
 	if (len < 0)
 		r = -errno;
 	for (; r > 0 && mnl_nlmsg_ok(h, left); h = mnl_nlmsg_next(h, &left))
-		r = MUTANT("flow-drain") && d->seq % 2 ? 0 : message_take(d, h, &t);
+		r = message_take(d, h, &t);
+	if (r > 0 && MUTANT("flow-drain"))
+		r = 0;
 	if (r == 0 && d->interrupted)
 		r = -EINTR;
 	d->under_way = r > 0;
