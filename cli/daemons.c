@@ -56,30 +56,6 @@ pid_t daemon_pid(const struct cli *c, enum daemon d)
 	return rundir_pid(c->run, NAMES[d]);
 }
 
-char *daemon_program(const char *name)
-{
-	static const char *const places[] = { "", "../lib/vpclab/" };
-	char self[PATH_MAX], *slash, *path;
-	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	size_t i;
-
-	if (n < 0)
-		return NULL;
-	self[n] = '\0';
-	slash = strrchr(self, '/');
-	if (!slash)
-		return NULL;
-	slash[1] = '\0';
-	for (i = 0; i < ARRAY_SIZE(places); i++) {
-		if (asprintf(&path, "%s%s%s", self, places[i], name) < 0)
-			return NULL;
-		if (access(path, X_OK) == 0)
-			return path;
-		free(path);
-	}
-	return NULL;
-}
-
 /* 0: it takes connections; -errno */
 static int daemon_answers(const struct cli *c, enum daemon d)
 {
@@ -160,7 +136,7 @@ static void log_tail(const struct starting *s, char *ret, size_t size)
 
 static int spawn(const struct cli *c, struct starting *s, const struct daemon_wishes *w)
 {
-	auto_free char *program = daemon_program(NAMES[s->d]);
+	auto_free char *program = proc_beside(NAMES[s->d]);
 	bool listens = w->listen && s->d == DAEMON_SANDBOXD;
 	char *argv[10] = { (char *)NAMES[s->d], (char *)"--run-dir", c->run, (char *)"--state-dir",
 			   c->state };

@@ -16,8 +16,6 @@ enum daemon { DAEMON_NETD, DAEMON_SANDBOXD, N_DAEMONS };
 const char *daemon_name(enum daemon d);
 /* RUN/NAME.sock; caller frees; NULL: no memory */
 char *daemon_sock(const struct cli *c, enum daemon d);
-/* the program beside this one or in ../lib/vpclab; caller frees; NULL: not there */
-char *daemon_program(const char *name);
 /* pid if it holds its lock, else 0 */
 pid_t daemon_pid(const struct cli *c, enum daemon d);
 

@@ -219,7 +219,7 @@ static int check_programs(struct doctor *d)
 	size_t i, n = 0;
 
 	for (i = 0; i < ARRAY_SIZE(names); i++) {
-		auto_free char *path = daemon_program(names[i]);
+		auto_free char *path = proc_beside(names[i]);
 
 		if (!path)
 			n += (size_t)snprintf(d->detail + n, sizeof(d->detail) - n, "%s%s",

@@ -22,7 +22,7 @@ extern char **environ;
 
 static int run_gc(const struct cli *c, const char *name)
 {
-	auto_free char *program = daemon_program(name);
+	auto_free char *program = proc_beside(name);
 	char *argv[] = { (char *)name, (char *)"--run-dir", c->run, (char *)"--state-dir",
 			 c->state,     (char *)"--gc",	    NULL };
 	/* what it says is no result of ours: all of it goes to standard error */

@@ -20,16 +20,21 @@ void sha256(const void *data, size_t size, uint8_t ret[32])
 	SHA256(data, size, ret);
 }
 
-void sha256_hex(const void *data, size_t size, char ret[65])
+void hex32(const uint8_t d[32], char ret[65])
 {
-	uint8_t d[32];
-
-	sha256(data, size, d);
 	for (size_t i = 0; i < 32; i++) {
 		ret[2 * i] = "0123456789abcdef"[d[i] >> 4];
 		ret[2 * i + 1] = "0123456789abcdef"[d[i] & 15];
 	}
 	ret[64] = 0;
+}
+
+void sha256_hex(const void *data, size_t size, char ret[65])
+{
+	uint8_t d[32];
+
+	sha256(data, size, d);
+	hex32(d, ret);
 }
 
 void hmac_sha256(const void *key, size_t n_key, const void *data, size_t size, uint8_t ret[32])

@@ -180,46 +180,42 @@ struct nftnl_expr *nft_expr(struct nft_loader *l, const char *name)
 	return x;
 }
 
+/* [ meta load KEY => reg ] [ cmp eq reg DATA ] */
+static int meta_is(struct nft_loader *l, uint32_t key, const void *data, uint32_t size)
+{
+	struct nftnl_expr *x = nft_expr(l, "meta");
+
+	if (!x)
+		return -ENOMEM;
+	nftnl_expr_set_u32(x, NFTNL_EXPR_META_KEY, key);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_META_DREG, NFT_REG32_00);
+	x = nft_expr(l, "cmp");
+	if (!x)
+		return -ENOMEM;
+	nftnl_expr_set_u32(x, NFTNL_EXPR_CMP_SREG, NFT_REG32_00);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_CMP_OP, NFT_CMP_EQ);
+	return nftnl_expr_set(x, NFTNL_EXPR_CMP_DATA, data, size) ? -ENOMEM : 0;
+}
+
 /* [ meta load l4proto => reg ] [ cmp eq reg proto ] */
 int nft_need_l4(struct nft_loader *l, int proto)
 {
-	struct nftnl_expr *x;
 	uint8_t p = (uint8_t)proto;
 
 	if (!proto || l->l4 == proto)
 		return 0;
 	if (l->l4)
 		return -EINVAL; /* never both */
-	x = nft_expr(l, "meta");
-	if (!x)
-		return -ENOMEM;
-	nftnl_expr_set_u32(x, NFTNL_EXPR_META_KEY, NFT_META_L4PROTO);
-	nftnl_expr_set_u32(x, NFTNL_EXPR_META_DREG, NFT_REG32_00);
-	x = nft_expr(l, "cmp");
-	if (!x)
-		return -ENOMEM;
-	nftnl_expr_set_u32(x, NFTNL_EXPR_CMP_SREG, NFT_REG32_00);
-	nftnl_expr_set_u32(x, NFTNL_EXPR_CMP_OP, NFT_CMP_EQ);
 	l->l4 = proto;
-	return nftnl_expr_set(x, NFTNL_EXPR_CMP_DATA, &p, sizeof(p)) ? -ENOMEM : 0;
+	return meta_is(l, NFT_META_L4PROTO, &p, sizeof(p));
 }
 
 /* [ meta load iiftype => reg ] [ cmp eq reg ether ] */
 static int need_ether(struct nft_loader *l)
 {
-	struct nftnl_expr *x = nft_expr(l, "meta");
 	uint16_t type = ARPHRD_ETHER;
 
-	if (!x)
-		return -ENOMEM;
-	nftnl_expr_set_u32(x, NFTNL_EXPR_META_KEY, NFT_META_IIFTYPE);
-	nftnl_expr_set_u32(x, NFTNL_EXPR_META_DREG, NFT_REG32_00);
-	x = nft_expr(l, "cmp");
-	if (!x)
-		return -ENOMEM;
-	nftnl_expr_set_u32(x, NFTNL_EXPR_CMP_SREG, NFT_REG32_00);
-	nftnl_expr_set_u32(x, NFTNL_EXPR_CMP_OP, NFT_CMP_EQ);
-	return nftnl_expr_set(x, NFTNL_EXPR_CMP_DATA, &type, sizeof(type)) ? -ENOMEM : 0;
+	return meta_is(l, NFT_META_IIFTYPE, &type, sizeof(type));
 }
 
 static int load_payload(struct nft_loader *l, const struct field *f, uint32_t base, unsigned size,

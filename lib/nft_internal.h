@@ -234,6 +234,9 @@ int nft_gen_read(struct nft *s, uint32_t *ret);
 /* names of all tables: "fn" gets the family's number */
 int nft_tables_each(struct nft *s, int (*fn)(int family, const char *table, void *arg), void *arg);
 bool nft_port_is_ours(uint32_t port);
+/* a socket in the namespace "ns_fd" that hears group "group" (NFNLGRP_...) of
+ * nfnetlink, with room for "size" bytes; non-blocking.  fd or -errno */
+int nft_listen(int ns_fd, unsigned group, int size);
 int nft_port_add(uint32_t port);
 void nft_stamp_key(const char *hash, uint32_t gen, uint8_t ret[20]);
 

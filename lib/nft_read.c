@@ -399,22 +399,23 @@ int nft_adoptable(struct nft *s, const char *hash)
 
 /* ---- the monitor ---- */
 
-int nft_monitor_open(int ns_fd)
+int nft_listen(int ns_fd, unsigned group, int size)
 {
-	struct sockaddr_nl sa = { .nl_family = AF_NETLINK,
-				  .nl_groups = 1u << (NFNLGRP_NFTABLES - 1) };
-	int size = MONITOR_BUF, r;
+	struct sockaddr_nl sa = { .nl_family = AF_NETLINK, .nl_groups = 1u << (group - 1) };
 	auto_close int fd =
 		ns_socket(ns_fd, AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK, NETLINK_NETFILTER);
 
 	if (fd < 0)
 		return fd;
 	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) ||
-	    bind(fd, (struct sockaddr *)&sa, sizeof(sa))) {
-		r = -errno;
-		return r;
-	}
+	    bind(fd, (struct sockaddr *)&sa, sizeof(sa)))
+		return -errno;
 	return steal_fd(&fd);
+}
+
+int nft_monitor_open(int ns_fd)
+{
+	return nft_listen(ns_fd, NFNLGRP_NFTABLES, MONITOR_BUF);
 }
 
 /* Elements that rules add are told of by the kernel itself (port 0), and so are those

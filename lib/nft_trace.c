@@ -28,20 +28,7 @@
 
 int nft_trace_open(int ns_fd)
 {
-	struct sockaddr_nl sa = { .nl_family = AF_NETLINK,
-				  .nl_groups = 1u << (NFNLGRP_NFTRACE - 1) };
-	int size = TRACE_BUF, r;
-	auto_close int fd =
-		ns_socket(ns_fd, AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK, NETLINK_NETFILTER);
-
-	if (fd < 0)
-		return fd;
-	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) ||
-	    bind(fd, (struct sockaddr *)&sa, sizeof(sa))) {
-		r = -errno;
-		return r;
-	}
-	return steal_fd(&fd);
+	return nft_listen(ns_fd, NFNLGRP_NFTRACE, TRACE_BUF);
 }
 
 static uint16_t be16_at(const uint8_t *p)

@@ -13,6 +13,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <linux/memfd.h>
@@ -324,4 +325,28 @@ int proc_start_time(pid_t pid, uint64_t *ret)
 		return -ESRCH;
 	*ret = strtoull(s + 1, NULL, 10);
 	return 0;
+}
+
+char *proc_beside(const char *name)
+{
+	static const char *const places[] = { "", "../lib/vpclab/" };
+	char self[PATH_MAX], *slash, *path;
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	size_t i;
+
+	if (n < 0)
+		return NULL;
+	self[n] = '\0';
+	slash = strrchr(self, '/');
+	if (!slash)
+		return NULL;
+	slash[1] = '\0';
+	for (i = 0; i < ARRAY_SIZE(places); i++) {
+		if (asprintf(&path, "%s%s%s", self, places[i], name) < 0)
+			return NULL;
+		if (access(path, X_OK) == 0)
+			return path;
+		free(path);
+	}
+	return NULL;
 }

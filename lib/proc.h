@@ -57,6 +57,9 @@ int proc_open(pid_t pid);
 /* when it started, in clock ticks since boot: with the pid it names a process for
  * good.  -ESRCH */
 int proc_start_time(pid_t pid, uint64_t *ret);
+/* the path of what lies beside this program, or below ../lib/vpclab/ of it, and may be
+ * run or entered; caller frees, NULL: there is none, or no memory */
+char *proc_beside(const char *name);
 /* a sealed, read-only memfd with a copy of "data", CLOEXEC; fd or -errno */
 int proc_memfd(const char *name, const void *data, size_t size);
 

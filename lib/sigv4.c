@@ -196,17 +196,6 @@ static int canonical(const struct sigv4_request *q, const struct parts *p, char 
 
 /* ---- the signature ---- */
 
-static void hex(const uint8_t d[32], char ret[65])
-{
-	size_t i;
-
-	for (i = 0; i < 32; i++) {
-		ret[2 * i] = "0123456789abcdef"[d[i] >> 4];
-		ret[2 * i + 1] = "0123456789abcdef"[d[i] & 15];
-	}
-	ret[64] = '\0';
-}
-
 static void derive(const struct parts *p, const char *secret, const char *to_sign, char ret[65])
 {
 	const char *const steps[] = { p->day, p->region, p->service, "aws4_request", to_sign };
@@ -218,7 +207,7 @@ static void derive(const struct parts *p, const char *secret, const char *to_sig
 	hmac_sha256(first, strlen(first), steps[0], strlen(steps[0]), d);
 	for (i = 1; i < ARRAY_SIZE(steps); i++)
 		hmac_sha256(d, sizeof(d), steps[i], strlen(steps[i]), d);
-	hex(d, ret);
+	hex32(d, ret);
 }
 
 /* how long it takes tells nothing about where they differ */

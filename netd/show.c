@@ -210,23 +210,6 @@ static void show_subnet(struct show *w, cJSON *map, const struct s_subnet *s)
 	put_number(w, o, "available_ip_address_count", free_addresses(s));
 }
 
-static const char *target_text(const struct route *r, char *ret, size_t size)
-{
-	static const char *const kind[] = {
-		[TARGET_LOCAL] = "local",
-		[TARGET_INTERNET_GATEWAY] = "internet_gateway",
-		[TARGET_NAT_GATEWAY] = "nat_gateway",
-		[TARGET_PEERING] = "peering",
-		[TARGET_INSTANCE] = "instance",
-		[TARGET_NETWORK_INTERFACE] = "network_interface",
-		[TARGET_BLACKHOLE] = "blackhole",
-	};
-	const char *name = r->target_name ? r->target_name : "";
-
-	snprintf(ret, size, "%s%s%s", kind[r->target], *name ? ":" : "", name);
-	return ret;
-}
-
 /* the local routes are there from the table's creation, and keep that origin when they
  * are led elsewhere (RT-15) */
 static void show_route(struct show *w, cJSON *list, const struct prefix *to, const char *target,
@@ -253,7 +236,7 @@ static void show_local(struct show *w, cJSON *list, const struct s_table *t,
 
 		if (!prefix_equal(&r->destination, cidr))
 			continue;
-		show_route(w, list, cidr, target_text(r, target, sizeof(target)),
+		show_route(w, list, cidr, route_target_words(r, target, sizeof(target)),
 			   store_route_active(t->vpc, r), true);
 		return;
 	}
@@ -287,7 +270,8 @@ static void show_table(struct show *w, cJSON *map, const struct s_table *t)
 		const struct route *r = &t->def->routes[i];
 
 		if (!is_local(v, &r->destination))
-			show_route(w, list, &r->destination, target_text(r, target, sizeof(target)),
+			show_route(w, list, &r->destination,
+				   route_target_words(r, target, sizeof(target)),
 				   store_route_active(t->vpc, r), false);
 	}
 }

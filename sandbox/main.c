@@ -19,6 +19,7 @@
 
 #include "lib/daemon.h"
 #include "lib/log.h"
+#include "lib/proc.h"
 #include "lib/util.h"
 #include "sandbox/env.h"
 #include "sandbox/exec.h"
@@ -51,32 +52,12 @@ static const char usage[] =
 	"  -v               more in the log; twice: each step\n"
 	"  --version, --help\n";
 
-/* beside this program, or where it was installed */
 static int init_open(struct err *e)
 {
-	static const char *const places[] = { "vpclab-init", "../lib/vpclab/vpclab-init" };
-	char self[4096], *slash;
-	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	size_t i;
-	int fd;
+	auto_free char *path = proc_beside("vpclab-init");
+	int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
 
-	if (n < 0)
-		return err_set(e, ERR_INTERNAL, errno, "/proc/self/exe: %s", strerror(errno));
-	self[n] = '\0';
-	slash = strrchr(self, '/');
-	*slash = '\0';
-	for (i = 0; i < ARRAY_SIZE(places); i++) {
-		auto_free char *path = NULL;
-
-		if (asprintf(&path, "%s/%s", self, places[i]) < 0) {
-			path = NULL;
-			return err_set(e, ERR_INTERNAL, ENOMEM, "out of memory");
-		}
-		fd = open(path, O_RDONLY | O_CLOEXEC);
-		if (fd >= 0)
-			return fd;
-	}
-	return err_set(e, ERR_HOST, ENOENT, "vpclab-init isn't beside %s/sandboxd", self);
+	return fd >= 0 ? fd : err_set(e, ERR_HOST, ENOENT, "vpclab-init isn't beside sandboxd");
 }
 
 /* a block of user ids that belongs to this run directory */

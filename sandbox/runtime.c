@@ -5,12 +5,12 @@
 #include "sandbox/runtime.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/proc.h"
 #include "lib/util.h"
 #include "sandbox/wire.h"
 
@@ -36,27 +36,13 @@ bool runtime_is_managed(const char *name)
 	return find(name) != NULL;
 }
 
-/* beside this program, or where it was installed; caller frees, NULL: nowhere */
+/* caller frees; NULL: it isn't there */
 static char *folder_of(const struct managed *m)
 {
-	static const char *const places[] = { "runtimes", "../lib/vpclab/runtimes" };
-	char self[PATH_MAX], *slash, *path;
-	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	size_t i;
+	char name[40];
 
-	if (n < 0)
-		return NULL;
-	self[n] = '\0';
-	slash = strrchr(self, '/');
-	*slash = '\0';
-	for (i = 0; i < ARRAY_SIZE(places); i++) {
-		if (asprintf(&path, "%s/%s/%s", self, places[i], m->folder) < 0)
-			return NULL;
-		if (access(path, X_OK) == 0)
-			return path;
-		free(path);
-	}
-	return NULL;
+	(void)snprintf(name, sizeof(name), "runtimes/%s", m->folder);
+	return proc_beside(name);
 }
 
 static int check_one(const struct function *f, const struct managed *m, struct err *e)

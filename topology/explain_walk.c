@@ -608,28 +608,6 @@ static const struct where *table_where(const struct s_table *t)
 	return t->def->at.pos.line ? &t->def->at : &t->vpc->def->at;
 }
 
-/* as a file writes it */
-static const char *target_words(const struct route *r, char *ret, size_t size)
-{
-	static const char *const kinds[] = {
-		[TARGET_LOCAL] = "local",
-		[TARGET_INTERNET_GATEWAY] = "internet_gateway",
-		[TARGET_NAT_GATEWAY] = "nat_gateway",
-		[TARGET_PEERING] = "peering",
-		[TARGET_INSTANCE] = "instance",
-		[TARGET_NETWORK_INTERFACE] = "network_interface",
-		[TARGET_BLACKHOLE] = "blackhole",
-	};
-	const char *name = r->nat_gateway	? r->nat_gateway->name :
-			   r->instance		? r->instance->name :
-			   r->network_interface ? r->network_interface->name :
-			   r->peering		? r->peering->name :
-						  "";
-
-	(void)snprintf(ret, size, "%s%s%s", kinds[r->target], *name ? ":" : "", name);
-	return ret;
-}
-
 static void route_hop(struct walk *w, const struct s_table *t, const struct route *r)
 {
 	char target[100];
@@ -638,7 +616,8 @@ static void route_hop(struct walk *w, const struct s_table *t, const struct rout
 		return;
 	if (r)
 		walk_hop(w, EXPLAIN_ROUTE, "route_table", table_name(t), &r->at, "%s -> %s",
-			 prefix_str(&r->destination), target_words(r, target, sizeof(target)));
+			 prefix_str(&r->destination),
+			 route_target_words(r, target, sizeof(target)));
 	else
 		walk_hop(w, EXPLAIN_ROUTE, "route_table", table_name(t), table_where(t),
 			 "%s -> local", prefix_str(vpc_cidr_of(t->vpc->def, &w->p.dst)));
@@ -666,7 +645,7 @@ static bool edge_lets_out(struct walk *w, const struct s_vpc *v)
 		return true;
 	walk_stop(w, DROP_EDGE_REDIRECTION, "route_table", table_name(t), &r->at,
 		  "%s -> %s: what goes out of there must come by it, too",
-		  prefix_str(&r->destination), target_words(r, target, sizeof(target)));
+		  prefix_str(&r->destination), route_target_words(r, target, sizeof(target)));
 	return false;
 }
 
@@ -778,7 +757,7 @@ static void lost(struct walk *w, const struct s_vpc *v, const struct s_table *t,
 	if (kind == ROUTE_BAD)
 		walk_stop(w, DROP_BAD_STATE_ROUTE, "route_table", table_name(t), &r->at,
 			  "%s -> %s leads nowhere", prefix_str(&r->destination),
-			  target_words(r, target, sizeof(target)));
+			  route_target_words(r, target, sizeof(target)));
 	else if (kind == ROUTE_LOCAL && e && !e->ns)
 		walk_stop(w, DROP_UNKNOWN_DESTINATION, eni_kind(e), eni_name(w->s, e),
 			  eni_where(w->s, e), "%s is attached to nothing", addr_str(&w->p.dst));

@@ -339,3 +339,20 @@ int port_parse(const char *s, struct port *ret)
 	*ret = p;
 	return 0;
 }
+
+const char *route_target_words(const struct route *r, char *ret, size_t size)
+{
+	static const char *const kinds[] = {
+		[TARGET_LOCAL] = "local",
+		[TARGET_INTERNET_GATEWAY] = "internet_gateway",
+		[TARGET_NAT_GATEWAY] = "nat_gateway",
+		[TARGET_PEERING] = "peering",
+		[TARGET_INSTANCE] = "instance",
+		[TARGET_NETWORK_INTERFACE] = "network_interface",
+		[TARGET_BLACKHOLE] = "blackhole",
+	};
+	const char *name = r->target_name ? r->target_name : "";
+
+	(void)snprintf(ret, size, "%s%s%s", kinds[r->target], *name ? ":" : "", name);
+	return ret;
+}

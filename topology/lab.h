@@ -487,6 +487,9 @@ const struct prefix *vpc_cidr(const struct vpc *v, size_t i);
 const struct prefix *vpc_cidr_of(const struct vpc *v, const struct addr *a);
 /* how many interfaces an instance has: its own and those that are attached to it */
 size_t instance_n_interfaces(const struct instance *in);
+/* where a route leads, as a file writes it ("nat_gateway:nat"), into "ret", which it
+ * returns */
+const char *route_target_words(const struct route *r, char *ret, size_t size);
 /* does this node's built-in server or declared "ready" list answer the port? */
 bool programs_serve(const struct programs *p, const struct port *port);
 /* "tcp/443", "http/80", "icmp"; 0, -EINVAL */
