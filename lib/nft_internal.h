@@ -234,6 +234,10 @@ int nft_gen_read(struct nft *s, uint32_t *ret);
 /* names of all tables: "fn" gets the family's number */
 int nft_tables_each(struct nft *s, int (*fn)(int family, const char *table, void *arg), void *arg);
 bool nft_port_is_ours(uint32_t port);
+/* Where a field is compared by its size, that is in a range next to other fields, the
+ * kernel takes it for big-endian: what is in the host's order there, but for names,
+ * is turned round in the element and in the rule, as nft(8) does. */
+bool nft_is_turned(const struct nft_spec *sp, unsigned field);
 /* a socket in the namespace "ns_fd" that hears group "group" (NFNLGRP_...) of
  * nfnetlink, with room for "size" bytes; non-blocking.  fd or -errno */
 int nft_listen(int ns_fd, unsigned group, int size);

@@ -105,6 +105,29 @@ static int add_lookup(struct maker *m, const char *set, uint32_t id, int dreg, b
 	return nftnl_expr_set_str(x, NFTNL_EXPR_LOOKUP_SET, set) ? -ENOMEM : 0;
 }
 
+/* [ byteorder reg = hton(reg) ] for each field that the set has turned round */
+static int turn_fields(struct maker *m, const struct nft_spec *sp)
+{
+	uint32_t at = 0;
+	unsigned i;
+
+	for (i = 0; i < sp->n_fields; at += nft_pad(sp->field[i++]->size)) {
+		struct nftnl_expr *x;
+
+		if (!nft_is_turned(sp, i))
+			continue;
+		x = expr(m, "byteorder");
+		if (!x)
+			return -ENOMEM;
+		nftnl_expr_set_u32(x, NFTNL_EXPR_BYTEORDER_SREG, NFT_REG32_00 + at / 4);
+		nftnl_expr_set_u32(x, NFTNL_EXPR_BYTEORDER_DREG, NFT_REG32_00 + at / 4);
+		nftnl_expr_set_u32(x, NFTNL_EXPR_BYTEORDER_OP, NFT_BYTEORDER_HTON);
+		nftnl_expr_set_u32(x, NFTNL_EXPR_BYTEORDER_LEN, sp->field[i]->size);
+		nftnl_expr_set_u32(x, NFTNL_EXPR_BYTEORDER_SIZE, sp->field[i]->size);
+	}
+	return 0;
+}
+
 /* [ lookup reg set NAME ] */
 static int match_set(struct maker *m, const struct nft_key *k, bool inverted)
 {
@@ -119,7 +142,8 @@ static int match_set(struct maker *m, const struct nft_key *k, bool inverted)
 	if (r)
 		return r;
 	m->w.at++;
-	return add_lookup(m, name + 1, 0, -1, inverted);
+	r = turn_fields(m, &sp);
+	return r ? r : add_lookup(m, name + 1, 0, -1, inverted);
 }
 
 /* "vmap @MAP": [ lookup reg set NAME dreg verdict ] */

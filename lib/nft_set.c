@@ -599,6 +599,26 @@ static int elem_data(struct nftnl_set_elem *el, const struct nft_spec *sp, const
 	return nftnl_set_elem_set(el, NFTNL_SET_ELEM_DATA, v, sp->data->size) ? -ENOMEM : 0;
 }
 
+bool nft_is_turned(const struct nft_spec *sp, unsigned field)
+{
+	const struct nft_type *t = sp->field[field];
+
+	return sp->interval && sp->n_fields > 1 && t->host_order && t->id != T_IFNAME &&
+	       htonl(1) != 1;
+}
+
+static void turn(uint8_t *v, unsigned size)
+{
+	unsigned i;
+
+	for (i = 0; i < size / 2; i++) {
+		uint8_t other = v[size - 1 - i];
+
+		v[size - 1 - i] = v[i];
+		v[i] = other;
+	}
+}
+
 /* the key's fields into "lo" and "hi"; 1 if any is a range */
 static int elem_key(const struct nft_spec *sp, const char *key, uint8_t lo[NFT_KEY_MAX],
 		    uint8_t hi[NFT_KEY_MAX])
@@ -623,6 +643,10 @@ static int elem_key(const struct nft_spec *sp, const char *key, uint8_t lo[NFT_K
 		if (r < 0)
 			return r;
 		range |= r;
+		if (nft_is_turned(sp, i)) {
+			turn(a, sp->field[i]->size);
+			turn(b, sp->field[i]->size);
+		}
 		memcpy(lo + at, a, sp->field[i]->size);
 		memcpy(hi + at, b, sp->field[i]->size);
 		at += nft_pad(sp->field[i]->size);

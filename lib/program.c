@@ -1313,8 +1313,8 @@ static void print_rule(struct buf *b, const char *rule, size_t len)
 	static const char ports[] = "th ports";
 	size_t i;
 
-	/* six fields are more than nft(8) can type, though the kernel can */
-	if (memmem(rule, len, "update @notes", 13))
+	/* six fields, or seven, are more than nft(8) can type, though the kernel can */
+	if (memmem(rule, len, "update @notes", 13) || memmem(rule, len, "update @flows", 13))
 		buf_adds(b, "# ");
 	for (i = 0; i < len; i++) {
 		if (len - i >= sizeof(ports) - 1 && !memcmp(rule + i, ports, sizeof(ports) - 1)) {

@@ -155,3 +155,23 @@ void emit_drop_chains(const struct emit *f, const enum reach_drop_number *number
 	for (i = 0; i < n; i++)
 		emit_drop_chain(f, numbers[i], NULL);
 }
+
+void emit_list_add(struct buf *b, const char *item)
+{
+	buf_printf(b, "%s%s", b->len ? ", " : "", item);
+}
+
+const char *emit_list_end(struct buf *b)
+{
+	auto_buf struct buf one = BUF_INIT;
+
+	/* a list of one is that one, also to nft(8) */
+	if (!strchr(buf_str(b), ','))
+		return buf_str(b);
+	buf_adds(&one, buf_str(b));
+	buf_clear(b);
+	buf_printf(b, "{ %s }", buf_str(&one));
+	if (buf_error(&one))
+		b->failed = true;
+	return buf_str(b);
+}

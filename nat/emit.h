@@ -79,4 +79,9 @@ void emit_drop_sets(const struct emit *f);
 void emit_drop_chain(const struct emit *f, enum reach_drop_number n, const char *first);
 void emit_drop_chains(const struct emit *f, const enum reach_drop_number *numbers, size_t n);
 
+/* what a rule compares a field with, from an empty "b": one item, or "{ A, B }".  _end
+ * returns it, and it lives as "b" does */
+void emit_list_add(struct buf *b, const char *item);
+const char *emit_list_end(struct buf *b);
+
 #endif

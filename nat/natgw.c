@@ -73,17 +73,6 @@ static void namespace_item(const struct store *s, const struct s_nat *n, struct 
 }
 
 /* a list, as nft(8) writes it */
-static void list_add(struct buf *b, const char *item)
-{
-	buf_printf(b, "%s %s", b->len ? "," : "{", item);
-}
-
-static const char *list_end(struct buf *b)
-{
-	buf_adds(b, " }");
-	return buf_str(b);
-}
-
 static void input(const struct s_nat *n, const struct emit *f, struct buf *b)
 {
 	if (MUTANT("nat-unasked")) {
@@ -137,10 +126,10 @@ static void sources(const struct s_nat *n, struct buf *b)
 	auto_buf struct buf list = BUF_INIT;
 	size_t i;
 
-	list_add(&list, prefix_str(&v->cidr_block));
+	emit_list_add(&list, prefix_str(&v->cidr_block));
 	for (i = 0; i < v->n_secondary_cidr_blocks; i++)
-		list_add(&list, prefix_str(&v->secondary_cidr_blocks[i]));
-	emit_rule(b, "ip saddr != %s goto %s comment \"%s: not of %s\"", list_end(&list),
+		emit_list_add(&list, prefix_str(&v->secondary_cidr_blocks[i]));
+	emit_rule(b, "ip saddr != %s goto %s comment \"%s: not of %s\"", emit_list_end(&list),
 		  emit_drop(DROP_NGW_SOURCE), n->o.id, n->vpc->o.id);
 	if (buf_error(&list))
 		b->failed = true;
@@ -227,8 +216,8 @@ void natgw_compile(const struct store *s, const struct s_nat *n, struct program 
 	emit_drop_sets(&f);
 	emit_drop_chains(&f, drops, sizeof(drops) / sizeof(drops[0]));
 	for (i = 0; i < n->eni->n_private_ips; i++)
-		list_add(&own, addr_str(&n->eni->private_ips[i]));
-	natmetrics_compile(&f, list_end(&own), &b);
+		emit_list_add(&own, addr_str(&n->eni->private_ips[i]));
+	natmetrics_compile(&f, emit_list_end(&own), &b);
 	if (buf_error(&own))
 		p->failed = true;
 	input(n, &f, &b);

@@ -59,7 +59,8 @@ static void own_blocks(const struct s_vpc *v, struct buf *b)
 	size_t i;
 
 	for (i = 0; i <= v->def->n_secondary_cidr_blocks; i++)
-		buf_printf(b, "%s%s", i ? ", " : "", prefix_str(block(v->def, i)));
+		emit_list_add(b, prefix_str(block(v->def, i)));
+	(void)emit_list_end(b);
 }
 
 static void chains(const struct s_vpc *v, const struct emit *f, struct buf *b)
@@ -74,7 +75,7 @@ static void chains(const struct s_vpc *v, const struct emit *f, struct buf *b)
 	emit_rule(b, "meta mark set 0xffff comment \"from a peering: no table, no subnet\"");
 	emit_rule(b, "iifname . ip saddr != @pcx_far goto %s comment \"not the peer's address\"",
 		  emit_drop(DROP_PEERING_INGRESS));
-	emit_rule(b, "ip daddr != { %s } goto %s comment \"%s: not its address\"", buf_str(&own),
+	emit_rule(b, "ip daddr != %s goto %s comment \"%s: not its address\"", buf_str(&own),
 		  emit_drop(DROP_PEERING_INGRESS), v->o.id);
 	emit_rule(b,
 		  "fib daddr . mark oif missing fib daddr type != local goto %s "
@@ -90,7 +91,7 @@ static void chains(const struct s_vpc *v, const struct emit *f, struct buf *b)
 			  "comment \"not the peer's address\"",
 			  emit_drop(DROP_PEERING_EGRESS));
 		emit_rule(b,
-			  "oifname \"pcx-*\" ip saddr != { %s } goto %s comment \"%s: not its "
+			  "oifname \"pcx-*\" ip saddr != %s goto %s comment \"%s: not its "
 			  "address\"",
 			  buf_str(&own), emit_drop(DROP_PEERING_EGRESS), v->o.id);
 	}

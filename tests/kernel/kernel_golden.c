@@ -17,11 +17,12 @@
 /*
  * Sets and chains come in the order in which they were made: each line gets its
  * block's name and its number in front, and all are sorted.  Rules that note
- * ports aren't in nft(8)'s text, which has no words for them.
+ * ports or count flows aren't in nft(8)'s text, which has no words for them.
  */
-#define NORMAL                                                                             \
-	"nft list ruleset 2>&1 | sed '/^table ip vpclab {/,/^}/d' | grep -v '@th,0,32' | " \
-	"awk '/^table/ { t = $2 $3 } /^\t(set|map|chain)/ { b = $2; n = 0 } "              \
+#define NORMAL                                                                                 \
+	"nft list ruleset 2>&1 | sed '/^table ip vpclab {/,/^}/d' | grep -v -e '@th,0,32' -e " \
+	"'update @flows' | "                                                                   \
+	"awk '/^table/ { t = $2 $3 } /^\t(set|map|chain)/ { b = $2; n = 0 } "                  \
 	"NF && !/^}/ { printf \"%s %s %03d %s\\n\", t, b, n++, $0 }' | sort"
 
 /* build/MODE/tests/kernel_golden -> tests/golden */
