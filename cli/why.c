@@ -78,7 +78,7 @@ int why_file(const struct cli *c, struct source *s, const cJSON *questions, cJSO
 	struct err e = { 0 };
 
 	/* ids play no part in answers, so any seed does */
-	if (store_commit(NULL, steal_ptr(&s->lab), "file", &store, NULL, &e) < 0)
+	if (store_commit(NULL, steal_ptr(&s->lab), "file", NULL, &store, NULL, &e) < 0)
 		return out_fail_err(c, &e);
 	*ret = explain_answers(store, questions);
 	store_free(store);

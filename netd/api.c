@@ -15,6 +15,7 @@
 #include "netd/events.h"
 #include "netd/flow_table.h"
 #include "netd/flows.h"
+#include "netd/idle.h"
 #include "netd/inspect.h"
 #include "netd/jobs.h"
 #include "netd/labs.h"
@@ -176,7 +177,18 @@ static void put_lab(struct netd *d, struct http_req *r, const char *a, const cha
 	const char *text = http_body(r, &size);
 
 	(void)b;
-	labs_put(d, a, text, size, http_header(r, "Vpclab-Base"), done, r);
+	labs_put(d, a, text, size, http_header(r, "Vpclab-Base"), http_query(r, "hold"), done, r);
+}
+
+static void release_held(struct netd *d, struct http_req *r, const char *a, const char *b)
+{
+	struct netlab *l = lab_of(d, r, a);
+
+	(void)b;
+	if (!l)
+		return;
+	idle_release(l);
+	reply_json(r, cJSON_CreateObject());
 }
 
 static void plan_lab(struct netd *d, struct http_req *r, const char *a, const char *b)
@@ -229,7 +241,7 @@ static void delete_lab(struct netd *d, struct http_req *r, const char *a, const 
 
 static void claim_attachment(struct netd *d, struct http_req *r, const char *a, const char *b)
 {
-	static const char *const known[] = { "function", "subnet", "token", NULL };
+	static const char *const known[] = { "function", "subnet", "token", "egress", NULL };
 	struct netlab *l = lab_of(d, r, a);
 	struct err e = { .code = ERR_NONE };
 	auto_json cJSON *o = l ? body_object(r) : NULL;
@@ -245,7 +257,8 @@ static void claim_attachment(struct netd *d, struct http_req *r, const char *a, 
 		http_reply_err(r, &e);
 		return;
 	}
-	attach_claim(l, function, json_str(o, "subnet", NULL), token, done, r);
+	attach_claim(l, function, json_str(o, "subnet", NULL), json_str(o, "egress", NULL), token,
+		     done, r);
 }
 
 static void get_attachments(struct netd *d, struct http_req *r, const char *a, const char *b)
@@ -463,6 +476,7 @@ static const struct {
 	{ "DELETE", "/v1/labs/*", delete_lab },
 	{ "POST", "/v1/labs/*/plan", plan_lab },
 	{ "GET", "/v1/labs/*/document", get_document },
+	{ "DELETE", "/v1/labs/*/hold", release_held },
 	{ "POST", "/v1/labs/*/attachments", claim_attachment },
 	{ "GET", "/v1/labs/*/attachments", get_attachments },
 	{ "DELETE", "/v1/labs/*/attachments/*", release_attachment },

@@ -20,6 +20,7 @@
 #include "lib/util.h"
 #include "netd/claims.h"
 #include "netd/compile.h"
+#include "netd/idle.h"
 #include "netd/jobs.h"
 
 #define GROUP_MS 20 /* what is given back meanwhile goes together */
@@ -146,13 +147,14 @@ struct fill {
 	size_t n, cap;
 };
 
-static size_t n_ready(const struct s_egress *g)
+/* how many places are to be made; nothing begins on a way that no function uses */
+static size_t n_missing(const struct s_egress *g)
 {
 	size_t n = 0, i;
 
 	for (i = 0; i < g->n_places; i++)
 		n += !g->places[i]->token;
-	return n;
+	return g->idle || n >= ATTACH_READY ? 0 : ATTACH_READY - n;
 }
 
 static int fill_one(struct fill *f, struct s_egress *g, struct err *e)
@@ -190,7 +192,7 @@ static int fill_begin(struct job *j, struct err *e)
 	for (i = 0; r == 0 && i < l->store->n_egresses; i++) {
 		struct s_egress *g = l->store->egresses[i];
 
-		for (k = n_ready(g); r == 0 && k < ATTACH_READY; k++)
+		for (k = n_missing(g); r == 0 && k > 0; k--)
 			r = fill_one(f, g, e);
 	}
 	return r < 0 ? r : f->n > 0;
@@ -222,7 +224,7 @@ static void fill_submit(struct netlab *l)
 	size_t i, missing = 0;
 
 	for (i = 0; i < l->store->n_egresses; i++)
-		missing += n_ready(l->store->egresses[i]) < ATTACH_READY;
+		missing += n_missing(l->store->egresses[i]);
 	if (missing == 0 || l->fill_waits)
 		return;
 	f = calloc(1, sizeof(*f));
@@ -236,8 +238,8 @@ static void fill_submit(struct netlab *l)
 
 struct claim {
 	struct job job;
-	char *function, *subnet, *token; /* own */
-	struct s_egress *egress;	 /* borrow from the store while the job runs */
+	char *function, *subnet, *wants, *token; /* own */
+	struct s_egress *egress;		 /* borrow from the store while the job runs */
 	struct s_place *place;
 	bool made;
 	labs_fn fn;
@@ -257,22 +259,37 @@ static struct s_egress *egress_of(const struct s_function *f, const char *subnet
 	return NULL;
 }
 
-static int claim_begin(struct job *j, struct err *e)
+static int claim_find(struct claim *c, struct err *e)
 {
-	struct claim *c = (struct claim *)j;
-	struct store *s = j->lab->store;
+	struct store *s = c->job.lab->store;
 	const struct s_function *f = s ? store_function(s, c->function) : NULL;
-	int r;
 
 	if (!s)
-		return err_set(e, ERR_NO_LAB, ENOENT, "there is no lab \"%s\"", j->lab->name);
+		return err_set(e, ERR_NO_LAB, ENOENT, "there is no lab \"%s\"", c->job.lab->name);
+	c->egress = c->wants ? store_egress(s, c->wants) : NULL;
+	if (c->egress)
+		return 0;
+	if (c->wants)
+		return err_set(e, ERR_NO_OBJECT, ENOENT, "lab %s has no egress \"%s\"",
+			       c->job.lab->name, c->wants);
 	if (!f)
 		return err_set(e, ERR_NO_FUNCTION, ENOENT, "lab %s has no function \"%s\"",
-			       j->lab->name, c->function);
+			       c->job.lab->name, c->function);
 	c->egress = egress_of(f, c->subnet);
 	if (!c->egress)
 		return err_set(e, ERR_INVALID_PARAMETER, EINVAL, "function %s has no subnet \"%s\"",
 			       c->function, c->subnet ? c->subnet : "");
+	return 0;
+}
+
+static int claim_begin(struct job *j, struct err *e)
+{
+	struct claim *c = (struct claim *)j;
+	struct store *s = j->lab->store;
+	int r = claim_find(c, e);
+
+	if (r < 0)
+		return r;
 	r = store_place_take(s, c->egress->ns, c->token, &c->place);
 	if (r == 0)
 		return 0;
@@ -306,6 +323,7 @@ static void claim_free(struct claim *c)
 {
 	free(c->function);
 	free(c->subnet);
+	free(c->wants);
 	free(c->token);
 	free(c);
 }
@@ -341,14 +359,14 @@ static void claim_end(struct job *j, const struct err *e)
 
 static const struct job_ops claim_ops = { .begin = claim_begin, .end = claim_end };
 
-void attach_claim(struct netlab *l, const char *function, const char *subnet, const char *token,
-		  labs_fn fn, void *arg)
+void attach_claim(struct netlab *l, const char *function, const char *subnet, const char *egress,
+		  const char *token, labs_fn fn, void *arg)
 {
 	struct err e = { .code = ERR_NONE };
 	struct claim *c = calloc(1, sizeof(*c));
 
 	if (!c || !copy_text(&c->function, function) || !copy_text(&c->subnet, subnet) ||
-	    !copy_text(&c->token, token)) {
+	    !copy_text(&c->wants, egress) || !copy_text(&c->token, token)) {
 		err_set(&e, ERR_INTERNAL, ENOMEM, "out of memory");
 		fn(&e, NULL, arg);
 		if (c)
@@ -415,6 +433,7 @@ static void drop_end(struct job *j, const struct err *e)
 		}
 	}
 	free(j);
+	idle_settle(l);
 }
 
 static const struct job_ops drop_ops = {

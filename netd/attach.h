@@ -17,9 +17,11 @@
 
 #define ATTACH_READY 2 /* places kept ready, an egress namespace */
 
-/* "subnet" NULL: the function's first.  The answer is HACKING.md's */
-void attach_claim(struct netlab *l, const char *function, const char *subnet, const char *token,
-		  labs_fn fn, void *arg);
+/* "subnet" NULL: the function's first.  "egress": that one, also if the function is on
+ * others by now (a change that is under way), NULL: the function's.  The answer is
+ * HACKING.md's */
+void attach_claim(struct netlab *l, const char *function, const char *subnet, const char *egress,
+		  const char *token, labs_fn fn, void *arg);
 void attach_release(struct netlab *l, const char *attachment, labs_fn fn, void *arg);
 cJSON *attach_list(const struct netlab *l); /* NULL: out of memory */
 

@@ -17,6 +17,7 @@
 #include "netd/events.h"
 #include "netd/flows.h"
 #include "netd/forget.h"
+#include "netd/idle.h"
 #include "netd/jobs.h"
 #include "netd/observe.h"
 #include "netd/state.h"
@@ -34,6 +35,7 @@ static struct netlab *netlab_free(struct netlab *l)
 	trace_stop(l);
 	flows_close(l, false);
 	attach_clear(l);
+	idle_clear(l);
 	observe_clear(l);
 	job_left_clear(l);
 	loop_event_free(l->tick);
@@ -291,6 +293,7 @@ int labs_plan(struct netd *d, const char *name, const char *document, size_t siz
 {
 	const struct netlab *l = lab_get(d, name);
 	struct mono start = mono_now();
+	const struct store_keep keep = { .now_ms = wall_ms() };
 	struct ops ops = { 0 };
 	cJSON *issues = NULL;
 	struct lab *lab = parse(document, size, name, &issues, e);
@@ -301,7 +304,7 @@ int labs_plan(struct netd *d, const char *name, const char *document, size_t siz
 		return -EINVAL;
 	}
 	*ret = NULL;
-	r = store_plan(l ? l->store : NULL, lab, d->seed, &ops, e);
+	r = store_plan(l ? l->store : NULL, lab, d->seed, &keep, &ops, e);
 	if (r == 0) {
 		*ret = change_json(name, ops.n > 0 || !l || !l->store, &ops, steal_ptr(&issues),
 				   start);
@@ -327,6 +330,7 @@ struct put {
 	struct ops ops;
 	cJSON *issues; /* owns: the parser's warnings, or all if it refuses */
 	bool intended; /* the state has it */
+	bool hold, sweep;
 	labs_fn fn;
 	void *arg;
 };
@@ -406,24 +410,32 @@ static bool takes_counts_away(const struct ops *ops)
 	return false;
 }
 
-static int put_begin(struct job *j, struct err *e)
+static bool changes_nothing(const struct put *p)
 {
-	struct put *p = (struct put *)j;
-	struct netlab *l = j->lab;
-	struct lab *lab;
-	int r = put_begin_edit(p, e);
+	const struct netlab *l = p->job.lab;
 
-	if (r != 0)
-		return r;
-	lab = parse(p->document, p->size, l->name, &p->issues, e);
+	return !p->sweep && l->store && !l->failed && p->size == l->size &&
+	       memcmp(p->document, l->document, p->size) == 0 && same_text(p->base, l->base);
+}
+
+static int put_begin_whole(struct put *p, struct err *e)
+{
+	struct job *j = &p->job;
+	struct netlab *l = j->lab;
+	const struct store_keep keep = {
+		.now_ms = wall_ms(),
+		.hold = p->hold || (p->sweep && l->hold),
+	};
+	struct lab *lab = parse(p->document, p->size, l->name, &p->issues, e);
+	int r;
+
 	if (!lab)
 		return -EINVAL;
-	if (l->store && !l->failed && p->size == l->size &&
-	    memcmp(p->document, l->document, p->size) == 0 && same_text(p->base, l->base)) {
+	if (changes_nothing(p)) {
 		lab_free(lab);
 		return 0;
 	}
-	r = store_commit(l->store, lab, l->netd->seed, &p->store, &p->ops, e);
+	r = store_commit(l->store, lab, l->netd->seed, &keep, &p->store, &p->ops, e);
 	if (r < 0) {
 		lab_free(lab);
 		return r;
@@ -439,6 +451,14 @@ static int put_begin(struct job *j, struct err *e)
 	if (r == 0 && !(l->store && !l->failed && zone_same(l->store, p->store)))
 		r = views_send(l, p->store, &j->want, e);
 	return r < 0 ? r : 1;
+}
+
+static int put_begin(struct job *j, struct err *e)
+{
+	struct put *p = (struct put *)j;
+	int r = put_begin_edit(p, e);
+
+	return r ? r : put_begin_whole(p, e);
 }
 
 static int put_commit(struct job *j, struct err *e)
@@ -510,7 +530,10 @@ static void put_take(struct put *p)
 	put_tell_events(p, fresh);
 	log_info("lab=%s %s changes=%zu took_ms=%.1f", l->name, fresh ? "created" : "updated",
 		 p->ops.n, mono_ms_since(p->start));
+	if (!p->sweep)
+		l->hold = p->hold;
 	attach_settle(l);
+	idle_settle(l);
 }
 
 static void put_give_up(struct put *p, const struct err *why)
@@ -563,7 +586,7 @@ static const struct job_ops put_ops = {
 };
 
 void labs_put(struct netd *d, const char *name, const char *document, size_t size, const char *base,
-	      labs_fn fn, void *arg)
+	      bool hold, labs_fn fn, void *arg)
 {
 	struct err e = { .code = ERR_NONE };
 	struct put *p = calloc(1, sizeof(*p));
@@ -574,6 +597,7 @@ void labs_put(struct netd *d, const char *name, const char *document, size_t siz
 		p->fn = fn;
 		p->arg = arg;
 		p->size = size;
+		p->hold = hold;
 		p->document = malloc(size + 1);
 		p->base = base ? strdup(base) : NULL;
 	}
@@ -594,6 +618,65 @@ void labs_put(struct netd *d, const char *name, const char *document, size_t siz
 		return;
 	}
 	job_submit(l, &p->job, &put_ops);
+}
+
+/* ---- what no function uses any more ---- */
+
+static int sweep_begin(struct job *j, struct err *e)
+{
+	struct put *p = (struct put *)j;
+	struct netlab *l = j->lab;
+
+	l->sweep_waits = false;
+	if (!l->store || l->failed || !idle_is_due(l))
+		return 0;
+	p->size = l->size;
+	p->document = malloc(l->size + 1);
+	p->base = l->base ? strdup(l->base) : NULL;
+	if (!p->document || (l->base && !p->base))
+		return err_set(e, ERR_INTERNAL, ENOMEM, "out of memory");
+	memcpy(p->document, l->document, l->size + 1);
+	return put_begin_whole(p, e);
+}
+
+static void sweep_end(struct job *j, const struct err *e)
+{
+	struct put *p = (struct put *)j;
+	struct netlab *l = j->lab;
+
+	l->sweep_waits = false;
+	if (e) {
+		put_give_up(p, e);
+		if (e->code != ERR_CANCELLED) {
+			log_warn("lab=%s ways of functions stay for now: %s", l->name, e->msg);
+			idle_again(l);
+		}
+	} else if (p->store) {
+		put_take(p);
+	}
+	put_free(p);
+}
+
+static const struct job_ops sweep_ops = {
+	.begin = sweep_begin,
+	.commit = put_commit,
+	.end = sweep_end,
+	.background = true,
+};
+
+void lab_sweep(struct netlab *l)
+{
+	struct put *p = l->sweep_waits ? NULL : calloc(1, sizeof(*p));
+
+	if (!p) {
+		if (!l->sweep_waits)
+			idle_again(l);
+		return;
+	}
+	p->start = mono_now();
+	p->sweep = true;
+	l->sweep_waits = true;
+	job_submit(l, &p->job, &sweep_ops);
 }
 
 /* ---- DELETE ---- */
@@ -653,6 +736,7 @@ static void delete_end(struct job *j, const struct err *e)
 		e = delete_rest(l, &rest) < 0 ? &rest : NULL;
 	if (!e) {
 		attach_clear(l);
+		idle_clear(l);
 		observe_clear(l);
 		job_left_clear(l);
 		events_add(l->netd->events, l->name, "deleted", "lab", l->name,
@@ -889,6 +973,7 @@ static void adopt_lab(struct netd *d, struct row *w)
 	if (l->store) {
 		flows_settle(l, true);
 		attach_settle(l);
+		idle_settle(l);
 	}
 	job_kick(l);
 }

@@ -92,6 +92,11 @@ struct netlab {
 	struct flows *flows; /* NULL: no flow log yet */
 	bool flows_lost;     /* what was counted before this daemon knew of them */
 
+	/* idle.c */
+	bool hold; /* a change of sandboxd's is under way: no way of a function goes */
+	bool sweep_waits;
+	struct loop_event *idle_timer;
+
 	/* attach.c */
 	LIST_HEAD(, attachment) attachments;
 	struct loop_event *doom_timer;
@@ -110,9 +115,10 @@ void labs_responder_new(void *arg);
 /* frees; the kernel keeps all */
 void labs_close(struct netd *d);
 
-/* "document" and "base" (NULL: none) are copied; "fn" is called once, maybe at once */
+/* "document" and "base" (NULL: none) are copied; "hold": ways that functions had before
+ * stay until idle_release(); "fn" is called once, maybe at once */
 void labs_put(struct netd *d, const char *lab, const char *document, size_t size, const char *base,
-	      labs_fn fn, void *arg);
+	      bool hold, labs_fn fn, void *arg);
 void labs_delete(struct netd *d, const char *lab, labs_fn fn, void *arg);
 /* what a PUT would do; nothing is done */
 int labs_plan(struct netd *d, const char *lab, const char *document, size_t size, cJSON **ret,
@@ -125,6 +131,8 @@ const char *lab_state(const struct netlab *l); /* "up", "changing", "failed" */
 
 /* ---- for the modules that make jobs ---- */
 
+/* the lab's document once more, without the ways of functions whose time is over */
+void lab_sweep(struct netlab *l);
 /* what ought to be by "s"; program_init()s "ret" */
 int lab_compile(const struct netlab *l, const struct store *s, struct program *ret, struct err *e);
 /* frees a lab that is none any more */

@@ -387,7 +387,7 @@ static void at_egress(struct walk *w)
 	const struct s_egress *g = w->egress;
 	const struct s_function *f = function_of(w->s, g);
 	const char *kind = g->eni ? "function" : "service";
-	const char *name = g->eni && f ? f->o.name : "service";
+	const char *name = g->eni ? eni_name(w->s, g->eni) : "service";
 
 	if (walk_remembers(w, g, 0) && g == w->from.egress)
 		arrive(w);

@@ -122,21 +122,22 @@ struct store *store_free(struct store *s)
 	return NULL;
 }
 
-int store_plan(const struct store *old, const struct lab *new, const char *seed, struct ops *ret,
-	       struct err *e)
+int store_plan(const struct store *old, const struct lab *new, const char *seed,
+	       const struct store_keep *keep, struct ops *ret, struct err *e)
 {
 	struct store *s;
-	int r = store_build(old, NULL, new, seed, &s, ret, e);
+	int r = store_build(old, NULL, new, seed, keep, &s, ret, e);
 
 	if (!r)
 		store_free(s);
 	return r;
 }
 
-int store_commit(const struct store *old, struct lab *lab, const char *seed, struct store **ret,
-		 struct ops *ret_ops, struct err *e)
+int store_commit(const struct store *old, struct lab *lab, const char *seed,
+		 const struct store_keep *keep, struct store **ret, struct ops *ret_ops,
+		 struct err *e)
 {
-	int r = store_build(old, NULL, lab, seed, ret, ret_ops, e);
+	int r = store_build(old, NULL, lab, seed, keep, ret, ret_ops, e);
 
 	if (!r)
 		(*ret)->owned = lab;

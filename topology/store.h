@@ -216,6 +216,9 @@ struct s_egress {
 	struct s_place **places;      /* owns each */
 	size_t n_places, cap_places;
 	unsigned last_place;
+	const char *key;  /* "SUBNET-ID SG-ID,SG-ID"; NULL: default mode */
+	bool idle;	  /* no function uses it any more; the interface lingers (LN-30) */
+	int64_t until_ms; /* of an idle one: when it goes, wall clock */
 };
 
 struct s_function {
@@ -322,21 +325,35 @@ struct ops {
 void ops_done(struct ops *o);
 
 /*
+ * What keeps the ways of functions that no function uses any more, besides the lab's
+ * eni_linger (LN-30) and the places on them that somebody has: what was begun there may
+ * end there.  Only those that linger keep their subnet and groups (ERR_DEPENDENCY).
+ */
+struct store_keep {
+	int64_t now_ms; /* wall clock; whose time is over goes */
+	bool hold;	/* a change is under way that may yet be undone: all of them */
+};
+/* when the next idle way goes that is there at "after_ms"; 0: none does by itself */
+int64_t store_idle_until(const struct store *s, int64_t after_ms);
+bool store_egress_is_busy(const struct s_egress *g); /* somebody has a place on it */
+
+/*
  * store_plan() - which operations lead from "old" (NULL: nothing) to the
  * document "new".  Creations and changes come in the order in which things
  * depend on one another, deletions last and in the reverse one.  Functions
  * and roles are not netd's and not in it.
- * Returns 0; ERR_NO_ADDRESS, ERR_ADDRESS_IN_USE, ERR_LIMIT with the path.
+ * Returns 0; ERR_NO_ADDRESS, ERR_ADDRESS_IN_USE, ERR_LIMIT, ERR_DEPENDENCY with the path.
  */
-int store_plan(const struct store *old, const struct lab *new, const char *seed, struct ops *ret,
-	       struct err *e);
+int store_plan(const struct store *old, const struct lab *new, const char *seed,
+	       const struct store_keep *keep, struct ops *ret, struct err *e);
 /*
  * store_commit() - makes the new store.  "lab" is the store's then (also when
  * this fails it is not freed).  "ret_ops" (may be NULL): as store_plan()'s.
  * Places of egress namespaces that stay are copied; "old" is left alone.
  */
-int store_commit(const struct store *old, struct lab *lab, const char *seed, struct store **ret,
-		 struct ops *ret_ops, struct err *e);
+int store_commit(const struct store *old, struct lab *lab, const char *seed,
+		 const struct store_keep *keep, struct store **ret, struct ops *ret_ops,
+		 struct err *e);
 struct store *store_free(struct store *s);
 /*
  * store_edit_ops() - the operations of an edit that is swapped in (edit.h) to the

@@ -757,6 +757,8 @@ static int make_all(struct build *b)
 		r = build_enis(b, &s->vpcs[i]);
 	for (i = 0; i < s->n_functions && !r; i++)
 		r = build_function(b, &s->functions[i], &b->lab->functions[i]);
+	if (!r)
+		r = build_idle(b);
 	for (i = 0; i < s->n_vpcs && !r; i++)
 		r = build_combinations(b, &s->vpcs[i]);
 	if (!r)
@@ -796,7 +798,8 @@ static struct store *store_empty(const struct lab *lab, const char *seed)
 }
 
 int store_build(const struct store *old, const struct saved *saved, const struct lab *lab,
-		const char *seed, struct store **ret, struct ops *ops, struct err *e)
+		const char *seed, const struct store_keep *keep, struct store **ret,
+		struct ops *ops, struct err *e)
 {
 	struct build b = { .old = old, .saved = saved, .lab = lab, .ops = ops, .e = e };
 	const struct store_index *x;
@@ -814,6 +817,8 @@ int store_build(const struct store *old, const struct saved *saved, const struct
 		return build_no_memory(&b);
 	}
 	b.pool = b.s->arena;
+	if (keep)
+		b.keep = *keep;
 	if (old) {
 		strmap_reserve(&b.s->index->by_name, old->index->by_name.n);
 		strmap_reserve(&b.s->index->by_id, old->index->by_id.n);

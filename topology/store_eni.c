@@ -370,7 +370,7 @@ static struct s_egress *egress_add(struct build *b, const char *ns, struct s_eni
 	return g;
 }
 
-static struct s_egress *service_egress(struct build *b)
+struct s_egress *build_service_egress(struct build *b)
 {
 	struct s_egress *g = store_egress(b->s, "service");
 
@@ -386,8 +386,7 @@ static struct s_egress *service_egress(struct build *b)
 }
 
 /* a description is its first function's, for as long as the interface lives */
-static const char *lambda_description(struct build *b, const struct s_eni *e,
-				      const struct function *f)
+static const char *lambda_description(struct build *b, const struct s_eni *e, const char *name)
 {
 	const struct strmap *notes = b->old   ? &b->old->index->notes :
 				     b->saved ? b->saved->notes :
@@ -398,49 +397,67 @@ static const char *lambda_description(struct build *b, const struct s_eni *e,
 	if (kept)
 		return pool_strdup(b->pool, kept);
 	hash_hex(u, 32, "uuid\n%s", e->o.id);
-	return pool_printf(b->pool, "AWS Lambda VPC ENI-%s-%.8s-%.4s-4%.3s-a%.3s-%.12s", f->name, u,
+	return pool_printf(b->pool, "AWS Lambda VPC ENI-%s-%.8s-%.4s-4%.3s-a%.3s-%.12s", name, u,
 			   u + 8, u + 13, u + 17, u + 20);
 }
 
-/* the interface that all functions with this subnet and these groups share (LN-8) */
-static struct s_egress *lambda_egress(struct build *b, struct s_function *f, struct s_subnet *sn)
+/* which of the interfaces with this key ever: another one each time that none was there */
+static unsigned lambda_incarnation(struct build *b, const char *key)
+{
+	const char *past_key = pool_printf(b->pool, "lambda\t%s", key);
+	unsigned n = build_past_get(build_old_past(b), past_key);
+
+	if (!n || (b->old && !strmap_get(&b->old->index->lambda, key)))
+		n++;
+	strmap_put(&b->s->past->map, past_key, (void *)(uintptr_t)n);
+	return n;
+}
+
+struct s_egress *build_lambda_egress(struct build *b, struct s_subnet *sn,
+				     const struct security_group *const *groups, size_t n,
+				     const char *name, const char *path)
 {
 	struct s_eni probe = { .vpc = sn->vpc }, *e;
-	const char *key, *past_key;
 	struct s_egress *g;
-	unsigned incarnation;
+	const char *key;
 
-	if (eni_groups(b, &probe, f->def->security_groups, f->def->n_security_groups))
+	if (eni_groups(b, &probe, groups, n))
 		return NULL;
 	key = pool_printf(b->pool, "%s %s", sn->o.id, groups_text(b, probe.groups, probe.n_groups));
 	g = strmap_get(&b->s->index->lambda, key);
 	if (g)
 		return g;
-	past_key = pool_printf(b->pool, "lambda\t%s", key);
-	incarnation = build_past_get(build_old_past(b), past_key);
-	if (!incarnation || (b->old && !strmap_get(&b->old->index->lambda, key)))
-		incarnation++;
-	strmap_put(&b->s->past->map, past_key, (void *)(uintptr_t)incarnation);
 	e = eni_make(b, sn->vpc, ENI_LAMBDA, sn, NULL,
-		     pool_printf(b->pool, "lambda %s %u", key, incarnation), f->o.path);
+		     pool_printf(b->pool, "lambda %s %u", key, lambda_incarnation(b, key)), path);
 	if (!e)
 		return NULL;
 	e->groups = probe.groups;
 	e->n_groups = probe.n_groups;
 	e->n_private_ips = 1;
 	e->private_ips = pool_alloc(b->pool, sizeof(*e->private_ips));
-	e->description = lambda_description(b, e, f->def);
+	e->description = lambda_description(b, e, name);
 	strmap_put(&b->s->index->notes, e->o.id, e->description);
 	e->ns = pool_printf(b->pool, "egress.%.8s", build_id_hex(e->o.id));
 	if (!e->private_ips || eni_combination(b, e))
 		return NULL;
 	g = egress_add(b, e->ns, e);
 	if (g) {
+		g->key = key;
 		g->mac = e->mac;
 		g->router_mac = e->router_mac;
 		strmap_put(&b->s->index->lambda, key, g);
 	}
 	return g;
+}
+
+static struct s_egress *function_egress(struct build *b, struct s_function *f, size_t i)
+{
+	const struct function *def = f->def;
+
+	if (!def->vpc)
+		return build_service_egress(b);
+	return build_lambda_egress(b, store_subnet_of(b->s, def->subnets[i]), def->security_groups,
+				   def->n_security_groups, def->name, f->o.path);
 }
 
 int build_function(struct build *b, struct s_function *f, const struct function *def)
@@ -458,9 +475,7 @@ int build_function(struct build *b, struct s_function *f, const struct function 
 	if (!f->egresses)
 		return build_no_memory(b);
 	for (i = 0; i < f->n_egresses; i++) {
-		f->egresses[i] =
-			def->vpc ? lambda_egress(b, f, store_subnet_of(b->s, def->subnets[i])) :
-				   service_egress(b);
+		f->egresses[i] = function_egress(b, f, i);
 		if (!f->egresses[i])
 			return build_no_memory(b);
 	}

@@ -53,16 +53,18 @@ void compare_lab(const struct lab *a, const struct lab *b, struct change *ret);
 
 /*
  * Builds the store of "lab".  "old": the store before (NULL: none).  "saved":
- * instead of "old", the alloc, past and notes of a saved store.
+ * instead of "old", the alloc, past, notes and idle ways of a saved store.
  */
 struct saved {
 	struct alloc *alloc;
 	struct store_past *past;
 	struct strmap *notes;
+	struct strmap *idle; /* key of an egress ("service": default mode) -> its end as text */
 	const char *seed;
 };
 int store_build(const struct store *old, const struct saved *saved, const struct lab *lab,
-		const char *seed, struct store **ret, struct ops *ops, struct err *e);
+		const char *seed, const struct store_keep *keep, struct store **ret,
+		struct ops *ops, struct err *e);
 
 /* ---- inside the building of one ---- */
 
@@ -70,6 +72,7 @@ struct build {
 	const struct store *old;
 	const struct saved *saved;
 	const struct lab *lab;
+	struct store_keep keep;
 	struct store *s;
 	struct pool *pool;
 	struct ops *ops;
@@ -110,6 +113,14 @@ void build_flow_logs(struct build *b, struct s_vpc *v);
 int build_enis(struct build *b, struct s_vpc *v);
 int build_function(struct build *b, struct s_function *f, const struct function *def);
 int build_combinations(struct build *b, struct s_vpc *v);
+/* the way of functions with this subnet and these groups, shared by all of them (LN-8);
+ * "name", "path": of the first; NULL: no memory */
+struct s_egress *build_lambda_egress(struct build *b, struct s_subnet *sn,
+				     const struct security_group *const *groups, size_t n,
+				     const char *name, const char *path);
+struct s_egress *build_service_egress(struct build *b);
+/* store_idle.c: after all functions, the ways that none of them has any more */
+int build_idle(struct build *b);
 /* store_addr.c */
 int build_addresses(struct build *b);
 int build_indexes(struct build *b);

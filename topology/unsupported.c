@@ -111,8 +111,6 @@ static const struct {
 	bool (*when)(const cJSON *item);
 	const char *what;
 } table[] = {
-	{ "eni_linger", not_zero, "eni_linger other than 0" },
-
 	{ "vpcs/*/nat_gateways/*/secondary_elastic_ips/*", NULL, "secondary_elastic_ips" },
 	{ "vpcs/*/instances/*/connection_tracking/*", NULL, "connection_tracking" },
 	{ "vpcs/*/network_interfaces/*/connection_tracking/*", NULL, "connection_tracking" },

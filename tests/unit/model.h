@@ -43,7 +43,7 @@ static inline struct store *store_of(const struct store *old, const char *text, 
 {
 	struct err e = { 0 };
 	struct store *s = NULL;
-	int r = store_commit(old, lab_of(text), SEED, &s, ret_ops, &e);
+	int r = store_commit(old, lab_of(text), SEED, NULL, &s, ret_ops, &e);
 
 	if (r)
 		print_error("%s: %s\n", e.path, e.msg);

@@ -260,7 +260,7 @@ static void test_second_lock(void **state)
 	struct err e = { 0 };
 
 	(void)state;
-	assert_int_equal(store_commit(NULL, l, SEED, &s, NULL, &e), 0);
+	assert_int_equal(store_commit(NULL, l, SEED, NULL, &s, NULL, &e), 0);
 	l->vpcs[0].nat_gateways[0].n_secondary_elastic_ips = 1;
 	assert_int_equal(compile(s, &p, &e), -EOPNOTSUPP);
 	assert_int_equal(e.code, ERR_UNSUPPORTED);

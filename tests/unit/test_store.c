@@ -325,6 +325,95 @@ static void test_interface_of_functions_is_new_after_it_was_gone(void **state)
 	store_free(v);
 }
 
+static struct store *after(const struct store *old, const char *rest, const struct store_keep *keep)
+{
+	char *text = lab_text("", "", rest);
+	struct err e = { 0 };
+	struct store *s = NULL;
+
+	assert_int_equal(store_commit(old, lab_of(text), SEED, keep, &s, NULL, &e), 0);
+	free(text);
+	return s;
+}
+
+static struct store *saved_again(const struct store *s, const char *rest)
+{
+	char *text = lab_text("", "", rest);
+	struct buf b = BUF_INIT;
+	struct err e = { 0 };
+	struct store *t = NULL;
+
+	store_save(s, &b);
+	assert_int_equal(store_load(lab_of(text), buf_str(&b), &t, &e), 0);
+	buf_done(&b);
+	free(text);
+	return t;
+}
+
+#define LINGER ",\"eni_linger\":10,\"time_scale\":2"
+
+/* ids: LN-30; mutant: linger */
+static void test_lingering_interface(void **state)
+{
+	const char *with = LINGER ROLE ",\"functions\":{" FUNCTION("f", "[\"a\"]", "[\"x\"]") "}";
+	struct store_keep keep = { .now_ms = 1000 };
+	struct store *s = after(NULL, with, &keep), *t = after(s, LINGER ROLE, &keep), *u, *v;
+
+	(void)state;
+	assert_int_equal(store_idle_until(s, 0), 0);
+	assert_int_equal(t->n_egresses, 1);
+	assert_true(t->egresses[0]->idle);
+	assert_string_equal(t->egresses[0]->ns, s->egresses[0]->ns);
+	assert_int_equal(store_idle_until(t, 0), 6001);
+	assert_int_equal(store_idle_until(t, 6001), 0);
+	/* saved, it is the same; a change doesn't begin its time anew */
+	u = saved_again(t, LINGER ROLE);
+	keep.now_ms = 6000;
+	v = after(u, LINGER ROLE, &keep);
+	assert_int_equal(store_idle_until(v, 0), 6001);
+	assert_string_equal(v->egresses[0]->eni->o.id, s->egresses[0]->eni->o.id);
+	assert_string_equal(v->egresses[0]->eni->description, s->egresses[0]->eni->description);
+	store_free(u);
+	u = after(v, with, &keep);
+	assert_false(u->egresses[0]->idle);
+	assert_string_equal(u->egresses[0]->eni->o.id, s->egresses[0]->eni->o.id);
+	store_free(u);
+	keep.now_ms = 6001;
+	u = after(v, LINGER ROLE, &keep);
+	assert_int_equal(u->n_egresses, 0);
+	store_free(u);
+	store_free(v);
+	store_free(t);
+	store_free(s);
+}
+
+static void test_ways_that_are_held_or_busy(void **state)
+{
+	const char *with = ROLE ",\"functions\":{" FUNCTION("f", "[\"a\"]", "[\"x\"]") "}";
+	const char *ns;
+	struct store_keep keep = { .now_ms = 1000, .hold = true };
+	struct store *s = after(NULL, with, NULL), *t = after(s, ROLE, &keep), *u;
+
+	(void)state;
+	ns = s->egresses[0]->ns;
+	assert_int_equal(t->n_egresses, 1);
+	assert_int_equal(store_idle_until(t, 0), 0);
+	u = after(t, ROLE, NULL);
+	assert_int_equal(u->n_egresses, 0);
+	store_free(u);
+	assert_int_equal(store_place_add(t, ns, "token", NULL), 0);
+	assert_true(store_egress_is_busy(t->egresses[0]));
+	u = after(t, ROLE, NULL);
+	assert_int_equal(u->n_egresses, 1);
+	assert_int_equal(store_place_remove(u, ns, u->egresses[0]->places[0]->number), 0);
+	store_free(t);
+	t = after(u, ROLE, NULL);
+	assert_int_equal(t->n_egresses, 0);
+	store_free(u);
+	store_free(t);
+	store_free(s);
+}
+
 static void test_addresses_that_change_hands(void **state)
 {
 	struct store *s = next(NULL,
@@ -358,7 +447,7 @@ static int fail_with(const struct store *old, const char *instances, const char 
 	char *text = lab_text(instances, "", rest);
 	struct lab *l = lab_of(text);
 	struct store *s = NULL;
-	int r = store_commit(old, l, SEED, &s, NULL, e);
+	int r = store_commit(old, l, SEED, NULL, &s, NULL, e);
 
 	assert_null(s);
 	lab_free(l);
@@ -507,9 +596,9 @@ static void test_plan_changes_nothing(void **state)
 	struct ops o;
 
 	(void)state;
-	assert_int_equal(store_plan(s, l, SEED, &o, &e), 0);
+	assert_int_equal(store_plan(s, l, SEED, NULL, &o, &e), 0);
 	check_ops(&o, "replace instance i: subnet changed;");
-	assert_int_equal(store_plan(NULL, l, SEED, &o, &e), 0);
+	assert_int_equal(store_plan(NULL, l, SEED, NULL, &o, &e), 0);
 	assert_int_equal(o.n, 6);
 	ops_done(&o);
 	lab_free(l);
@@ -529,6 +618,8 @@ int main(void)
 		cmocka_unit_test(test_failed_nat_gateway),
 		cmocka_unit_test(test_shared_interface_of_functions),
 		cmocka_unit_test(test_interface_of_functions_is_new_after_it_was_gone),
+		cmocka_unit_test(test_lingering_interface),
+		cmocka_unit_test(test_ways_that_are_held_or_busy),
 		cmocka_unit_test(test_addresses_that_change_hands),
 		cmocka_unit_test(test_no_address_left),
 		cmocka_unit_test(test_address_of_another),
