@@ -65,7 +65,7 @@ endif
 ALL_CFLAGS = $(BASE) $(WARN) $(OPT_$(MODE)) $(PKG_CFLAGS) $(CPPFLAGS) $(CFLAGS)
 ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now -pthread $(filter -fsanitize% -fno-sanitize% --coverage,$(OPT_$(MODE))) $(LDFLAGS)
 LIBS = $(PKG_LIBS) -lhttp_parser -lresolv -lm
-STATIC_LIBS = -lhttp_parser -lseccomp -lcap-ng -lcrypto -lm
+STATIC_LIBS = -lhttp_parser -lcap-ng -lcrypto -lm
 
 # ---- sources: a folder is an archive; the files with a main() are named here
 FOLDERS := lib topology nat netd sandbox cli

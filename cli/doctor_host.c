@@ -92,10 +92,13 @@ static int check_memfd(struct doctor *d)
 static int check_seccomp(struct doctor *d)
 {
 	unsigned action = SECCOMP_RET_ERRNO;
+	auto_close int fd = -1;
 
 	if (syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action) < 0)
 		return doctor_failed(d, "seccomp");
-	return doctor_result(d, "filter of functions", jail_filter(JAIL_FUNCTION));
+	fd = jail_filter_compile(JAIL_FUNCTION);
+	return doctor_result(d, "filter of functions",
+			     fd < 0 ? fd : jail_filter_load(fd, JAIL_FUNCTION));
 }
 
 static int check_inotify(struct doctor *d)

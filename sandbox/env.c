@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "lib/log.h"
+#include "lib/mutant.h"
 #include "lib/proc.h"
 #include "lib/util.h"
 #include "sandbox/functions.h"
@@ -676,7 +677,7 @@ static void add_plan(struct buf *b, const struct env *v)
 static struct cgroup_limits limits_of(const struct env *v, bool init)
 {
 	return (struct cgroup_limits){
-		.memory = (uint64_t)v->memory_mb << 20,
+		.memory = MUTANT("function-memory") ? 0 : (uint64_t)v->memory_mb << 20,
 		.cpus = init ? 0 : v->memory_mb / 1769.0,
 		.pids = LIMIT_FUNCTION_PIDS,
 	};
@@ -715,7 +716,7 @@ static int spawn(struct env *v, int ns_fd, struct err *e)
 	if (r < 0)
 		return err_set(e, ERR_KERNEL, -r, "cgroup: %s", strerror(-r));
 	{
-		const int fds[] = { -1, -1, -1, plan, far, ns_fd };
+		const int fds[] = { -1, -1, -1, plan, far, sd->filters[JAIL_FUNCTION], ns_fd };
 		struct proc_spec spec = {
 			.exec_fd = sd->init_fd,
 			.argv = argv,

@@ -415,6 +415,7 @@ static int spawn(struct door *d, int plan, int far, int ns_fd, const int *ns_fds
 			    d->std[2],
 			    plan,
 			    far,
+			    d->sd->filters[JAIL_PROGRAM],
 			    ns_fd,
 			    ns_fds ? ns_fds[0] : -1,
 			    ns_fds ? ns_fds[1] : -1,
@@ -427,7 +428,7 @@ static int spawn(struct door *d, int plan, int far, int ns_fd, const int *ns_fds
 		.exec_fd = d->sd->init_fd,
 		.argv = argv,
 		.fds = fds,
-		.n_fds = ns_fds ? 10 : 6,
+		.n_fds = ns_fds ? 11 : 7,
 		.cgroup_fds = join,
 		.session = true,
 		.clone_flags = ns_fds ? 0 :

@@ -8,8 +8,9 @@
  *   0, 1, 2   standard descriptors (a program's log; exec's three)
  *   3         the plan, a sealed memfd
  *   4         the socket pair to sandboxd
- *   5         network namespace
- *   6..9      exec in a node whose init runs: its mount, UTS, IPC and pid namespaces
+ *   5         the compiled filter of system calls, a sealed memfd
+ *   6         network namespace
+ *   7..10     exec in a node whose init runs: its mount, UTS, IPC and pid namespaces
  */
 #ifndef INIT_H
 #define INIT_H
@@ -21,7 +22,7 @@
 
 #include "sandbox/wire.h"
 
-enum { INIT_FD_PLAN = 3, INIT_FD_PAIR = 4, INIT_FD_NET = 5, INIT_FD_NS = 6 };
+enum { INIT_FD_PLAN = 3, INIT_FD_PAIR = 4, INIT_FD_FILTER = 5, INIT_FD_NET = 6, INIT_FD_NS = 7 };
 #define INIT_GROUPS_MAX 64
 
 struct init {
@@ -36,7 +37,7 @@ struct init {
 	gid_t groups[INIT_GROUPS_MAX];
 	size_t n_groups;
 	uint64_t caps;
-	bool join; /* exec: into the namespaces of descriptors 6..9 */
+	bool join; /* exec: into the namespaces of descriptors 7..10 */
 	bool tty;
 	const char *step; /* what is being done, for WIRE_FAIL */
 	struct wire_in in;

@@ -217,6 +217,16 @@ static int enter(struct init *i)
 	return r;
 }
 
+static int filter(struct init *i, enum jail_filter f)
+{
+	int r;
+
+	i->step = "load the system call filter";
+	r = jail_filter_load(INIT_FD_FILTER, f);
+	close(INIT_FD_FILTER);
+	return r;
+}
+
 int init_drop(struct init *i)
 {
 	bool function = i->seccomp && !strcmp(i->seccomp, "function");
@@ -225,20 +235,19 @@ int init_drop(struct init *i)
 	i->step = "set resource limits";
 	r = each_line(i, "rlimit", set_limit);
 	/* without no_new_privs the filter needs the capabilities that go next */
-	i->step = "load the system call filter";
 	if (!r && !function)
-		r = jail_filter(JAIL_PROGRAM);
+		r = filter(i, JAIL_PROGRAM);
+	if (r)
+		return r;
 	i->step = "drop privileges";
-	if (!r)
-		r = jail_ids(i->uid, i->gid, i->groups, i->n_groups, i->caps);
+	r = jail_ids(i->uid, i->gid, i->groups, i->n_groups, i->caps);
 	if (r || !function)
 		return r;
 	/* its user is the function's: no look into this process, and it ends with sandboxd
 	 * even while it is frozen */
 	if (prctl(PR_SET_DUMPABLE, 0) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
 		return -errno;
-	i->step = "load the system call filter";
-	return jail_filter(JAIL_FUNCTION);
+	return filter(i, JAIL_FUNCTION);
 }
 
 int main(void)
@@ -247,7 +256,8 @@ int main(void)
 	int r;
 
 	umask(022);
-	if (fcntl(INIT_FD_PAIR, F_SETFD, FD_CLOEXEC) < 0)
+	if (fcntl(INIT_FD_PAIR, F_SETFD, FD_CLOEXEC) < 0 ||
+	    fcntl(INIT_FD_FILTER, F_SETFD, FD_CLOEXEC) < 0)
 		return 125;
 	r = read_plan(&i);
 	if (!r)

@@ -305,7 +305,7 @@ static int spawn(struct node *n, int plan, int far, int ns_fd, struct err *e)
 	static char *const argv[] = { (char *)"vpclab-init", NULL };
 	struct sandboxd *sd = n->slab->sd;
 	auto_close int log = logs_open(sd, n->slab->name, n->name);
-	const int fds[] = { -1, log, log, plan, far, ns_fd };
+	const int fds[] = { -1, log, log, plan, far, sd->filters[JAIL_PROGRAM], ns_fd };
 	int join[CGROUP_JOIN_MAX], pidfd, r;
 	struct proc_spec spec = {
 		.exec_fd = sd->init_fd,

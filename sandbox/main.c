@@ -60,6 +60,17 @@ static int init_open(struct err *e)
 	return fd >= 0 ? fd : err_set(e, ERR_HOST, ENOENT, "vpclab-init isn't beside sandboxd");
 }
 
+static int filters_compile(struct sandboxd *sd, struct err *e)
+{
+	for (int f = JAIL_FUNCTION; f <= JAIL_PROGRAM; f++) {
+		sd->filters[f] = jail_filter_compile(f);
+		if (sd->filters[f] < 0)
+			return err_set(e, ERR_KERNEL, -sd->filters[f], "filter of calls: %s",
+				       strerror(-sd->filters[f]));
+	}
+	return 0;
+}
+
 /* a block of user ids that belongs to this run directory */
 static uint32_t uid_base(const char *run)
 {
@@ -161,7 +172,9 @@ static int sandboxd_start(struct sandboxd *sd, const struct daemon_options *o, s
 	sd->init_fd = init_open(e);
 	if (sd->init_fd < 0)
 		return sd->init_fd;
-	r = loop_make(sd, e);
+	r = filters_compile(sd, e);
+	if (!r)
+		r = loop_make(sd, e);
 	if (r < 0)
 		return r;
 	env_clean(sd);
@@ -207,6 +220,9 @@ static void sandboxd_stop(struct sandboxd *sd)
 	sd->db = db_close(sd->db);
 	if (sd->init_fd >= 0)
 		close(sd->init_fd);
+	for (i = 0; i < ARRAY_SIZE(sd->filters); i++)
+		if (sd->filters[i] >= 0)
+			close(sd->filters[i]);
 	/* folders that hold nothing any more */
 	for (i = 0; i < ARRAY_SIZE(folders); i++) {
 		auto_free char *path = rundir_file(sd->dir.run, folders[i]);
@@ -230,7 +246,7 @@ static int sandboxd_run(const struct daemon_options *o, const char *run, const c
 	struct err e = { 0 };
 	int rc = 0;
 
-	sd = (struct sandboxd){ .init_fd = -1, .door_fd = -1 };
+	sd = (struct sandboxd){ .init_fd = -1, .door_fd = -1, .filters = { -1, -1 } };
 	LIST_INIT(&sd.labs);
 	LIST_INIT(&sd.doors);
 	if (rundir_open(run, state, "sandboxd", &sd.dir, &e) < 0)

@@ -28,6 +28,7 @@
 #include "lib/cgroup.h"
 #include "lib/db.h"
 #include "lib/http.h"
+#include "lib/jail.h"
 #include "lib/json.h"
 #include "lib/loop.h"
 #include "lib/sock.h"
@@ -91,9 +92,10 @@ struct sandboxd {
 	uint8_t key[32];	 /* what labs' secrets are made from */
 	struct httpc *httpc;
 	struct cgroups *cgroups;
-	char *netd;  /* path of its socket; owns */
-	char *root;  /* RUN/root: where inits mount; owns */
-	int init_fd; /* vpclab-init */
+	char *netd;		       /* path of its socket; owns */
+	char *root;		       /* RUN/root: where inits mount; owns */
+	int init_fd;		       /* vpclab-init */
+	int filters[JAIL_PROGRAM + 1]; /* compiled, by enum jail_filter */
 	uint32_t uid_base;
 	uint8_t uids[SANDBOXD_UIDS / 8];
 	LIST_HEAD(, slab) labs;

@@ -19,6 +19,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/mutant.h"
 #include "lib/util.h"
 #include "sandbox/limits.h"
 #include "sandbox/runtime.h"
@@ -117,7 +118,7 @@ void view_function(struct buf *b, const struct func *f, uint32_t uid)
 	function_code(b, f);
 	runtime_view(b, f->spec->runtime);
 	(void)snprintf(text, sizeof(text), "mode=1777,size=%um,nr_inodes=65536",
-		       f->spec->ephemeral_storage);
+		       MUTANT("function-disk") ? 4096 : f->spec->ephemeral_storage);
 	plan_add(b, "tmpfs", "/tmp", text);
 	plan_add(b, "proc", "/proc", NULL);
 	plan_add(b, "devs", "/dev", NULL);
