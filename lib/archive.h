@@ -13,7 +13,7 @@
 #include "lib/err.h"
 
 /* "zip" (an absolute path) into the folder "dir" (there, empty); files become root's, 0644 or 0755.
- * ERR_INVALID_PARAMETER for a file that can't be unpacked, ERR_TOO_LARGE past a limit */
+ * ERR_INVALID_PARAMETER for a file that can't be unpacked or is past a limit */
 int archive_unpack(const char *zip, const char *dir, uint64_t max_bytes, uint64_t max_files,
 		   struct err *e);
 

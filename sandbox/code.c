@@ -18,6 +18,7 @@
 
 #include "lib/archive.h"
 #include "lib/buf.h"
+#include "lib/mutant.h"
 #include "lib/util.h"
 #include "sandbox/limits.h"
 
@@ -48,7 +49,7 @@ static int take_file(struct walk *w, const FTSENT *f, const char *name)
 		return fault(w, f->fts_path, -r);
 	w->bytes += size;
 	if (w->bytes > LIMIT_CODE)
-		return err_set(w->e, ERR_TOO_LARGE, EFBIG,
+		return err_set(w->e, ERR_INVALID_PARAMETER, EFBIG,
 			       "code %s: Unzipped size must be smaller "
 			       "than %d bytes",
 			       w->from, LIMIT_CODE);
@@ -111,8 +112,8 @@ static int take_entry(struct walk *w, const FTSENT *f)
 	const char *name = f->fts_path + strlen(w->from);
 
 	if (++w->files > LIMIT_CODE_FILES)
-		return err_set(w->e, ERR_TOO_LARGE, EFBIG, "code %s: more than %d files", w->from,
-			       LIMIT_CODE_FILES);
+		return err_set(w->e, ERR_INVALID_PARAMETER, EFBIG, "code %s: more than %d files",
+			       w->from, LIMIT_CODE_FILES);
 	switch (f->fts_info) {
 	case FTS_F:
 		return take_file(w, f, name);
@@ -252,8 +253,37 @@ int code_take(const char *state, const char *base, const char *path, char ret[65
 			       "code %s: neither a folder nor a "
 			       ".zip file",
 			       whole);
+	if (!folder && st.st_size > LIMIT_ZIP && !MUTANT("zip-size"))
+		return err_set(e, ERR_INVALID_PARAMETER, EFBIG,
+			       "code %s: it has %lld bytes (allowed: %d, AWS's limit of a direct "
+			       "upload; as a folder: %d)",
+			       whole, (long long)st.st_size, LIMIT_ZIP, LIMIT_CODE);
 	r = folder ? digest_folder(from, ret, e) : digest_zip(from, ret, e);
 	return r ? r : make_copy(state, from, folder, ret, e);
+}
+
+int code_bytes(const char *state, const char *digest, uint64_t *ret)
+{
+	auto_free char *path = NULL;
+	char *paths[2] = { NULL };
+	FTSENT *f;
+	FTS *fts;
+
+	*ret = 0;
+	if (asprintf(&path, "%s/code/%s", state, digest) < 0) {
+		path = NULL;
+		return -ENOMEM;
+	}
+	paths[0] = path;
+	fts = fts_open(paths, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
+	if (!fts)
+		return -errno;
+	errno = 0;
+	while ((f = fts_read(fts)))
+		if (f->fts_info == FTS_F)
+			*ret += (uint64_t)f->fts_statp->st_size;
+	fts_close(fts);
+	return 0;
 }
 
 void code_sweep(const char *state, int (*is_used)(const char *digest, void *arg), void *arg)

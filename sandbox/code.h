@@ -7,11 +7,15 @@
 #ifndef CODE_H
 #define CODE_H
 
+#include <stdint.h>
+
 #include "lib/err.h"
 
 /* "path" (folder or .zip; relative: to "base") -> its copy below "state";
  * "ret" gets the digest, 64 hex characters */
 int code_take(const char *state, const char *base, const char *path, char ret[65], struct err *e);
+/* bytes of a copy's files; 0 or -errno */
+int code_bytes(const char *state, const char *digest, uint64_t *ret);
 /* removes copies for which "is_used" says false */
 void code_sweep(const char *state, int (*is_used)(const char *digest, void *arg), void *arg);
 

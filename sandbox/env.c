@@ -840,6 +840,7 @@ static struct env *env_new(struct func *f, struct err *e)
 	v->exec = !strcmp(f->spec->runtime, "exec");
 	v->timeout_s = f->spec->timeout;
 	v->memory_mb = f->spec->memory_size;
+	memcpy(v->code, f->code, sizeof(v->code));
 	v->started = mono_now();
 	sandboxd_random_id(v->name);
 	v->uid_idx = uid_take(sd);

@@ -65,6 +65,7 @@ struct env {
 	char name[33];	   /* of its cgroup, and token of its place */
 	char *attachment;  /* owns; NULL: none yet */
 	char *subnet;	   /* owns; NULL: default mode */
+	char code[65];	   /* digest of the package that it sees */
 	unsigned uid_idx;
 	unsigned timeout_s, memory_mb; /* as the function was when it was made */
 	pid_t pid;

@@ -17,6 +17,7 @@
 #include "sandbox/front.h"
 #include "sandbox/listen.h"
 #include "sandbox/logs.h"
+#include "sandbox/package.h"
 #include "sandbox/runtime.h"
 #include "sandbox/wire.h"
 
@@ -30,15 +31,8 @@ int functions_prepare(const struct sandboxd *sd, const struct lab *lab, const ch
 	if (!codes)
 		return err_set(e, ERR_INTERNAL, ENOMEM, "out of memory");
 	r = runtime_check(lab, e);
-	for (i = 0; i < lab->n_functions && !r; i++) {
-		const struct function *f = &lab->functions[i];
-
-		if (!f->code[0])
-			continue;
-		r = code_take(sd->dir.state, base, f->code, codes[i], e);
-		if (r < 0)
-			err_path(e, "functions.%s.code", f->name);
-	}
+	for (i = 0; i < lab->n_functions && !r; i++)
+		r = package_take(sd->dir.state, base, &lab->functions[i], codes[i], e);
 	if (r < 0) {
 		free(codes);
 		return r;
@@ -290,7 +284,7 @@ void functions_environment(struct buf *b, const struct func *f, const char *toke
 	plan_add(b, "env", "AWS_SESSION_TOKEN=vpclab", NULL);
 	plan_addf(b, "env", "_HANDLER=%s", s->handler);
 	runtime_environment(b, s->runtime);
-	for (i = 0; i < s->n_environment; i++)
+	for (i = 0; i < s->n_environment && !MUTANT("own-variables"); i++)
 		plan_addf(b, "env", "%s=%s", s->environment[i].name, s->environment[i].value);
 }
 
@@ -320,23 +314,38 @@ void functions_show(const struct func *f, cJSON *o)
 	set(o, "runtime", cJSON_CreateString(f->spec->runtime));
 }
 
+/* of a function, and of its environments that run what it was before */
+static void keep(const struct func *f, struct buf *b)
+{
+	const char *state = f->slab->sd->dir.state;
+	const struct env *v;
+
+	package_keep(state, f->code, b);
+	LIST_FOREACH(v, &f->envs, link)
+		if (strcmp(v->code, f->code) != 0 && !MUTANT("keep-old-code"))
+			package_keep(state, v->code, b);
+}
+
 static int is_used(const char *name, void *arg)
 {
-	const struct sandboxd *sd = arg;
+	const struct buf *kept = arg;
+
+	return strstr(kept->s, name) != NULL;
+}
+
+void functions_sweep(const struct sandboxd *sd)
+{
+	auto_buf struct buf kept = BUF_INIT;
 	const struct slab *l;
 	const struct func *f;
 
 	LIST_FOREACH(l, &sd->labs, link) {
 		if (l->change)
-			return 1; /* its new code is no function's yet */
+			return; /* its new code is no function's yet */
 		LIST_FOREACH(f, &l->funcs, link)
-			if (!strcmp(f->code, name))
-				return 1;
+			keep(f, &kept);
 	}
-	return 0;
-}
-
-void functions_sweep(const struct sandboxd *sd)
-{
-	code_sweep(sd->dir.state, is_used, (void *)sd);
+	buf_adds(&kept, "\n");
+	if (!kept.failed)
+		code_sweep(sd->dir.state, is_used, &kept);
 }

@@ -63,6 +63,19 @@ static int add_string(char ***list, size_t *n, const char *s)
 	return 0;
 }
 
+/* the function's own may replace one of ours: PATH, LANG, NODE_PATH (EX-12) */
+static int add_variable(struct init *i, const char *text)
+{
+	size_t len = strcspn(text, "="), n;
+
+	for (n = 0; n < i->n_envp; n++)
+		if (!strncmp(i->envp[n], text, len + 1)) {
+			i->envp[n] = (char *)text;
+			return 0;
+		}
+	return add_string(&i->envp, &i->n_envp, text);
+}
+
 static int take_line(struct init *i, const struct plan_line *l)
 {
 	if (!strcmp(l->key, "role")) {
@@ -87,7 +100,7 @@ static int take_line(struct init *i, const struct plan_line *l)
 	} else if (!strcmp(l->key, "arg")) {
 		return add_string(&i->argv, &i->n_argv, l->a);
 	} else if (!strcmp(l->key, "env")) {
-		return add_string(&i->envp, &i->n_envp, l->a);
+		return add_variable(i, l->a);
 	}
 	return 0;
 }

@@ -7,6 +7,7 @@
  *   dir PATH MODE     file PATH TEXT     link PATH TARGET
  *   ro PATH SOURCE    rw PATH SOURCE     bind mounts of the host's
  *   over PATH LOWER   a read-only union of LOWER and the host's PATH
+ *   lower PATH SOURCE  union PATH    a read-only union of the sources that were named, first over last
  *   tmpfs PATH OPTS   proc PATH          devs PATH
  *   guard PATH        what of /proc isn't namespaced, out of reach
  *   pivot             the future root is the root, read-only; the host's is gone
@@ -147,6 +148,67 @@ static int mount_over(const char *path, const char *lower)
 	return r ? r : mount_("overlay", at, "overlay", MS_RDONLY | MS_NOSUID | MS_NODEV, opts);
 }
 
+/*
+ * Sources of the next union, as links in a folder of the future root: their own paths
+ * may hold what divides the mount's options, and many of them are more than fits.
+ */
+#define LOWER_DIR "./.lower"
+static unsigned n_lowers;
+
+static int add_lower(const char *source)
+{
+	char at[64];
+
+	if (!n_lowers && mkdir(LOWER_DIR, 0700) < 0)
+		return -errno;
+	(void)snprintf(at, sizeof(at), LOWER_DIR "/%u", n_lowers);
+	if (symlink(source, at) < 0)
+		return -errno;
+	n_lowers++;
+	return 0;
+}
+
+static int drop_lowers(void)
+{
+	char at[64];
+
+	while (n_lowers) {
+		(void)snprintf(at, sizeof(at), LOWER_DIR "/%u", --n_lowers);
+		if (unlink(at) < 0)
+			return -errno;
+	}
+	return rmdir(LOWER_DIR) < 0 ? -errno : 0;
+}
+
+static int mount_union(const char *path)
+{
+	char at[PATH_MAX], opts[4096];
+	int r = below(path, at, sizeof(at));
+	size_t len;
+	unsigned i;
+
+	if (!r && mkdir(at, 0755) < 0 && errno != EEXIST)
+		r = -errno;
+	if (r)
+		return r;
+	if (n_lowers == 1) {
+		/* a union of one is none to the kernel */
+		r = mount_(LOWER_DIR "/0", at, NULL, MS_BIND, NULL);
+		if (!r)
+			r = mount_(NULL, at, NULL,
+				   MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV, NULL);
+		return r ? r : drop_lowers();
+	}
+	len = (size_t)snprintf(opts, sizeof(opts), "lowerdir=");
+	for (i = 0; i < n_lowers && len < sizeof(opts); i++)
+		len += (size_t)snprintf(opts + len, sizeof(opts) - len, "%s" LOWER_DIR "/%u",
+					i ? ":" : "", i);
+	if (len >= sizeof(opts))
+		return -ENAMETOOLONG;
+	r = mount_("overlay", at, "overlay", MS_RDONLY | MS_NOSUID | MS_NODEV, opts);
+	return r ? r : drop_lowers();
+}
+
 static int mount_fs(const char *type, const char *path, unsigned long flags, const char *opts)
 {
 	char at[PATH_MAX];
@@ -263,6 +325,10 @@ static int carry_out(const struct plan_line *l)
 		return bind_(l->a, l->b, safe);
 	if (!strcmp(l->key, "over"))
 		return mount_over(l->a, l->b);
+	if (!strcmp(l->key, "lower"))
+		return add_lower(l->b);
+	if (!strcmp(l->key, "union"))
+		return mount_union(l->a);
 	if (!strcmp(l->key, "tmpfs"))
 		return mount_fs("tmpfs", l->a, safe, l->b);
 	if (!strcmp(l->key, "proc"))

@@ -89,6 +89,18 @@ void runtime_view(struct buf *b, const char *name)
 
 void runtime_environment(struct buf *b, const char *name)
 {
-	if (find(name))
-		plan_addf(b, "env", "AWS_EXECUTION_ENV=AWS_Lambda_%s", name);
+	const struct managed *m = find(name);
+
+	if (!m)
+		return;
+	plan_addf(b, "env", "AWS_EXECUTION_ENV=AWS_Lambda_%s", name);
+	/* where layers are looked into */
+	if (!strcmp(m->folder, "nodejs"))
+		plan_addf(b, "env",
+			  "NODE_PATH=/opt/nodejs/node%.*s/node_modules:/opt/nodejs/node_modules:"
+			  "/var/runtime/node_modules:/var/runtime:/var/task",
+			  (int)strspn(name + strlen(m->prefix), "0123456789"),
+			  name + strlen(m->prefix));
+	else if (!strcmp(m->folder, "python"))
+		plan_add(b, "env", "PYTHONPATH=/var/runtime", NULL);
 }

@@ -9,6 +9,7 @@
  *   prober    who reaches whom               exec       commands in nodes, and logs -f
  *   held      connections that are kept
  *   view      plans for inits                logs       files of output
+ *   code      copies of code                 package    all of a function's
  *   rows      what survives                  wire       the init's messages
  *   runtime   managed runtimes               lease      labs that go with their client
  *   throttle  concurrency and rates
@@ -51,7 +52,7 @@ struct func {
 	const struct function *spec; /* borrows from slab->lab */
 	char *name;		     /* owns */
 	char digest[65];	     /* of all that makes new environments needed */
-	char code[65];		     /* digest of its code; "": none */
+	char code[65];		     /* digest of its package; "": no code */
 	int64_t modified_ms;	     /* of AWS's LastModified */
 	LIST_HEAD(, env) envs;
 	size_t n_running; /* invocations */

@@ -22,6 +22,7 @@
 #include "lib/mutant.h"
 #include "lib/util.h"
 #include "sandbox/limits.h"
+#include "sandbox/package.h"
 #include "sandbox/runtime.h"
 #include "sandbox/wire.h"
 
@@ -87,21 +88,38 @@ static void function_etc(struct buf *b, const struct func *f, uint32_t uid)
 	plan_add(b, "file", "/etc/group", text);
 }
 
-static void function_code(struct buf *b, const struct func *f)
+static void add_copy(struct buf *b, const struct func *f, const char *key, const char *path,
+		     const char *digest)
 {
-	auto_free char *code = NULL;
+	auto_free char *copy = NULL;
 
-	plan_add(b, "dir", "/opt", "755");
-	if (!f->code[0]) {
-		plan_add(b, "dir", "/var/task", "755");
-		return;
-	}
-	if (asprintf(&code, "%s/code/%s", f->slab->sd->dir.state, f->code) < 0) {
-		code = NULL;
+	if (asprintf(&copy, "%s/code/%s", f->slab->sd->dir.state, digest) < 0) {
+		copy = NULL;
 		b->failed = true;
 		return;
 	}
-	plan_add(b, "ro", "/var/task", code);
+	plan_add(b, key, path, copy);
+}
+
+static void function_code(struct buf *b, const struct func *f)
+{
+	struct package p;
+	size_t i;
+
+	if (package_read(f->slab->sd->dir.state, f->code, &p) < 0)
+		b->failed = true;
+	/* the last one's files hide the others' (PKG-1) */
+	for (i = p.n_layers; i--;)
+		add_copy(b, f, "lower", "/opt",
+			 p.layers[MUTANT("layers-order") ? p.n_layers - 1 - i : i]);
+	if (p.n_layers)
+		plan_add(b, "union", "/opt", NULL);
+	else
+		plan_add(b, "dir", "/opt", "755");
+	if (p.code[0])
+		add_copy(b, f, "ro", "/var/task", p.code);
+	else
+		plan_add(b, "dir", "/var/task", "755");
 }
 
 void view_function(struct buf *b, const struct func *f, uint32_t uid)

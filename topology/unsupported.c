@@ -117,7 +117,6 @@ static const struct {
 
 	{ "functions/*/runtime", managed_runtime,
 	  "a runtime other than exec, provided*, nodejs* and python*" },
-	{ "functions/*/layers/*", NULL, "layers" },
 	{ "functions/*/image", NULL, "image" },
 	{ "functions/*/image_config", NULL, "image_config" },
 	{ "functions/*/provisioned_concurrent_executions", not_zero,
