@@ -3,6 +3,7 @@
  * daemon - start, stop and status of the daemons of this run directory.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli/api.h"
@@ -108,18 +109,30 @@ static int status(const struct cli *c)
 	return r < 0 ? out_no_memory(c) : out_done(c);
 }
 
+static bool is_other(const char *wish, double have)
+{
+	return wish && strtod(wish, NULL) != have;
+}
+
 static int start(struct cli *c, const struct args *a)
 {
-	struct daemon_wishes w = { args_get(a, "group"), args_get(a, "listen") };
+	struct daemon_wishes w = { args_get(a, "group"), args_get(a, "listen"), args_get(a, "idle"),
+				   args_get(a, "memory") };
 	int r = daemons_start(c, &w);
-	auto_json cJSON *said = !r && w.listen ? status_of(c, DAEMON_SANDBOXD) : NULL;
+	auto_json cJSON *said = r ? NULL : status_of(c, DAEMON_SANDBOXD);
+	const char *other;
 
+	if (!said)
+		return r;
 	/* one that ran before is as it was */
-	if (said && !json_str(said, "endpoint", NULL))
-		return out_fail(c, ERR_BUSY,
-				"daemon start: sandboxd runs without --listen: stop it first "
-				"(labs stay up)");
-	return r;
+	other = w.listen && !json_str(said, "endpoint", NULL)	    ? "without --listen" :
+		is_other(w.idle, json_num(said, "idle_seconds", 0)) ? "with another --idle" :
+		is_other(w.memory, json_num(said, "memory_mb", 0))  ? "with another --memory" :
+								      NULL;
+	return other ? out_fail(c, ERR_BUSY,
+				"daemon start: sandboxd runs %s: stop it first (labs stay up)",
+				other) :
+		       r;
 }
 
 static int daemon_verb(struct cli *c, const struct args *a)
@@ -144,6 +157,8 @@ static const struct arg_opt OPTS[] = {
 	{ "group", 0, "NAME", "start: this group may use the sockets, which is as good as root" },
 	{ "listen", 0, "A:PORT",
 	  "start: Lambda's API on a port of the loopback, for AWS's clients" },
+	{ "idle", 0, "SECONDS", "start: of AWS's time that idle environments live (300)" },
+	{ "memory", 0, "MB", "start: of all environments, then idle ones go (80 % of the host's)" },
 	{ 0 },
 };
 

@@ -137,8 +137,7 @@ static void log_tail(const struct starting *s, char *ret, size_t size)
 static int spawn(const struct cli *c, struct starting *s, const struct daemon_wishes *w)
 {
 	auto_free char *program = proc_beside(NAMES[s->d]);
-	bool listens = w->listen && s->d == DAEMON_SANDBOXD;
-	char *argv[10] = { (char *)NAMES[s->d], (char *)"--run-dir", c->run, (char *)"--state-dir",
+	char *argv[14] = { (char *)NAMES[s->d], (char *)"--run-dir", c->run, (char *)"--state-dir",
 			   c->state };
 	size_t n = 5;
 	const int fds[] = { -1, s->log_fd, s->log_fd };
@@ -158,9 +157,16 @@ static int spawn(const struct cli *c, struct starting *s, const struct daemon_wi
 		argv[n++] = (char *)"--group";
 		argv[n++] = (char *)w->group;
 	}
-	if (listens) {
-		argv[n++] = (char *)"--listen";
-		argv[n++] = (char *)w->listen;
+	if (s->d == DAEMON_SANDBOXD) {
+		const char *const own[][2] = { { "--listen", w->listen },
+					       { "--idle", w->idle },
+					       { "--memory", w->memory } };
+
+		for (size_t i = 0; i < ARRAY_SIZE(own); i++)
+			if (own[i][1]) {
+				argv[n++] = (char *)own[i][0];
+				argv[n++] = (char *)own[i][1];
+			}
 	}
 	if (!program)
 		return out_fail(c, ERR_STATE,

@@ -24,7 +24,9 @@ int daemons_need(struct cli *c);
 /* how those that are started are started; NULL: the default */
 struct daemon_wishes {
 	const char *group;
-	const char *listen; /* ADDRESS:PORT, sandboxd's */
+	const char *listen; /* ADDRESS:PORT, sandboxd's, as those that follow */
+	const char *idle;   /* seconds */
+	const char *memory; /* MB */
 };
 /* 0 also if both ran before, however they were started */
 int daemons_start(struct cli *c, const struct daemon_wishes *w);

@@ -736,6 +736,14 @@ int cgroup_pids(struct cgroup *g, pid_t **ret, size_t *ret_n)
 	return 0;
 }
 
+int cgroup_memory(struct cgroup *g, uint64_t *ret)
+{
+	const struct hier *h;
+	auto_close int fd = use_dir(g, USE_MEMORY, &h);
+
+	return fd < 0 ? fd : h->ops->memory(fd, ret);
+}
+
 int cgroup_memory_peak(struct cgroup *g, uint64_t *ret)
 {
 	const struct hier *h;

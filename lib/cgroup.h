@@ -81,6 +81,8 @@ int cgroup_is_frozen(struct cgroup *g);
 int cgroup_kill(struct cgroup *g);
 /* processes of the group and those below it; caller frees */
 int cgroup_pids(struct cgroup *g, pid_t **ret, size_t *ret_n);
+/* what is charged to the group and those below it now, bytes */
+int cgroup_memory(struct cgroup *g, uint64_t *ret);
 int cgroup_memory_peak(struct cgroup *g, uint64_t *ret); /* bytes */
 int cgroup_oom_kills(struct cgroup *g, uint64_t *ret);
 /*

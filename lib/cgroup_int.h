@@ -24,6 +24,7 @@ struct cgroup_ops {
 	const char *freeze_on, *freeze_off; /* for file[USE_FREEZER] */
 	int (*is_frozen)(int dir);
 	int (*kill)(int dir); /* all at once; -ENOSYS: no such file */
+	int (*memory)(int dir, uint64_t *ret);
 	int (*memory_peak)(int dir, uint64_t *ret);
 	int (*oom_kills)(int dir, uint64_t *ret);
 };

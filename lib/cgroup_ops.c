@@ -152,6 +152,11 @@ static int v1_kill(int dir)
 	return -ENOSYS;
 }
 
+static int v1_memory(int dir, uint64_t *ret)
+{
+	return read_number(dir, "memory.usage_in_bytes", ret);
+}
+
 static int v1_memory_peak(int dir, uint64_t *ret)
 {
 	return read_number(dir, "memory.max_usage_in_bytes", ret);
@@ -172,6 +177,7 @@ const struct cgroup_ops cgroup_v1 = {
 	.freeze_off = "THAWED",
 	.is_frozen = v1_is_frozen,
 	.kill = v1_kill,
+	.memory = v1_memory,
 	.memory_peak = v1_memory_peak,
 	.oom_kills = v1_oom_kills,
 };
@@ -213,6 +219,11 @@ static int v2_kill(int dir)
 	return r == -ENOENT ? -ENOSYS : r; /* before Linux 5.14 */
 }
 
+static int v2_memory(int dir, uint64_t *ret)
+{
+	return read_number(dir, "memory.current", ret);
+}
+
 static int v2_memory_peak(int dir, uint64_t *ret)
 {
 	return read_number(dir, "memory.peak", ret);
@@ -233,6 +244,7 @@ const struct cgroup_ops cgroup_v2 = {
 	.freeze_off = "0",
 	.is_frozen = v2_is_frozen,
 	.kill = v2_kill,
+	.memory = v2_memory,
 	.memory_peak = v2_memory_peak,
 	.oom_kills = v2_oom_kills,
 };

@@ -37,14 +37,16 @@ static const struct option common[] = {
 	{ "help", no_argument, NULL, OPT_HELP },
 };
 
-int daemon_options(int argc, char **argv, const char *program, const char *usage, const char *own,
-		   struct daemon_options *o)
+int daemon_options(int argc, char **argv, const char *program, const char *usage,
+		   struct daemon_own *own, struct daemon_options *o)
 {
-	struct option longs[ARRAY_SIZE(common) + 2] = { 0 };
-	int c;
+	struct option longs[ARRAY_SIZE(common) + DAEMON_OWN_MAX + 1] = { 0 };
+	int c, i;
 
 	memcpy(longs, common, sizeof(common));
-	longs[ARRAY_SIZE(common)] = (struct option){ own, required_argument, NULL, OPT_OWN };
+	for (i = 0; own[i].name && i < DAEMON_OWN_MAX; i++)
+		longs[(int)ARRAY_SIZE(common) + i] =
+			(struct option){ own[i].name, required_argument, NULL, OPT_OWN + i };
 	while ((c = getopt_long(argc, argv, "vh", longs, NULL)) != -1)
 		switch (c) {
 		case OPT_RUN:
@@ -55,9 +57,6 @@ int daemon_options(int argc, char **argv, const char *program, const char *usage
 			break;
 		case OPT_GROUP:
 			o->group = optarg;
-			break;
-		case OPT_OWN:
-			o->own = optarg;
 			break;
 		case OPT_GC:
 			o->gc = true;
@@ -75,7 +74,9 @@ int daemon_options(int argc, char **argv, const char *program, const char *usage
 			fputs(usage, stdout);
 			return 0;
 		default:
-			return 2;
+			if (c < OPT_OWN)
+				return 2;
+			own[c - OPT_OWN].value = optarg;
 		}
 	if (optind < argc) {
 		fprintf(stderr, "%s: %s: takes no arguments (see --help)\n", program, argv[optind]);

@@ -65,7 +65,8 @@ static void stop(int sig, void *arg)
 	loop_stop(arg);
 }
 
-static int netd_start(struct netd *d, const struct daemon_options *o, struct err *e)
+static int netd_start(struct netd *d, const struct daemon_options *o, const char *seed,
+		      struct err *e)
 {
 	gid_t gid;
 	int r;
@@ -74,7 +75,7 @@ static int netd_start(struct netd *d, const struct daemon_options *o, struct err
 	if (r == 0)
 		r = state_open(d->dir.state, &d->db, e);
 	if (r == 0)
-		r = state_seed(d->db, o->own, &d->seed, e);
+		r = state_seed(d->db, seed, &d->seed, e);
 	if (r < 0)
 		return r;
 	d->loop = loop_new();
@@ -124,7 +125,8 @@ static int report(const struct err *e)
 	return err_code_exit(e->code);
 }
 
-static int netd_run(const struct daemon_options *o, const char *run, const char *state)
+static int netd_run(const struct daemon_options *o, const char *seed, const char *run,
+		    const char *state)
 {
 	struct err e = { .code = ERR_NONE };
 	struct netd d = { .loop = NULL };
@@ -135,7 +137,7 @@ static int netd_run(const struct daemon_options *o, const char *run, const char 
 		return report(&e);
 	daemon_files_raise();
 	daemon_memory_keep();
-	if (netd_start(&d, o, &e) < 0) {
+	if (netd_start(&d, o, seed, &e) < 0) {
 		rc = report(&e);
 	} else {
 		log_info("ready run_dir=%s labs=%zu", d.dir.run, d.n_labs);
@@ -154,7 +156,8 @@ int main(int argc, char **argv)
 	struct daemon_options o = { .level = LOG_INFO };
 	auto_free char *run = NULL, *state = NULL;
 	struct err e = { .code = ERR_NONE };
-	int rc = daemon_options(argc, argv, "netd", usage, "id-seed", &o);
+	struct daemon_own own[] = { { "id-seed", NULL }, { 0 } };
+	int rc = daemon_options(argc, argv, "netd", usage, own, &o);
 
 	if (rc >= 0)
 		return rc;
@@ -170,6 +173,6 @@ int main(int argc, char **argv)
 	if (e.code)
 		return report(&e);
 	if (!o.gc)
-		return netd_run(&o, run, state);
+		return netd_run(&o, own[0].value, run, state);
 	return gc_run(run, state, &e) < 0 ? report(&e) : 0;
 }

@@ -20,6 +20,7 @@
 #include "lib/mutant.h"
 #include "lib/proc.h"
 #include "lib/util.h"
+#include "sandbox/room.h"
 #include "sandbox/functions.h"
 #include "sandbox/front.h"
 #include "sandbox/logs.h"
@@ -30,7 +31,6 @@
 
 #define END_RETRY_MS 20
 
-static void env_end(struct env *v);
 static void set_idle(struct env *v);
 static struct cgroup_limits limits_of(const struct env *v, bool init);
 
@@ -314,7 +314,6 @@ static void thaw(struct env *v)
 static void set_idle(struct env *v)
 {
 	struct sandboxd *sd = sd_of(v);
-	double idle = LIMIT_IDLE_MS / v->func->slab->lab->time_scale;
 
 	v->state = ENV_IDLE;
 	if (v->stale || v->func->gone) {
@@ -322,9 +321,11 @@ static void set_idle(struct env *v)
 		return;
 	}
 	v->timer = loop_event_free(v->timer);
-	v->timer = loop_timer(sd->loop, idle < 10000 ? 10000 : (int64_t)idle, on_idle_long, v);
+	v->timer = loop_timer(sd->loop, room_idle_ms(sd, v->func->slab->lab->time_scale),
+			      on_idle_long, v);
 	v->freeze = loop_event_free(v->freeze);
 	v->freeze = loop_timer(sd->loop, LIMIT_FREEZE_MS, on_freeze, v);
+	room_idle(v);
 }
 
 /* ---- what the init tells ---- */
@@ -563,6 +564,7 @@ static void env_free(struct env *v)
 {
 	struct func *f = v->func;
 
+	room_busy(v);
 	env_unlink(v);
 	functions_env_gone(f);
 }
@@ -631,11 +633,12 @@ static void close_pair(struct env *v)
 	wire_out_done(&v->out);
 }
 
-static void env_end(struct env *v)
+void env_end(struct env *v)
 {
 	if (v->state == ENV_ENDING)
 		return;
 	v->state = ENV_ENDING;
+	room_busy(v);
 	v->timer = loop_event_free(v->timer);
 	v->freeze = loop_event_free(v->freeze);
 	if (v->inv) {
@@ -824,6 +827,10 @@ static struct env *env_new(struct func *f, struct err *e)
 	struct sandboxd *sd = f->slab->sd;
 	struct env *v;
 
+	if (!room_make(sd)) {
+		(void)err_set(e, ERR_LIMIT, 0, "environments use all memory that they may");
+		return NULL;
+	}
 	if (sd->n_envs >= LIMIT_ENVIRONMENTS) {
 		(void)err_set(e, ERR_LIMIT, 0, "%d environments are the limit", LIMIT_ENVIRONMENTS);
 		return NULL;
@@ -879,6 +886,7 @@ static void give(struct env *v, struct invocation *i)
 {
 	struct func *f = v->func;
 
+	room_busy(v);
 	v->inv = i;
 	v->tail_len = 0;
 	f->n_running++;

@@ -56,11 +56,13 @@ struct invocation {
 
 struct env {
 	LIST_ENTRY(env) link;
+	TAILQ_ENTRY(env) idle_link; /* while "is_idle": room.c's list */
 	struct func *func;
 	enum env_state state;
-	bool cold;	   /* its first init phase isn't over */
-	bool rerun;	   /* the runtime starts again, inside an invocation */
-	bool stale;	   /* made for what the function was before */
+	bool cold;  /* its first init phase isn't over */
+	bool rerun; /* the runtime starts again, inside an invocation */
+	bool stale; /* made for what the function was before */
+	bool is_idle;
 	bool frozen, exec; /* exec: a process an invocation */
 	char name[33];	   /* of its cgroup, and token of its place */
 	char *attachment;  /* owns; NULL: none yet */
@@ -93,6 +95,8 @@ void env_drop_all(struct func *f, bool now);
  * are left to env_clean() */
 void env_release(struct func *f);
 size_t env_count(const struct func *f);
+/* ends an environment; an invocation of its fails */
+void env_end(struct env *v);
 /* before anything else: groups of an earlier daemon's environments are killed */
 void env_clean(struct sandboxd *sd);
 /* is any process of "l"'s environments still there? */

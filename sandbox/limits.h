@@ -31,12 +31,13 @@
 #define LIMIT_PACKAGE (64 * 1024)	    /* the text of a package */
 #define LIMIT_LOG_ANSWER (16 * 1024 * 1024) /* of GET .../logs, a node: its end */
 
-#define LIMIT_INIT_MS 10000	       /* EX-1 */
-#define LIMIT_RESET_MS 2000	       /* until an environment that was reset is dropped */
-#define LIMIT_FREEZE_MS 5	       /* idle */
-#define LIMIT_IDLE_MS (15 * 60 * 1000) /* of AWS time, then an environment goes */
-#define LIMIT_READY_MS 60000	       /* PUT without a timeout */
-#define LIMIT_NODE_PIDS 8192	       /* processes of a node */
-#define LIMIT_FUNCTION_PIDS 1024       /* EX-11 */
+#define LIMIT_INIT_MS 10000	 /* EX-1 */
+#define LIMIT_RESET_MS 2000	 /* until an environment that was reset is dropped */
+#define LIMIT_FREEZE_MS 5	 /* idle */
+#define LIMIT_IDLE_S 300	 /* of AWS time, then an environment goes (--idle) */
+#define LIMIT_MEMORY_SHARE 0.8	 /* of the host's, for all environments (--memory) */
+#define LIMIT_READY_MS 60000	 /* PUT without a timeout */
+#define LIMIT_NODE_PIDS 8192	 /* processes of a node */
+#define LIMIT_FUNCTION_PIDS 1024 /* EX-11 */
 
 #endif

@@ -28,8 +28,11 @@
 #include "sandbox/limits.h"
 #include "sandbox/listen.h"
 #include "sandbox/logs.h"
+#include "sandbox/room.h"
 #include "sandbox/rows.h"
 #include "sandbox/serve.h"
+
+enum { OWN_LISTEN, OWN_IDLE, OWN_MEMORY, OWN_END };
 
 #define ROTATE_MS 30000
 #define RESTORE_MS 8000 /* for labs to be taken up before the doors open */
@@ -37,7 +40,7 @@
 
 static const char usage[] =
 	"usage: sandboxd [--run-dir DIR] [--state-dir DIR] [--group NAME]\n"
-	"                [--listen ADDRESS:PORT] [-v]\n"
+	"                [--listen ADDRESS:PORT] [--idle SECONDS] [--memory MB] [-v]\n"
 	"       sandboxd --gc [--run-dir DIR] [--state-dir DIR]\n"
 	"\n"
 	"The function service of vpclab, in the foreground.\n"
@@ -47,6 +50,9 @@ static const char usage[] =
 	"  --group NAME     opens the sockets to a group, which is as good as root then\n"
 	"  --listen A:PORT  Lambda's API on a port of the loopback, too, for signed requests\n"
 	"                   (port 0: any that is free)\n"
+	"  --idle SECONDS   of AWS's time that an environment without work lives (default 300)\n"
+	"  --memory MB      that all environments together may use before idle ones go\n"
+	"                   (default 80 % of the host's)\n"
 	"  --gc             removes what a daemon that is gone has left, and forgets its labs\n"
 	"  --foreground     accepted; it never leaves it\n"
 	"  -v               more in the log; twice: each step\n"
@@ -104,6 +110,7 @@ static int folders_make(struct sandboxd *sd, struct err *e)
 static void on_rotate(void *arg)
 {
 	logs_bound(arg);
+	(void)room_make(arg); /* whoever wants room asks again */
 }
 
 static void stop(int sig, void *arg)
@@ -155,7 +162,8 @@ static void restore_wait(struct sandboxd *sd)
 		log_warn("some labs aren't taken up yet: netd does not answer for them");
 }
 
-static int sandboxd_start(struct sandboxd *sd, const struct daemon_options *o, struct err *e)
+static int sandboxd_start(struct sandboxd *sd, const struct daemon_options *o,
+			  const struct daemon_own *own, struct err *e)
 {
 	gid_t gid;
 	int r = daemon_group(o->group, &gid, e);
@@ -174,6 +182,8 @@ static int sandboxd_start(struct sandboxd *sd, const struct daemon_options *o, s
 		return sd->init_fd;
 	r = filters_compile(sd, e);
 	if (!r)
+		r = room_open(sd, own[OWN_IDLE].value, own[OWN_MEMORY].value, e);
+	if (!r)
 		r = loop_make(sd, e);
 	if (r < 0)
 		return r;
@@ -186,7 +196,7 @@ static int sandboxd_start(struct sandboxd *sd, const struct daemon_options *o, s
 	restore_wait(sd);
 	functions_sweep(sd);
 	/* first, for whoever waits for the doors takes them for all that was asked for */
-	r = o->own ? listen_open(sd, o->own, e) : 0;
+	r = own[OWN_LISTEN].value ? listen_open(sd, own[OWN_LISTEN].value, e) : 0;
 	return r ? r : doors_open(sd, gid, e);
 }
 
@@ -208,6 +218,7 @@ static void sandboxd_stop(struct sandboxd *sd)
 	sd->httpc = httpc_free(sd->httpc);
 	exec_close(sd);
 	front_release(sd);
+	room_close(sd);
 	if (sd->cgroups)
 		env_clean(sd);
 	sd->http = http_server_free(sd->http);
@@ -240,7 +251,8 @@ static int report(const struct err *e)
 	return err_code_exit(e->code);
 }
 
-static int sandboxd_run(const struct daemon_options *o, const char *run, const char *state)
+static int sandboxd_run(const struct daemon_options *o, const struct daemon_own *own,
+			const char *run, const char *state)
 {
 	static struct sandboxd sd;
 	struct err e = { 0 };
@@ -249,11 +261,12 @@ static int sandboxd_run(const struct daemon_options *o, const char *run, const c
 	sd = (struct sandboxd){ .init_fd = -1, .door_fd = -1, .filters = { -1, -1 } };
 	LIST_INIT(&sd.labs);
 	LIST_INIT(&sd.doors);
+	TAILQ_INIT(&sd.idle);
 	if (rundir_open(run, state, "sandboxd", &sd.dir, &e) < 0)
 		return report(&e);
 	daemon_files_raise();
 	daemon_memory_keep();
-	if (sandboxd_start(&sd, o, &e) < 0) {
+	if (sandboxd_start(&sd, o, own, &e) < 0) {
 		rc = report(&e);
 	} else {
 		log_info("ready run_dir=%s labs=%zu", sd.dir.run, sd.n_labs);
@@ -319,9 +332,15 @@ static int sandboxd_gc(const char *run, const char *state)
 int main(int argc, char **argv)
 {
 	struct daemon_options o = { .level = LOG_INFO };
+	struct daemon_own own[] = {
+		[OWN_LISTEN] = { "listen", NULL },
+		[OWN_IDLE] = { "idle", NULL },
+		[OWN_MEMORY] = { "memory", NULL },
+		[OWN_END] = { 0 },
+	};
 	auto_free char *run = NULL, *state = NULL;
 	struct err e = { 0 };
-	int rc = daemon_options(argc, argv, "sandboxd", usage, "listen", &o);
+	int rc = daemon_options(argc, argv, "sandboxd", usage, own, &o);
 
 	if (rc >= 0)
 		return rc;
@@ -336,5 +355,5 @@ int main(int argc, char **argv)
 		(void)err_set(&e, ERR_DENIED, EPERM, "sandboxd needs root's privileges");
 	if (e.code)
 		return report(&e);
-	return o.gc ? sandboxd_gc(run, state) : sandboxd_run(&o, run, state);
+	return o.gc ? sandboxd_gc(run, state) : sandboxd_run(&o, own, run, state);
 }

@@ -12,7 +12,7 @@
  *   code      copies of code                 package    all of a function's
  *   rows      what survives                  wire       the init's messages
  *   runtime   managed runtimes               lease      labs that go with their client
- *   throttle  concurrency and rates
+ *   throttle  concurrency and rates            room       idle environments that go
  *   listen    the Invoke API on a TCP port   configuration  functions in AWS's words
  *
  * What survives a trip through the loop is looked up again or freed together
@@ -93,6 +93,10 @@ struct sandboxd {
 	uint8_t key[32];	 /* what labs' secrets are made from */
 	struct httpc *httpc;
 	struct cgroups *cgroups;
+	struct cgroup *envs;	       /* the group above all environments' */
+	TAILQ_HEAD(, env) idle;	       /* environments, least recently used first */
+	uint64_t memory_most;	       /* bytes; above it idle environments go */
+	unsigned idle_s;	       /* of AWS's time */
 	char *netd;		       /* path of its socket; owns */
 	char *root;		       /* RUN/root: where inits mount; owns */
 	int init_fd;		       /* vpclab-init */

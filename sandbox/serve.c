@@ -212,6 +212,8 @@ static void get_status(const struct sandboxd *sd, struct http_req *r)
 	cJSON_AddNumberToObject(o, "environments", (double)sd->n_envs);
 	cJSON_AddNumberToObject(o, "invocations", (double)sd->n_invocations);
 	cJSON_AddStringToObject(o, "cgroups", cgroups_describe(sd->cgroups));
+	cJSON_AddNumberToObject(o, "idle_seconds", sd->idle_s);
+	cJSON_AddNumberToObject(o, "memory_mb", (double)(sd->memory_most >> 20));
 	if (*sd->endpoint)
 		cJSON_AddStringToObject(o, "endpoint", sd->endpoint);
 	else
