@@ -32,6 +32,7 @@
 #include "cli/doctor.h"
 #include "lib/cgroup.h"
 #include "lib/jail.h"
+#include "lib/nft.h"
 #include "lib/proc.h"
 #include "lib/util.h"
 
@@ -106,6 +107,11 @@ static int check_inotify(struct doctor *d)
 	auto_close int fd = inotify_init1(IN_CLOEXEC);
 
 	return fd < 0 ? doctor_failed(d, "inotify_init1") : 0;
+}
+
+static int check_membarrier(struct doctor *d)
+{
+	return doctor_result(d, "membarrier", nft_settle());
 }
 
 /* ---- rights ---- */
@@ -569,6 +575,9 @@ const struct doctor_check DOCTOR_HOST[] = {
 	  DOCTOR_KERNEL("CONFIG_MEMFD_CREATE"), .fn = check_memfd },
 	{ "seccomp", "programs in sandboxes can't call what reaches the host",
 	  DOCTOR_KERNEL("CONFIG_SECCOMP_FILTER"), .fn = check_seccomp },
+	{ "membarrier", "flow logs are read when no packet is still on its way to be counted",
+	  DOCTOR_KERNEL("CONFIG_MEMBARRIER") ", and no processor in nohz_full", .optional = true,
+	  .fn = check_membarrier },
 	{ "namespaces", "every node, router and gateway is one",
 	  DOCTOR_KERNEL("CONFIG_NAMESPACES") ", all capabilities (containers: --privileged)", true,
 	  .fn = check_namespaces },

@@ -7,7 +7,7 @@
  *   match:   FIELD [. FIELD]* [!=] VALUE|@SET|{ V, V }     FIELD [& MASK] ...
  *            ranges "a-b", prefixes for addresses, ifname wildcards "eni-*" (also in
  *            lists); flags "a,b" match any of them, "!=" takes but one
- *   FIELD:   iifname, oifname, [meta] mark, meta l4proto, meta pkttype, ether saddr, ip saddr, ip daddr,
+ *   FIELD:   iifname, oifname, [meta] mark, meta l4proto, meta nfproto, meta pkttype, ether saddr, ip saddr, ip daddr,
  *            ip protocol, ip frag-off, th sport, th dport, tcp sport, tcp dport, udp sport,
  *            udp dport, tcp flags, icmp type, icmp code, ct state, ct direction, ct status,
  *            ct mark, ct label (the number of a bit, 0..127), fib daddr . mark oif,
@@ -79,26 +79,31 @@ int nft_each_expiring(struct nft *s, const char *family_table, const char *set, 
 		      void *arg);
 
 /*
- * nft_drain - the counters of a big dynamic set, each taken out as it is read (the
- * kernel's reset), in pieces between a loop's other duties.  It has a socket of its
- * own.  What it takes out is lost to everybody else.
+ * nft_dump - a big dynamic set, read in pieces between a loop's other duties, by a socket
+ * of its own.
  *
  * _start() begins; _read() takes what is there: 1 more to come (when the descriptor is
- * readable), 0 that was all; -EINTR: it is over, but something was committed meanwhile,
- * so elements may have been passed over, which keep what they counted: start again.
- * Another -errno: it is over, and what had been taken out may be lost (-ENOMEM,
- * -ENOBUFS).  -ENOENT: no such set.  Elements that counted nothing aren't told.
- * _supported(): 1; 0: this kernel can't (before 6.5); -errno.
+ * readable), 0 that was all; -errno: it is over and not whole (-ENOENT: no such set).
+ * Elements that counted nothing aren't told.  The kernel walks the set anew for each
+ * piece and skips as many as it has told: of a set that changes meanwhile, elements are
+ * told twice or passed over.  In one whose elements stay, only a resize of its table
+ * can do that, and as many are told twice then as are passed over: if none is told
+ * twice, it was all of them.
  */
-struct nft_drain;
-typedef void (*nft_drain_fn)(const void *key, size_t size, uint64_t left_ms, uint64_t packets,
-			     uint64_t bytes, void *arg);
-int nft_drain_open(int ns_fd, struct nft_drain **ret); /* 0, -errno */
-struct nft_drain *nft_drain_close(struct nft_drain *d);
-int nft_drain_fd(const struct nft_drain *d);
-int nft_drain_start(struct nft_drain *d, const char *family_table, const char *set);
-int nft_drain_read(struct nft_drain *d, nft_drain_fn fn, void *arg);
-int nft_drain_supported(struct nft_drain *d);
+struct nft_dump;
+typedef void (*nft_dump_fn)(const void *key, size_t size, uint64_t left_ms, uint64_t packets,
+			    uint64_t bytes, void *arg);
+int nft_dump_open(int ns_fd, struct nft_dump **ret); /* 0, -errno */
+struct nft_dump *nft_dump_close(struct nft_dump *d);
+int nft_dump_fd(const struct nft_dump *d);
+int nft_dump_start(struct nft_dump *d, const char *family_table, const char *set);
+int nft_dump_read(struct nft_dump *d, nft_dump_fn fn, void *arg);
+
+/* waits until no packet is on its way through rules as they were before the last commit:
+ * membarrier(2), which waits for an RCU grace period, as packets are in a critical
+ * section of it from interface to interface.  0; -errno: the kernel can't, or has
+ * processors that nohz_full spares */
+int nft_settle(void);
 
 /* hears commits in the namespace; nft_monitor_read(): 1 foreign, 0 ours, -errno
  * (ENOBUFS counts as foreign) */

@@ -112,6 +112,7 @@ static const struct field fields[] = {
 	{ "mark", META, NFT_META_MARK, T_MARK, 0, 0 },
 	{ "meta mark", META, NFT_META_MARK, T_MARK, 0, 0 },
 	{ "meta l4proto", META, NFT_META_L4PROTO, T_PROTO, 0, 0 },
+	{ "meta nfproto", META, NFT_META_NFPROTO, T_NFPROTO, 0, 0 },
 	{ "meta pkttype", META, NFT_META_PKTTYPE, T_PKTTYPE, 0, 0 },
 	{ "ether saddr", PAYLOAD_LINK, 6, T_ETHER, NFPROTO_IPV4, 0 },
 	{ "ip saddr", PAYLOAD_NET, 12, T_IPV4, NFPROTO_IPV4, 0 },

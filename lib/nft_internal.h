@@ -34,6 +34,7 @@ struct nft_type {
 };
 enum {
 	T_VERDICT = 1,
+	T_NFPROTO = 2,
 	T_INTEGER = 4,
 	T_IPV4 = 7,
 	T_ETHER = 9,

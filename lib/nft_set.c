@@ -40,6 +40,7 @@ static const struct nft_type types[] = {
 	{ "mark", T_MARK, 4, true, false },
 	{ "ifname", T_IFNAME, IFNAMSIZ, true, false },
 	{ "tcp_flag", T_TCP_FLAG, 1, false, true },
+	{ "nf_proto", T_NFPROTO, 1, false, false },
 	/* of fields only */
 	{ "integer", T_INTEGER, 2, false, false },
 	{ "arp_op", T_ARPOP, 2, false, false },
@@ -128,6 +129,7 @@ static const struct word words[] = {
 	{ T_CT_STATUS, "snat", 16 },
 	{ T_CT_STATUS, "dnat", 32 },
 	{ T_CT_STATUS, "dying", 512 },
+	{ T_NFPROTO, "ipv4", NFPROTO_IPV4 },
 	{ T_PKTTYPE, "host", 0 },
 	{ T_PKTTYPE, "unicast", 0 },
 	{ T_PKTTYPE, "broadcast", 1 },

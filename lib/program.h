@@ -26,7 +26,7 @@
  * set    "ip TABLE NAME"      "type T[ . T]*[ : T]; [flags interval,dynamic,timeout;]
  *                             [size N;] [timeout Ns;] [counter;]"
  *                             T: ipv4_addr ifname mark inet_proto inet_service ether_addr
- *                             tcp_flag,
+ *                             tcp_flag nf_proto,
  *                             data also verdict
  * chain  "ip TABLE NAME"      "" or "type filter|nat hook H priority N; policy accept|drop;",
  *                             then a line a rule (grammar: lib/nft.h)

@@ -3,7 +3,7 @@
  * compile_flow - what a router counts for flow logs: a set with a counter for each
  * flow of an interface that is logged, written where the verdict of groups and list
  * is known.  Nothing on a packet's way waits for anybody (FL-12): netd reads the set
- * now and then (flows.c).
+ * now and then, while another one is written (flow_kind.h).
  *
  *	flow_out	forward -14	left its interface, groups and list agreed
  *	flow_in		forward 20	enters its interface, list and groups agreed
@@ -16,15 +16,18 @@
  * An element's key: TCP flags, what happened (flow_kind.h), interface, addresses,
  * protocol, ports.  Packets without FIN, SYN and RST share one element, whatever else
  * they carry (FL-8); what has no ports has zeros (FL-13).  Elements that are idle go
- * by themselves, long after they have been read.
+ * by themselves, long after they ought to have been read.
  */
 #include <stdlib.h>
 
 #include "lib/fmt.h"
 #include "lib/mutant.h"
+#include "lib/util.h"
 #include "nat/emit.h"
 #include "netd/compile.h"
 #include "netd/flow_kind.h"
+
+#define LINK_LOCAL "169.254.169.0/24" /* services' addresses, FL-11 */
 
 static unsigned set_size(void)
 {
@@ -39,28 +42,49 @@ static unsigned set_size(void)
 
 /* a flow's element, whatever its protocol; the last rule is reached when the set is
  * full, so that the log says that something is missing (FL-10) */
-static void count(const struct emit *f, enum flow_kind kind, const char *chain, struct buf *b)
+static void count_into(enum flow_kind kind, unsigned set, struct buf *b)
 {
 	const char *link = flow_kind_is_egress(kind) ? "iifname" : "oifname";
 	const char *head = "ip saddr . ip daddr . meta l4proto";
+	static const char *const with_ports[] = { "tcp", "udp" };
+	char name[24];
+	size_t i;
 
-	emit_chain(b, "");
+	(void)fmt_print(name, sizeof(name), FLOW_SETS, set);
 	if (!MUTANT("flow-tcp-flags"))
 		emit_rule(b,
-			  "tcp flags fin,syn,rst update @flows { tcp flags . 0x%02x . %s . %s . th "
+			  "tcp flags fin,syn,rst update @%s { tcp flags . 0x%02x . %s . %s . th "
 			  "ports "
 			  "timeout %ds counter } return",
-			  kind, link, head, FLOW_IDLE_S);
+			  name, kind, link, head, FLOW_IDLE_S);
+	/* two rules cost a packet less than one with a list */
+	for (i = 0; i < ARRAY_SIZE(with_ports); i++)
+		emit_rule(b,
+			  "meta l4proto %s update @%s { 0x0 . 0x%02x . %s . %s . th ports "
+			  "timeout %ds counter } return",
+			  with_ports[i], name, kind, link, head, FLOW_IDLE_S);
 	emit_rule(b,
-		  "meta l4proto { tcp, udp } update @flows { 0x0 . 0x%02x . %s . %s . th ports "
+		  "meta l4proto != { tcp, udp } update @%s { 0x0 . 0x%02x . %s . %s . %s "
 		  "timeout %ds counter } return",
-		  kind, link, head, FLOW_IDLE_S);
-	emit_rule(b,
-		  "meta l4proto != { tcp, udp } update @flows { 0x0 . 0x%02x . %s . %s . %s "
-		  "timeout %ds counter } return",
-		  kind, link, head, MUTANT("flow-icmp-ports") ? "th ports" : "0x0", FLOW_IDLE_S);
-	emit_rule(b, "update @flow_skips { %s counter }", link);
+		  name, kind, link, head, MUTANT("flow-icmp-ports") ? "th ports" : "0x0",
+		  FLOW_IDLE_S);
+	(void)fmt_print(name, sizeof(name), FLOW_SKIPS, set);
+	emit_rule(b, "update @%s { %s counter }", name, link);
+}
+
+static void count(const struct emit *f, enum flow_kind kind, const char *chain, struct buf *b)
+{
+	char second[40];
+
+	(void)fmt_print(second, sizeof(second), "%s_second", chain);
+	emit_chain(b, "");
+	if (!MUTANT("flow-one-set"))
+		emit_rule(b, "meta nfproto @" FLOW_SECOND " goto %s", second);
+	count_into(kind, 1, b);
 	emit_chain_end(f, chain, b);
+	emit_chain(b, "");
+	count_into(kind, 2, b);
+	emit_chain_end(f, second, b);
 }
 
 /* by which way an egress packet goes: FL-9's traffic-path */
@@ -101,17 +125,35 @@ static void counters(const struct emit *f, struct buf *b)
 	ways(f, true, "flow_rej_out", b);
 }
 
-static void gates(const struct emit *f, struct buf *b)
+/* does some log want to know of what is accepted at every interface? */
+static bool all_logged(const struct s_vpc *v)
 {
+	size_t i;
+
+	for (i = 0; i < v->n_flow_logs; i++)
+		if (v->flow_logs[i].def->kind == FLOW_OF_VPC &&
+		    v->flow_logs[i].def->traffic_type != FLOW_REJECT)
+			return true;
+	return false;
+}
+
+/* Comparisons cost a packet less than sets: where every interface is logged, and since
+ * of what flow_never has only link-local addresses get as far as this (routers' are the
+ * router's own). */
+static void gates(const struct s_vpc *v, const struct emit *f, struct buf *b)
+{
+	const char *never = MUTANT("flow-never") ? "" : "ip daddr != " LINK_LOCAL " ";
+	const char *of = all_logged(v) ? "\"eni-*\"" : "@flow_accept";
+
 	emit_chain(b, "type filter hook forward priority -14; policy accept;");
 	if (!MUTANT("flow-egress"))
-		emit_rule(b, "iifname @flow_accept ip daddr != @flow_never goto flow_acc_out");
+		emit_rule(b, "iifname %s %sgoto flow_acc_out", of, never);
 	emit_chain_end(f, "flow_out", b);
 	emit_chain(b, MUTANT("flow-before-groups") ?
 			      "type filter hook forward priority -6; policy accept;" :
 			      "type filter hook forward priority 20; policy accept;");
 	if (!MUTANT("flow-ingress"))
-		emit_rule(b, "oifname @flow_accept ip daddr != @flow_never goto flow_acc_in");
+		emit_rule(b, "oifname %s %sgoto flow_acc_in", of, never);
 	emit_chain_end(f, "flow_in", b);
 }
 
@@ -157,7 +199,8 @@ void compile_flows(const struct store *s, const struct s_vpc *v, struct program 
 {
 	struct emit f = { p, v->ns, "ip vpc" };
 	auto_buf struct buf b = BUF_INIT;
-	char spec[160];
+	char spec[160], name[24];
+	unsigned i;
 
 	if (!v->n_flow_logs && !MUTANT("flow-no-logs"))
 		return;
@@ -166,12 +209,17 @@ void compile_flows(const struct store *s, const struct s_vpc *v, struct program 
 		"type tcp_flag . mark . ifname . ipv4_addr . ipv4_addr . inet_proto . mark; "
 		"flags dynamic,timeout; size %u; counter;",
 		set_size());
-	emit_set(&f, "flows", spec);
-	emit_set(&f, "flow_skips", "type ifname; flags dynamic; size 65536; counter;");
+	emit_set(&f, FLOW_SECOND, "type nf_proto;");
+	for (i = 1; i <= 2; i++) {
+		(void)fmt_print(name, sizeof(name), FLOW_SETS, i);
+		emit_set(&f, name, spec);
+		(void)fmt_print(name, sizeof(name), FLOW_SKIPS, i);
+		emit_set(&f, name, "type ifname; flags dynamic; size 65536; counter;");
+	}
 	never_logged(v, &f);
 	logged(s, v, &f);
 	counters(&f, &b);
-	gates(&f, &b);
+	gates(v, &f, &b);
 }
 
 /* FL-5: a group's or a list's refusal is a REJECT, whatever else drops a packet isn't */

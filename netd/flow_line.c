@@ -108,7 +108,7 @@ static void print_field(const struct flow_line *l, enum flow_field f, struct buf
 		buf_printf(b, "%u", l->format->version);
 		break;
 	case FLOW_ACCOUNT_ID:
-		buf_adds(b, FLOW_ACCOUNT_ID_TEXT);
+		buf_adds(b, MUTANT("flow-account") ? "-" : FLOW_ACCOUNT_ID_TEXT);
 		break;
 	case FLOW_INTERFACE_ID:
 		buf_adds(b, l->eni->id);

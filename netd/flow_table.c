@@ -24,6 +24,8 @@ static uint8_t flags_shown(uint8_t flags)
 {
 	uint8_t shown = flags & 0x07;
 
+	if (MUTANT("flow-flags-shown"))
+		return flags & 0x17;
 	return flags & 0x02 ? shown | (flags & 0x10) : shown;
 }
 
@@ -84,7 +86,7 @@ static int room(struct flow_table *t)
 	struct flow_count *v;
 	uint32_t *slots;
 
-	if (t->n == FLOW_RECORDS_MAX)
+	if (t->n == FLOW_RECORDS_MAX && !MUTANT("flow-records-max"))
 		return -ENOSPC;
 	if (t->n < t->cap)
 		return 0;

@@ -2,10 +2,9 @@
 /*
  * flows - see flows.h.
  *
- * A reader a router with logs: it has a drain of its own, read when the loop says that
- * there is something, a slice at a time.  A log that is to be closed waits for a drain
- * that begins after it was asked ("asked" becomes "draining"), takes its table out, and
- * is written by the log's writer, a slice at a time, one table after the other.
+ * A reader a router with logs (flow_read.c).  A log that is to be closed waits for a
+ * drain that begins after it was asked ("asked" becomes "draining"), takes its table out,
+ * and is written by the log's writer, a slice at a time, one table after the other.
  */
 #include "netd/flows.h"
 
@@ -24,10 +23,10 @@
 #include "lib/nft.h"
 #include "lib/util.h"
 #include "netd/flow_line.h"
+#include "netd/flow_read.h"
 #include "netd/flow_table.h"
 
-#define POLL_MS (FLOW_IDLE_S * 1000 / 3)
-#define DRAIN_TRIES 8	 /* of a set into whose dump others commit */
+#define POLL_MS 30000	 /* a set has that long to fill */
 #define SLICE_LINES 1000 /* between two turns of the loop */
 #define MARK ".flows"	 /* of the lab's folder: "1" while something is read and not written */
 
@@ -63,12 +62,10 @@ struct log {
 struct reader {
 	LIST_ENTRY(reader) link;
 	struct flows *of;
-	char *ns, *vpc;		 /* own */
-	struct nft_drain *drain; /* NULL: not open */
-	struct loop_event *readable, *poll;
-	bool under_way, again, skips; /* skips: the second of the two sets is being read */
-	bool interrupted, lost;	      /* of this drain */
-	unsigned tries;
+	char *ns, *vpc; /* own */
+	struct flow_read *read;
+	struct loop_event *poll;
+	bool again;
 	int64_t before_ms, begun_ms; /* the drain before, this one; wall clock */
 };
 
@@ -545,7 +542,7 @@ static void log_ask(struct log *l)
 	l->asked = true;
 	if (!r)
 		log_close(l);
-	else if (r->under_way)
+	else if (flow_read_is_busy(r->read))
 		r->again = true;
 	else
 		reader_start(r);
@@ -621,22 +618,12 @@ static void count_read(const void *key, size_t size, uint64_t left_ms, uint64_t 
 	}
 }
 
-static void skip_read(const void *key, size_t size, uint64_t left_ms, uint64_t packets,
-		      uint64_t bytes, void *arg)
+static void skip_read(const char *link, void *arg)
 {
 	struct reader *r = arg;
-	const struct flow_eni *eni;
+	const struct flow_eni *eni = eni_find(r->of, link);
 	struct log *l;
-	char link[16];
 
-	(void)left_ms;
-	(void)packets;
-	(void)bytes;
-	if (size != sizeof(link))
-		return;
-	memcpy(link, key, sizeof(link));
-	link[sizeof(link) - 1] = '\0';
-	eni = eni_find(r->of, link);
 	LIST_FOREACH(l, &r->of->logs, link)
 		if (eni && l->object && covers(l, eni))
 			flow_table_skip(&l->table, eni);
@@ -651,16 +638,15 @@ static void logs_of_skip(struct reader *r)
 			l->table.skipped = true;
 }
 
-static void reader_done(struct reader *r)
+static void reader_done(bool lost, void *arg)
 {
+	struct reader *r = arg;
 	struct log *l;
 	bool again = r->again;
 
-	r->under_way = false;
 	r->again = false;
 	r->before_ms = r->begun_ms;
-	(void)loop_fd_set(r->readable, 0);
-	if (r->lost)
+	if (lost)
 		logs_of_skip(r);
 	mark_set(r->of, has_unwritten(r->of));
 	LIST_FOREACH(l, &r->of->logs, link)
@@ -670,74 +656,13 @@ static void reader_done(struct reader *r)
 		reader_start(r);
 }
 
-/* the two sets, one after the other; each again if others got in between */
-static int reader_next(struct reader *r)
-{
-	return nft_drain_start(r->drain, "ip vpc", r->skips ? "flow_skips" : "flows");
-}
+static const struct flow_read_ops read_ops = {
+	.flow = count_read,
+	.skip = skip_read,
+	.over = reader_done,
+};
 
-/* true: there is more to come */
-static bool reader_step(struct reader *r)
-{
-	int x = nft_drain_read(r->drain, r->skips ? skip_read : count_read, r);
-
-	if (x == 1)
-		return true;
-	if (x == -EINTR && ++r->tries < DRAIN_TRIES && reader_next(r) == 0)
-		return true;
-	if (x == -EINTR)
-		log_warn("lab=%s ns=%s flows: others commit all the time, some may come late",
-			 r->of->lab->name, r->ns);
-	else if (x < 0 && x != -ENOENT)
-		log_warn("lab=%s ns=%s flows: %s", r->of->lab->name, r->ns, strerror(-x));
-	if (x < 0 && x != -ENOENT)
-		r->lost = true;
-	r->tries = 0;
-	if (!r->skips) {
-		r->skips = true;
-		if (reader_next(r) == 0)
-			return true;
-		r->lost = true;
-	}
-	reader_done(r);
-	return false;
-}
-
-static void reader_slice(int fd, unsigned what, void *arg)
-{
-	struct mono start = mono_now();
-	struct reader *r = arg;
-
-	(void)fd;
-	(void)what;
-	while (reader_step(r) && mono_ms_since(start) * 1000 < NETD_SLICE_US)
-		;
-	waiters_wake(r->of);
-}
-
-static bool reader_open(struct reader *r)
-{
-	struct netlab *l = r->of->lab;
-	struct err e = { .code = ERR_NONE };
-	int fd, x;
-
-	if (r->drain)
-		return true;
-	fd = spaces_fd(l->spaces, r->ns, &e);
-	x = fd < 0 ? fd : nft_drain_open(fd, &r->drain);
-	if (x == 0) {
-		r->readable =
-			loop_fd(l->netd->loop, nft_drain_fd(r->drain), LOOP_READ, reader_slice, r);
-		if (!r->readable)
-			r->drain = nft_drain_close(r->drain);
-	}
-	if (!r->drain)
-		log_warn("lab=%s ns=%s flows can't be read: %s", l->name, r->ns,
-			 e.code ? e.msg : strerror(ENOMEM));
-	return r->drain;
-}
-
-static void reader_start(struct reader *r)
+static void reader_begin(struct reader *r)
 {
 	struct log *l;
 
@@ -746,32 +671,27 @@ static void reader_start(struct reader *r)
 			l->asked = false;
 			l->draining = true;
 		}
-	r->under_way = true;
-	r->skips = r->interrupted = r->lost = false;
-	r->tries = 0;
 	r->begun_ms = wall_ms();
-	if (reader_open(r) && reader_next(r) == 0) {
-		(void)loop_fd_set(r->readable, LOOP_READ);
+}
+
+static void reader_start(struct reader *r)
+{
+	if (flow_read_is_busy(r->read))
 		return;
-	}
-	r->lost = true;
-	reader_done(r);
+	reader_begin(r);
+	flow_read_start(r->read);
 }
 
 static void reader_poll(void *arg)
 {
-	struct reader *r = arg;
-
-	if (!r->under_way)
-		reader_start(r);
+	reader_start(arg);
 }
 
 static struct reader *reader_free(struct reader *r)
 {
 	LIST_REMOVE(r, link);
 	loop_event_free(r->poll);
-	loop_event_free(r->readable);
-	nft_drain_close(r->drain);
+	flow_read_free(r->read);
 	free(r->ns);
 	free(r->vpc);
 	free(r);
@@ -780,10 +700,9 @@ static struct reader *reader_free(struct reader *r)
 
 static void reader_finish(struct reader *r)
 {
-	if (!r->under_way)
-		reader_start(r);
-	while (r->under_way && reader_step(r))
-		;
+	if (!flow_read_is_busy(r->read))
+		reader_begin(r);
+	flow_read_finish(r->read);
 }
 
 /* ---- a store's objects ---- */
@@ -990,9 +909,10 @@ static void reader_new(struct flows *f, const struct s_vpc *v)
 		r->ns = strdup(v->ns);
 		r->vpc = strdup(v->def->name);
 		r->before_ms = wall_ms();
+		r->read = r->ns ? flow_read_new(f->lab, r->ns, &read_ops, r) : NULL;
 		r->poll = loop_every(f->lab->netd->loop, POLL_MS, reader_poll, r);
 	}
-	if (!r || !r->ns || !r->vpc || !r->poll) {
+	if (!r || !r->ns || !r->vpc || !r->read || !r->poll) {
 		log_err("lab=%s flow logs of %s: out of memory", f->lab->name, v->o.name);
 		if (r)
 			reader_free(r);
@@ -1053,17 +973,45 @@ void flows_settle(struct netlab *l, bool adopted)
 	waiters_wake(f);
 }
 
-void flows_drain(struct netlab *l, const char *ns)
+static struct reader *reader_by_ns(const struct netlab *l, const char *ns)
 {
 	struct reader *r;
 
-	if (!l->flows) {
-		l->flows_lost = true;
-		return;
-	}
 	LIST_FOREACH(r, &l->flows->readers, link)
-		if (!ns || strcmp(r->ns, ns) == 0)
+		if (strcmp(r->ns, ns) == 0)
+			return r;
+	return NULL;
+}
+
+void flows_drain(struct netlab *l)
+{
+	struct reader *r;
+
+	if (l->flows)
+		LIST_FOREACH(r, &l->flows->readers, link)
 			reader_finish(r);
+}
+
+void flows_last(struct netlab *l, const char *ns)
+{
+	struct reader *r = l->flows ? reader_by_ns(l, ns) : NULL;
+
+	if (!l->flows)
+		l->flows_lost = true;
+	if (!r)
+		return;
+	if (!flow_read_is_busy(r->read))
+		reader_begin(r);
+	if (!MUTANT("flow-last"))
+		flow_read_last(r->read);
+}
+
+void flows_replaced(struct netlab *l, const char *ns)
+{
+	struct reader *r = l->flows ? reader_by_ns(l, ns) : NULL;
+
+	if (r)
+		flow_read_replaced(r->read);
 }
 
 void flows_close(struct netlab *l, bool remove)
@@ -1078,7 +1026,7 @@ void flows_close(struct netlab *l, bool remove)
 	if (!f)
 		return;
 	if (!remove)
-		flows_drain(l, NULL);
+		flows_drain(l);
 	LIST_FOREACH(log, &f->logs, link) {
 		if (remove)
 			break;
@@ -1190,33 +1138,17 @@ struct flow_state flows_state(const struct netlab *l, const char *id)
 
 int flows_check(const struct store *s, struct err *e)
 {
-	static int can = -1; /* a kernel doesn't change */
-	struct nft_drain *d;
 	size_t i;
 	int r;
 
 	for (i = 0; i < s->n_vpcs && !s->vpcs[i].n_flow_logs; i++)
 		;
-	if (i == s->n_vpcs)
+	r = i < s->n_vpcs ? nft_settle() : 0;
+	if (r == 0)
 		return 0;
-	if (can < 0) {
-		auto_close int fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-
-		r = fd < 0 ? -errno : nft_drain_open(fd, &d);
-		if (r == 0) {
-			r = nft_drain_supported(d);
-			nft_drain_close(d);
-		}
-		if (r < 0)
-			return err_set(e, ERR_KERNEL, -r, "flow logs: nftables: %s", strerror(-r));
-		can = r;
-	}
-	if (can)
-		return 0;
-	r = err_set(
-		e, ERR_UNSUPPORTED, EOPNOTSUPP,
-		"flow_logs: this kernel can't read and reset nftables' counters in one (Linux 6.5 "
-		"can)");
+	r = err_set(e, ERR_UNSUPPORTED, -r,
+		    "flow_logs: membarrier(2): %s (vpclab doctor says what it takes)",
+		    strerror(-r));
 	err_path(e, "%s", s->vpcs[i].flow_logs[0].o.path);
 	return r;
 }

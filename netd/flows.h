@@ -9,9 +9,9 @@
  *						the log's file and the lab's ring
  *
  * What a daemon that stops has read is written before it goes.  What one that is killed
- * had read and not written is lost, as is what nobody read for longer than an idle
- * element lives; the next daemon finds that in the lab's folder (LAB/.flows) and says
- * SKIPDATA for the interval.  What was never read waits in the kernel.
+ * had taken out of the kernel and not written is lost, as is what nobody read for longer
+ * than an idle element lives; the next daemon finds that in the lab's folder (LAB/.flows)
+ * and says SKIPDATA for the interval.  What was never read waits in the kernel.
  */
 #ifndef FLOWS_H
 #define FLOWS_H
@@ -30,9 +30,12 @@ struct flows;
 int flows_check(const struct store *s, struct err *e);
 /* the lab's store is another one, or the first; "adopted": a daemon before this one had it */
 void flows_settle(struct netlab *l, bool adopted);
-/* reads all counters of a router's set now ("ns" NULL: of all routers): it is about to
- * go.  What can't be read is SKIPDATA */
-void flows_drain(struct netlab *l, const char *ns);
+/* reads all that was counted until now: some of what is counted is about to go */
+void flows_drain(struct netlab *l);
+/* the tables of the router "ns" are about to be replaced as they are; they have been.
+ * What can't be read is SKIPDATA */
+void flows_last(struct netlab *l, const char *ns);
+void flows_replaced(struct netlab *l, const char *ns);
 /* writes what is there, frees; "remove": the lab goes, and its files with it */
 void flows_close(struct netlab *l, bool remove);
 

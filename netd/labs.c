@@ -446,7 +446,7 @@ static int put_begin_whole(struct put *p, struct err *e)
 	if (r == 0)
 		r = put_intend(p, e);
 	if (r == 0 && l->flows && takes_counts_away(&p->ops))
-		flows_drain(l, NULL);
+		flows_drain(l);
 	/* a responder that is new gets them by a job of its own */
 	if (r == 0 && !(l->store && !l->failed && zone_same(l->store, p->store)))
 		r = views_send(l, p->store, &j->want, e);

@@ -259,10 +259,11 @@ static int observe_nft(struct netlab *l, const struct program *want, const char 
 		return err_set(e, ERR_KERNEL, -r, "%s: reading the stamp: %s", ns, strerror(-r));
 	if (r == 0) {
 		carry_counters(l, want, ns, nft);
-		flows_drain(l, ns);
+		flows_last(l, ns);
 		r = nft_replace(nft, want, ns, hash, e);
 		if (r < 0)
 			return err_wrap(e, "%s", ns);
+		flows_replaced(l, ns);
 		replaced = 1;
 	}
 	set_copy(&l->actual, want, ns, is_nft);

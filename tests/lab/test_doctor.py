@@ -16,7 +16,7 @@ from product import BUILD, ROOT
 TESTING = os.path.join(ROOT, "build", "testing")
 _libc = ctypes.CDLL(None, use_errno=True)
 CALLS = {"pidfd_open": 434, "close_range": 436, "openat2": 437, "memfd_create": 319, "seccomp": 317,
-         "inotify_init1": 294, "uname": 63, "pivot_root": 155}
+         "inotify_init1": 294, "uname": 63, "pivot_root": 155, "membarrier": 324}
 ENOSYS = 38
 
 
@@ -79,7 +79,8 @@ def test_text_says_why_and_how(tmp_path):
 
 @pytest.mark.parametrize("name,call", [
     ("pidfd", "pidfd_open"), ("close_range", "close_range"), ("openat2", "openat2"), ("memfd sealing", "memfd_create"),
-    ("seccomp", "seccomp"), ("inotify", "inotify_init1"), ("kernel", "uname"), ("roots of sandboxes", "pivot_root")])
+    ("seccomp", "seccomp"), ("inotify", "inotify_init1"), ("kernel", "uname"), ("roots of sandboxes", "pivot_root"),
+    ("membarrier", "membarrier")])
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="numbers of system calls are x86-64's")
 def test_a_call_that_the_kernel_lacks(tmp_path, name, call):
     lacks(doctor(tmp_path, refuse(CALLS[call])), name)

@@ -8,6 +8,7 @@ Flow logs: every packet is sent by the test itself, and looked up in the records
 import json
 import os
 import socket
+import threading
 
 import pytest
 
@@ -410,6 +411,51 @@ def test_many_flows_are_counted_exactly(product):
     with open(product.show("flows", "flow_logs/app")["destination"]) as f:
         lines = [line for line in f.read().splitlines() if " 5300 " in line]
     assert len(lines) == 5000 == len(set(lines))
+
+
+@pytest.mark.ids("FL-4", "FL-12")
+@pytest.mark.mutant("flow-turn", "flow-empty", "flow-one-set")
+def test_counted_once_while_they_are_read(product):
+    """Packets go on while the records are read again and again, and while somebody else changes the router's tables:
+    in the end each packet is in one record."""
+    product.up(having(lab(), {"app": {"resource": "instance:app", "log_format": FORMAT}}, *LOGS))
+    sent, stop = [0] * 40, threading.Event()
+
+    def send():
+        socks = []
+        for port in range(30000, 30040):
+            socks.append(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+            socks[-1].bind(("", port))
+        while not stop.is_set():
+            for i, s in enumerate(socks):
+                s.sendto(b"x", ("10.0.1.20", 5300))
+                sent[i] += 1
+    sender = threading.Thread(target=in_netns, args=(product.netns("flows", APP), send))
+    sender.start()
+    try:
+        for _ in range(12):
+            records(product)
+    finally:
+        stop.set()
+        sender.join()
+    got = [0] * 40
+    for r in ok(product, dstport=5300):
+        got[r["srcport"] - 30000] += r["packets"]
+    assert got == sent and min(sent) > 100
+
+
+@pytest.mark.ids("FL-4")
+@pytest.mark.mutant("flow-last")
+def test_a_foreign_commit_loses_no_count(product):
+    """Tables that a repair writes anew had counted: it is in the records, once."""
+    product.up(lab())
+    udp(product, APP, "10.0.1.20", 53, n=3, sport=4445, timeout=5)
+    product.vpclab("exec", "flows", "router:main", "--", "nft", "add", "table", "ip", "strange")
+    wait_until(lambda: "strange" not in product.vpclab(
+        "exec", "flows", "router:main", "--", "nft", "list", "tables").out, "the table is gone")
+    udp(product, APP, "10.0.1.20", 53, n=2, sport=4445, timeout=5)
+    mine = [r["packets"] for r in ok(product, srcport=4445, interface_id=eni(product, APP))]
+    assert sum(mine) == 5 and "SKIPDATA" not in {r["log_status"] for r in records(product)}
 
 
 @pytest.mark.ids("FL-10")

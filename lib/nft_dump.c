@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * nft_drain - see nft.h: a set's counters, taken out while it is dumped.
+ * nft_dump - see nft.h: a set that is read in pieces.
  *
- * Messages are walked by hand: libmnl stops at the first that says that the dump was
- * interrupted, but what such a message holds has been taken out of the kernel.
+ * Messages are walked by hand: libmnl ends a dump at the first message that says that
+ * something was committed meanwhile, which is no concern of a set that the commit left
+ * alone.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
+#include <linux/membarrier.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
@@ -22,18 +26,15 @@
 #include "lib/ns.h"
 #include "lib/util.h"
 
-/* since Linux 6.5; Debian 12's headers don't have it */
-#define MSG_GETSETELEM_RESET 33
-
-struct nft_drain {
+struct nft_dump {
 	struct mnl_socket *sock; /* owns */
 	uint32_t seq;
-	bool under_way, interrupted;
+	bool under_way;
 };
 
-int nft_drain_open(int ns_fd, struct nft_drain **ret)
+int nft_dump_open(int ns_fd, struct nft_dump **ret)
 {
-	struct nft_drain *d = calloc(1, sizeof(*d));
+	struct nft_dump *d = calloc(1, sizeof(*d));
 	int fd = d ? ns_socket(ns_fd, AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER) : -ENOMEM;
 
 	if (fd < 0) {
@@ -44,7 +45,7 @@ int nft_drain_open(int ns_fd, struct nft_drain **ret)
 	if (!d->sock)
 		close(fd);
 	if (!d->sock || mnl_socket_bind(d->sock, 0, MNL_SOCKET_AUTOPID)) {
-		nft_drain_close(d);
+		nft_dump_close(d);
 		return -ENOMEM;
 	}
 	d->seq = 1;
@@ -52,7 +53,7 @@ int nft_drain_open(int ns_fd, struct nft_drain **ret)
 	return 0;
 }
 
-struct nft_drain *nft_drain_close(struct nft_drain *d)
+struct nft_dump *nft_dump_close(struct nft_dump *d)
 {
 	if (!d)
 		return NULL;
@@ -62,12 +63,12 @@ struct nft_drain *nft_drain_close(struct nft_drain *d)
 	return NULL;
 }
 
-int nft_drain_fd(const struct nft_drain *d)
+int nft_dump_fd(const struct nft_dump *d)
 {
 	return mnl_socket_get_fd(d->sock);
 }
 
-int nft_drain_start(struct nft_drain *d, const char *family_table, const char *set)
+int nft_dump_start(struct nft_dump *d, const char *family_table, const char *set)
 {
 	char buf[1024] __attribute__((aligned(8))), rest[NFT_NAME_SIZE];
 	struct nft_table_name t;
@@ -76,26 +77,25 @@ int nft_drain_start(struct nft_drain *d, const char *family_table, const char *s
 
 	if (r || *rest || strlen(set) >= NFT_NAME_SIZE || d->under_way)
 		return -EINVAL;
-	h = nftnl_nlmsg_build_hdr(buf, MSG_GETSETELEM_RESET, (uint16_t)t.family, NLM_F_DUMP,
+	h = nftnl_nlmsg_build_hdr(buf, NFT_MSG_GETSETELEM, (uint16_t)t.family, NLM_F_DUMP,
 				  ++d->seq);
 	mnl_attr_put_strz(h, NFTA_SET_ELEM_LIST_TABLE, t.table);
 	mnl_attr_put_strz(h, NFTA_SET_ELEM_LIST_SET, set);
 	if (mnl_socket_sendto(d->sock, h, h->nlmsg_len) < 0)
 		return -errno;
 	d->under_way = true;
-	d->interrupted = false;
 	return 0;
 }
 
-struct taken {
-	nft_drain_fn fn;
+struct found {
+	nft_dump_fn fn;
 	void *arg;
 	uint64_t packets, bytes; /* of the element at hand */
 };
 
 static int counter_cb(struct nftnl_expr *x, void *arg)
 {
-	struct taken *t = arg;
+	struct found *t = arg;
 
 	if (!strcmp(nftnl_expr_get_str(x, NFTNL_EXPR_NAME), "counter")) {
 		t->packets = nftnl_expr_get_u64(x, NFTNL_EXPR_CTR_PACKETS);
@@ -106,7 +106,7 @@ static int counter_cb(struct nftnl_expr *x, void *arg)
 
 static int elem_cb(struct nftnl_set_elem *el, void *arg)
 {
-	struct taken *t = arg;
+	struct found *t = arg;
 	uint64_t left = 0;
 	uint32_t size;
 	const void *key = nftnl_set_elem_get(el, NFTNL_SET_ELEM_KEY, &size);
@@ -120,7 +120,7 @@ static int elem_cb(struct nftnl_set_elem *el, void *arg)
 	return 0;
 }
 
-static int elems_take(const struct nlmsghdr *h, struct taken *t)
+static int elems_find(const struct nlmsghdr *h, struct found *t)
 {
 	struct nftnl_set *set = nftnl_set_alloc();
 	int r = set && nftnl_set_elems_nlmsg_parse(h, set) == 0 ? 0 : -ENOMEM;
@@ -133,25 +133,23 @@ static int elems_take(const struct nlmsghdr *h, struct taken *t)
 }
 
 /* 1: go on; 0: that was the end */
-static int message_take(struct nft_drain *d, const struct nlmsghdr *h, struct taken *t)
+static int message_read(struct nft_dump *d, const struct nlmsghdr *h, struct found *t)
 {
 	const int *error = mnl_nlmsg_get_payload(h);
 
 	if (h->nlmsg_seq != d->seq)
 		return 1; /* left over */
-	if (h->nlmsg_flags & NLM_F_DUMP_INTR)
-		d->interrupted = true;
 	if (h->nlmsg_type == NLMSG_ERROR || h->nlmsg_type == NLMSG_DONE)
 		return mnl_nlmsg_get_payload_len(h) >= sizeof(*error) ? *error : 0;
 	if (h->nlmsg_type == NLMSG_OVERRUN)
 		return -ENOBUFS;
-	return elems_take(h, t) < 0 ? -ENOMEM : 1;
+	return elems_find(h, t) < 0 ? -ENOMEM : 1;
 }
 
-int nft_drain_read(struct nft_drain *d, nft_drain_fn fn, void *arg)
+int nft_dump_read(struct nft_dump *d, nft_dump_fn fn, void *arg)
 {
 	static char buf[65536] __attribute__((aligned(8)));
-	struct taken t = { .fn = fn, .arg = arg };
+	struct found t = { .fn = fn, .arg = arg };
 	const struct nlmsghdr *h = (struct nlmsghdr *)buf;
 	ssize_t len = recv(mnl_socket_get_fd(d->sock), buf, sizeof(buf), MSG_DONTWAIT);
 	int left = (int)len, r = 1;
@@ -163,22 +161,14 @@ int nft_drain_read(struct nft_drain *d, nft_drain_fn fn, void *arg)
 	if (len < 0)
 		r = -errno;
 	for (; r > 0 && mnl_nlmsg_ok(h, left); h = mnl_nlmsg_next(h, &left))
-		r = message_take(d, h, &t);
+		r = message_read(d, h, &t);
 	if (r > 0 && MUTANT("flow-drain"))
 		r = 0;
-	if (r == 0 && d->interrupted)
-		r = -EINTR;
 	d->under_way = r > 0;
 	return r;
 }
 
-int nft_drain_supported(struct nft_drain *d)
+int nft_settle(void)
 {
-	static const char none[] = "vpclab-nothing"; /* a table that nobody has */
-	int r = nft_drain_start(d, "ip vpclab-nothing", none);
-
-	while (!r || r == 1)
-		r = nft_drain_read(d, NULL, NULL);
-	/* it is looked for only by a kernel that knows the request */
-	return r == -ENOENT ? 1 : r == -EINVAL || r == -EOPNOTSUPP ? 0 : r;
+	return syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0) < 0 ? -errno : 0;
 }
