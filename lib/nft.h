@@ -10,7 +10,8 @@
  *   FIELD:   iifname, oifname, [meta] mark, meta l4proto, meta nfproto, meta pkttype,
  *            ether saddr, ip saddr, ip daddr, ip protocol, ip frag-off, th sport, th dport, tcp sport, tcp dport, udp sport,
  *            udp dport, tcp flags, icmp type, icmp code, ct state, ct direction, ct status,
- *            ct mark, ct label (the number of a bit, 0..127), fib daddr . mark oif,
+ *            ct mark, ct label (the number of a bit, 0..127), ct original|reply packets
+ *            (these also "> N"), fib daddr . mark oif,
  *            fib daddr . mark oifname, fib daddr type,
  *            arp operation, arp saddr ip
  *            (a field behind the IP header that names its protocol asks for it first, and

@@ -93,7 +93,7 @@ bool nft_take(struct nft_words *w, const char *word)
 
 /* ---- fields ---- */
 
-enum source { META, PAYLOAD_LINK, PAYLOAD_NET, PAYLOAD_TH, CT, FIB };
+enum source { META, PAYLOAD_LINK, PAYLOAD_NET, PAYLOAD_TH, CT, CT_ORIGINAL, CT_REPLY, FIB };
 
 struct field {
 	const char *words; /* as in the rule, separated by one blank */
@@ -134,6 +134,8 @@ static const struct field fields[] = {
 	{ "ct status", CT, NFT_CT_STATUS, T_CT_STATUS, NFPROTO_IPV4, 0 },
 	{ "ct label", CT, NFT_CT_LABELS, T_CT_LABEL, NFPROTO_IPV4, 0 },
 	{ "ct mark", CT, NFT_CT_MARK, T_MARK, NFPROTO_IPV4, 0 },
+	{ "ct original packets", CT_ORIGINAL, NFT_CT_PKTS, T_PACKETS, NFPROTO_IPV4, 0 },
+	{ "ct reply packets", CT_REPLY, NFT_CT_PKTS, T_PACKETS, NFPROTO_IPV4, 0 },
 	{ "fib daddr . mark oif", FIB, NFT_FIB_RESULT_OIF, T_IFINDEX, NFPROTO_IPV4, 0 },
 	{ "fib daddr . mark oifname", FIB, NFT_FIB_RESULT_OIFNAME, T_IFNAME, NFPROTO_IPV4, 0 },
 	{ "fib daddr type", FIB, NFT_FIB_RESULT_ADDRTYPE, T_FIB_ADDR, NFPROTO_IPV4, 0 },
@@ -260,6 +262,19 @@ static int load_key(struct nft_loader *l, const char *expr, uint16_t key_attr, u
 	return 0;
 }
 
+/* of one direction of the flow */
+static int load_ct_of(struct nft_loader *l, const struct field *f, uint8_t direction, uint32_t reg)
+{
+	struct nftnl_expr *x = nft_expr(l, "ct");
+
+	if (!x)
+		return -ENOMEM;
+	nftnl_expr_set_u32(x, NFTNL_EXPR_CT_KEY, f->what);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_CT_DREG, reg);
+	nftnl_expr_set_u8(x, NFTNL_EXPR_CT_DIR, direction);
+	return 0;
+}
+
 static int load_field(struct nft_loader *l, const struct field *f, uint32_t reg)
 {
 	unsigned size = nft_type_by_id(f->type)->size;
@@ -269,6 +284,10 @@ static int load_field(struct nft_loader *l, const struct field *f, uint32_t reg)
 		return load_key(l, "meta", NFTNL_EXPR_META_KEY, NFTNL_EXPR_META_DREG, f, reg);
 	case CT:
 		return load_key(l, "ct", NFTNL_EXPR_CT_KEY, NFTNL_EXPR_CT_DREG, f, reg);
+	case CT_ORIGINAL:
+		return load_ct_of(l, f, IP_CT_DIR_ORIGINAL, reg);
+	case CT_REPLY:
+		return load_ct_of(l, f, IP_CT_DIR_REPLY, reg);
 	case PAYLOAD_LINK:
 		return load_payload(l, f, NFT_PAYLOAD_LL_HEADER, size, reg);
 	case PAYLOAD_NET:

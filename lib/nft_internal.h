@@ -53,6 +53,7 @@ enum {
 	T_ICMP_CODE = 32,
 	T_FIB_ADDR = 38,
 	T_IFNAME = 41,
+	T_PACKETS = 255, /* not one of nft(8)'s, which has no sets of it */
 };
 const struct nft_type *nft_type_by_id(unsigned id);
 const struct nft_type *nft_type_by_name(const char *name); /* those of sets only */

@@ -105,27 +105,32 @@ static int add_lookup(struct maker *m, const char *set, uint32_t id, int dreg, b
 	return nftnl_expr_set_str(x, NFTNL_EXPR_LOOKUP_SET, set) ? -ENOMEM : 0;
 }
 
-/* [ byteorder reg = hton(reg) ] for each field that the set has turned round */
+/* [ byteorder reg = hton(reg) ] */
+static int turn_field(struct maker *m, uint32_t at, unsigned size)
+{
+	struct nftnl_expr *x = expr(m, "byteorder");
+
+	if (!x)
+		return -ENOMEM;
+	nftnl_expr_set_u32(x, NFTNL_EXPR_BYTEORDER_SREG, NFT_REG_OF(at));
+	nftnl_expr_set_u32(x, NFTNL_EXPR_BYTEORDER_DREG, NFT_REG_OF(at));
+	nftnl_expr_set_u32(x, NFTNL_EXPR_BYTEORDER_OP, NFT_BYTEORDER_HTON);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_BYTEORDER_LEN, size);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_BYTEORDER_SIZE, size);
+	return 0;
+}
+
+/* each field that the set has turned round */
 static int turn_fields(struct maker *m, const struct nft_spec *sp)
 {
 	uint32_t at = 0;
 	unsigned i;
+	int r = 0;
 
-	for (i = 0; i < sp->n_fields; at += nft_pad(sp->field[i++]->size)) {
-		struct nftnl_expr *x;
-
-		if (!nft_is_turned(sp, i))
-			continue;
-		x = expr(m, "byteorder");
-		if (!x)
-			return -ENOMEM;
-		nftnl_expr_set_u32(x, NFTNL_EXPR_BYTEORDER_SREG, NFT_REG32_00 + at / 4);
-		nftnl_expr_set_u32(x, NFTNL_EXPR_BYTEORDER_DREG, NFT_REG32_00 + at / 4);
-		nftnl_expr_set_u32(x, NFTNL_EXPR_BYTEORDER_OP, NFT_BYTEORDER_HTON);
-		nftnl_expr_set_u32(x, NFTNL_EXPR_BYTEORDER_LEN, sp->field[i]->size);
-		nftnl_expr_set_u32(x, NFTNL_EXPR_BYTEORDER_SIZE, sp->field[i]->size);
-	}
-	return 0;
+	for (i = 0; i < sp->n_fields && !r; at += nft_pad(sp->field[i++]->size))
+		if (nft_is_turned(sp, i))
+			r = turn_field(m, at, sp->field[i]->size);
+	return r;
 }
 
 /* [ lookup reg set NAME ] */
@@ -362,6 +367,25 @@ static int match_anon(struct maker *m, const struct nft_key *k, bool inverted)
 	return add_lookup(m, "__set%d", id, -1, inverted);
 }
 
+/* "> N" of a counter, which the kernel compares byte by byte from the left */
+static int match_above(struct maker *m, const struct nft_key *k)
+{
+	const struct nft_type *t = k->field[0];
+	uint8_t v[NFT_KEY_MAX], turned[sizeof(uint64_t)];
+	unsigned i;
+	int r;
+
+	if (k->n != 1 || t->id != T_PACKETS)
+		return because(m, "only counters are compared that way");
+	if (nft_value(t, word(m), v, NULL))
+		return -EINVAL;
+	m->w.at++;
+	for (i = 0; i < t->size; i++)
+		turned[i] = htonl(1) == 1 ? v[i] : v[t->size - 1 - i];
+	r = turn_field(m, 0, t->size);
+	return r ? r : add_cmp(m, NFT_CMP_GT, turned, t->size);
+}
+
 /* FIELD ... : what stands behind the fields */
 static int do_match(struct maker *m, const struct nft_key *k)
 {
@@ -369,6 +393,8 @@ static int do_match(struct maker *m, const struct nft_key *k)
 
 	if (take(m, "vmap"))
 		return match_vmap(m, k);
+	if (take(m, ">"))
+		return match_above(m, k);
 	inverted = take(m, "!=");
 	if (!inverted)
 		(void)take(m, "=="); /* may be left out */

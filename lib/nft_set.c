@@ -53,6 +53,7 @@ static const struct nft_type types[] = {
 	{ "ct_label", T_CT_LABEL, 16, true, true },
 	{ "pkt_type", T_PKTTYPE, 1, false, false },
 	{ "fib_addrtype", T_FIB_ADDR, 4, true, false },
+	{ "packets", T_PACKETS, 8, true, false },
 };
 
 const struct nft_type *nft_type_by_id(unsigned id)

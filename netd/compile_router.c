@@ -21,32 +21,24 @@
 #include "nat/igw.h"
 #include "netd/boxes.h"
 #include "netd/compile.h"
+#include "netd/compile_idle.h"
 
 /* ---- routing ---- */
 
-/* AWS's time until an idle flow is forgotten (CT-6, CT-7), scaled, in s */
-static unsigned idle(const struct s_vpc *v, unsigned aws)
-{
-	double scaled = aws / v->time_scale;
-
-	return MUTANT("idle-times") ? 7200 : scaled < 1 ? 1 : (unsigned)scaled;
-}
-
 static void namespace_items(const struct s_vpc *v, struct program *p)
 {
+	auto_buf struct buf b = BUF_INIT;
 	char key[64];
 
 	/* proxy_arp comes from "default", so that attaching an interface never enters
 	 * this namespace; the gateway's link switches it off for itself */
-	program_addf(p, v->ns, ITEM_NS, "",
-		     "role router\n" EMIT_FORWARDS "\nrules none\n"
+	buf_adds(&b, "role router\n" EMIT_FORWARDS "\nrules none\n"
 		     "sysctl net.ipv4.conf.default.proxy_arp=1\n"
-		     "sysctl net.netfilter.nf_conntrack_tcp_be_liberal=1\n"
-		     "sysctl net.netfilter.nf_conntrack_tcp_timeout_established=%u\n"
-		     "sysctl net.netfilter.nf_conntrack_udp_timeout_stream=%u\n"
-		     "sysctl net.netfilter.nf_conntrack_udp_timeout=%u\n"
-		     "sysctl net.netfilter.nf_conntrack_generic_timeout=%u",
-		     idle(v, 432000), idle(v, 180), idle(v, 30), idle(v, 600));
+		     "sysctl net.netfilter.nf_conntrack_tcp_be_liberal=1\n");
+	idle_sysctls(v, &b);
+	if (buf_error(&b))
+		p->failed = true;
+	program_add(p, v->ns, ITEM_NS, "", buf_str(&b));
 	(void)fmt_print(key, sizeof(key), "lo %s/32", addr_str(&v->resolver));
 	program_add(p, v->ns, ITEM_ADDR, key, "");
 	program_add(p, v->ns, ITEM_ADDR, "lo " DNS_LINK_LOCAL "/32", "");

@@ -428,8 +428,8 @@ static bool combination_has_rules(const struct s_combination *c, bool ingress)
 	return false;
 }
 
-static void combination(const struct s_combination *c, bool ingress, const struct emit *f,
-			struct buf *b)
+static void combination(const struct s_vpc *v, const struct s_combination *c, bool ingress,
+			const struct emit *f, struct buf *b)
 {
 	bool any = combination_has_rules(c, ingress);
 	enum reach_drop_number drop = ingress ? (any ? DROP_SG_INGRESS : DROP_SG_NONE_INGRESS) :
@@ -454,7 +454,7 @@ static void combination(const struct s_combination *c, bool ingress, const struc
 	emit_chain_end(f, name, b);
 	(void)fmt_print(verdict, sizeof(verdict), "goto %s", name);
 	emit_elem(f, ingress ? "sg_in" : "sg_out", verdict, "0x%x", c->number << 16);
-	track_slot(c, ingress, f, b);
+	track_own(v, c, ingress, f, b);
 }
 
 static void gate(bool ingress, const struct emit *f, struct buf *b)
@@ -487,10 +487,11 @@ static void both_sides(const struct s_group *g, const struct emit *f, struct buf
 	group_side(g->vpc, g, false, f, b);
 }
 
-static void both_gates(const struct s_combination *c, const struct emit *f, struct buf *b)
+static void both_gates(const struct s_vpc *v, const struct s_combination *c, const struct emit *f,
+		       struct buf *b)
 {
-	combination(c, true, f, b);
-	combination(c, false, f, b);
+	combination(v, c, true, f, b);
+	combination(v, c, false, f, b);
 }
 
 static bool has_group(const struct s_combination *c, const struct s_group *g)
@@ -513,7 +514,7 @@ void compile_group_items(const struct s_group *g, struct program *p)
 	both_sides(g, &f, &b);
 	for (i = 0; i < v->n_combinations; i++)
 		if (has_group(v->combinations[i], g))
-			both_gates(v->combinations[i], &f, &b);
+			both_gates(v, v->combinations[i], &f, &b);
 }
 
 void compile_groups(const struct s_vpc *v, struct program *p)
@@ -526,7 +527,7 @@ void compile_groups(const struct s_vpc *v, struct program *p)
 	for (i = 0; i < v->n_groups; i++)
 		both_sides(&v->groups[i], &f, &b);
 	for (i = 0; i < v->n_combinations; i++)
-		both_gates(v->combinations[i], &f, &b);
+		both_gates(v, v->combinations[i], &f, &b);
 	gate(true, &f, &b);
 	gate(false, &f, &b);
 	track_compile(v, &f);

@@ -6,6 +6,7 @@
 
 #include "lib/fmt.h"
 #include "lib/mutant.h"
+#include "netd/compile_idle.h"
 
 /* ---- which rules leave flows untracked ---- */
 
@@ -92,46 +93,65 @@ static void untracked(const struct s_combination *c, bool ingress, struct buf *b
 
 /* ---- labels ---- */
 
+/* in which role an interface whose packets are its own remembers what its gate lets
+ * pass: the sender's egress sees questions, its ingress their answers */
+static bool as_sender(bool ingress, bool reply)
+{
+	return ingress == reply;
+}
+
 static unsigned label_of(const struct s_combination *c, bool ingress, bool reply)
 {
 	unsigned slot = MUTANT("state-per-interface") ? 0 : c->slot;
 
-	return 2 * slot + (ingress == reply);
+	return 2 * slot + as_sender(ingress, reply);
+}
+
+static void known(const struct s_combination *c, bool ingress, bool reply, struct buf *b)
+{
+	char chain[IDLE_CHAIN];
+
+	idle_chain(c, as_sender(ingress, reply), reply, chain);
+	emit_rule(b, "ct direction %s ct label %u jump %s", reply ? "reply" : "original",
+		  label_of(c, ingress, reply), chain);
 }
 
 void track_known(const struct s_combination *c, bool ingress, struct buf *b)
 {
 	if (MUTANT("related"))
 		emit_rule(b, "ct state related drop");
-	emit_rule(b, "ct direction original ct label %u accept", label_of(c, ingress, false));
-	emit_rule(b, "ct direction reply ct label %u accept", label_of(c, ingress, true));
+	known(c, ingress, false, b);
+	known(c, ingress, true, b);
 	untracked(c, ingress, b);
 	emit_rule(b, "meta mark set mark & 0x7fffffff | " MARK_TRACK);
 }
 
-static void set_labels(unsigned slot, bool ingress, struct buf *b)
+static void set_labels(const struct s_vpc *v, const struct s_combination *c, bool ingress,
+		       struct buf *b)
 {
-	const struct s_combination c = { .slot = slot };
+	int reply;
 
-	if (MUTANT("tracked"))
-		return;
-	emit_rule(b, "ct direction original ct label set %u", label_of(&c, ingress, false));
-	emit_rule(b, "ct direction reply ct label set %u", label_of(&c, ingress, true));
+	for (reply = 0; reply < 2 && !MUTANT("tracked"); reply++) {
+		emit_rule(b, "ct direction %s ct label set %u", reply ? "reply" : "original",
+			  label_of(c, ingress, reply));
+		idle_begin(v, c, as_sender(ingress, reply), reply, b);
+	}
 }
 
-void track_slot(const struct s_combination *c, bool ingress, const struct emit *f, struct buf *b)
+void track_own(const struct s_vpc *v, const struct s_combination *c, bool ingress,
+	       const struct emit *f, struct buf *b)
 {
 	const char *suffix = ingress ? "in" : "out";
 	char name[32], verdict[48];
 
-	if (!c->slot)
+	if (!c->slot && s_idle_equal(&c->idle, &store_idle_default))
 		return;
 	emit_chain(b, "");
-	set_labels(c->slot, ingress, b);
+	set_labels(v, c, ingress, b);
 	(void)fmt_print(name, sizeof(name), "c%u_%s_track", c->number, suffix);
 	emit_chain_end(f, name, b);
 	(void)fmt_print(verdict, sizeof(verdict), "goto %s", name);
-	emit_elem(f, ingress ? "slots_in" : "slots_out", verdict, "0x%x", c->number << 16);
+	emit_elem(f, ingress ? "tracks_in" : "tracks_out", verdict, "0x%x", c->number << 16);
 }
 
 /*
@@ -171,18 +191,19 @@ static void crossing_sets(const struct s_vpc *v, const struct emit *f)
 		 "flags dynamic,timeout; size 65536;");
 }
 
-static void behind_gate(bool ingress, bool crossing, const struct emit *f, struct buf *b)
+static void behind_gate(const struct s_vpc *v, bool ingress, const struct emit *f, struct buf *b)
 {
+	const struct s_combination all = { .idle = store_idle_default };
 	const char *suffix = ingress ? "in" : "out";
 	char name[32];
 
-	(void)fmt_print(name, sizeof(name), "slots_%s", suffix);
+	(void)fmt_print(name, sizeof(name), "tracks_%s", suffix);
 	emit_set(f, name, "type mark : verdict;");
 	emit_chain(b, "");
 	/* an ICMP error that a rule lets pass makes no tracked flow of what it tells of */
 	emit_rule(b, "ct state related return");
 	emit_rule(b, "meta mark & " MARK_COMBINATION " vmap @%s", name);
-	set_labels(0, ingress, b);
+	set_labels(v, &all, ingress, b);
 	(void)fmt_print(name, sizeof(name), "track_%s", suffix);
 	emit_chain_end(f, name, b);
 
@@ -190,7 +211,7 @@ static void behind_gate(bool ingress, bool crossing, const struct emit *f, struc
 				"type filter hook forward priority -19; policy accept;");
 	emit_rule(b, "%s \"eni-*\" meta mark & " MARK_TRACK " " MARK_TRACK " jump track_%s",
 		  ingress ? "oifname" : "iifname", suffix);
-	if (crossing && !ingress)
+	if (v->igw.id && !ingress)
 		middlebox_crossing(b);
 	emit_chain_end(f, ingress ? "sg_ingress_track" : "sg_egress_track", b);
 }
@@ -200,8 +221,9 @@ void track_compile(const struct s_vpc *v, const struct emit *f)
 	auto_buf struct buf b = BUF_INIT;
 	size_t i;
 
-	behind_gate(true, v->igw.id, f, &b);
-	behind_gate(false, v->igw.id, f, &b);
+	behind_gate(v, true, f, &b);
+	behind_gate(v, false, f, &b);
+	idle_compile(v, f);
 	if (v->igw.id)
 		crossing_sets(v, f);
 	emit_set(f, "always_tracked", "type ifname;");

@@ -10,7 +10,8 @@
  * packets are their own share one pair: at most one of them sends a flow and at
  * most one receives it.  Others (no source/dest check) have a pair each, their "slot".
  *
- *	a combination's chain	1 known by label: accept
+ *	a combination's chain	1 known by label, and not idle for too long
+ *				  (compile_idle.h): accept
  *				2 TCP, UDP: any answer if all may pass; rules open to
  *				  all if all answers to them may pass: accept
  *				3 "to be tracked" in the mark; all rules: accept; else drop
@@ -33,8 +34,10 @@
 bool track_is_open(const struct sg_rule *r);
 /* a combination's chain up to its groups: steps 1, 2 and the mark of step 3 */
 void track_known(const struct s_combination *c, bool ingress, struct buf *b);
-/* what a combination with a slot adds: the chain that sets its labels */
-void track_slot(const struct s_combination *c, bool ingress, const struct emit *f, struct buf *b);
+/* what a combination with a slot or idle times of its own adds: the chain that sets its
+ * labels */
+void track_own(const struct s_vpc *v, const struct s_combination *c, bool ingress,
+	       const struct emit *f, struct buf *b);
 /* of a VPC: the chains behind the gates, and who is always tracked */
 void track_compile(const struct s_vpc *v, const struct emit *f);
 

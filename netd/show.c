@@ -500,6 +500,15 @@ static struct counts vpc_counts(struct show *w, const struct s_vpc *v)
 	return all;
 }
 
+static void put_idle(struct show *w, cJSON *o, const struct s_idle *t)
+{
+	cJSON *x = put_object(w, o, "connection_tracking");
+
+	put_number(w, x, "tcp_established_timeout", t->tcp_established);
+	put_number(w, x, "udp_stream_timeout", t->udp_stream);
+	put_number(w, x, "udp_timeout", MUTANT("show-idle") ? STORE_UDP : t->udp);
+}
+
 static void show_eni(struct show *w, cJSON *map, const struct s_eni *e,
 		     const struct counts *dropped)
 {
@@ -520,6 +529,7 @@ static void show_eni(struct show *w, cJSON *map, const struct s_eni *e,
 	put_bool(w, o, "requester_managed",
 		 e->type != ENI_INTERFACE && !MUTANT("requester-managed"));
 	put_bool(w, o, "source_dest_check", e->source_dest_check);
+	put_idle(w, o, &e->idle);
 	put_text(w, o, "mac_address", e->mac);
 	put_text(w, o, "router_interface", e->router_interface);
 	put_counters(w, o, e, dropped, e->router_interface);

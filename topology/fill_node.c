@@ -170,9 +170,9 @@ static struct tracking fill_tracking(const struct place *o)
 	struct place p = place_member(o, "connection_tracking");
 
 	return (struct tracking){
-		.tcp_established_timeout = read_num(&p, "tcp_established_timeout"),
-		.udp_stream_timeout = read_num(&p, "udp_stream_timeout"),
-		.udp_timeout = read_num(&p, "udp_timeout"),
+		.tcp_established_timeout = (unsigned)read_num(&p, "tcp_established_timeout"),
+		.udp_stream_timeout = (unsigned)read_num(&p, "udp_stream_timeout"),
+		.udp_timeout = (unsigned)read_num(&p, "udp_timeout"),
 	};
 }
 

@@ -192,7 +192,7 @@ struct nat_gateway {
 };
 
 struct tracking { /* s; 0: default */
-	double tcp_established_timeout, udp_stream_timeout, udp_timeout;
+	unsigned tcp_established_timeout, udp_stream_timeout, udp_timeout;
 };
 
 struct instance {

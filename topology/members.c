@@ -157,9 +157,10 @@ static const struct shape shape_network_acl =
 	    OPT("egress", LIST(&shape_acl_entry, 0, 0), "what may leave it"));
 
 static const struct shape shape_tracking =
-	OBJ("connection_tracking", OPT("tcp_established_timeout", NUM(60, 432000), "seconds"),
-	    OPT("udp_stream_timeout", NUM(60, 180), "seconds"),
-	    OPT("udp_timeout", NUM(30, 60), "seconds"));
+	OBJ("connection_tracking",
+	    OPT("tcp_established_timeout", INT(60, 432000), "seconds; default: 432000"),
+	    OPT("udp_stream_timeout", INT(60, 180), "seconds; default: 180"),
+	    OPT("udp_timeout", INT(30, 60), "seconds; default: 30"));
 
 static const struct shape shape_instance = OBJ(
 	"instance", REQ("subnet", STR1, "where it stands"),

@@ -33,8 +33,9 @@
 #define STORE_PLACES_MAX 16000 /* of one egress namespace, at a time */
 /* the upper half of a packet's mark, but for its first bit; one more is nobody's */
 #define STORE_COMBINATIONS_MAX 32766
-/* interfaces of a VPC whose source/dest check is off: two of 128 labels each */
-#define STORE_SLOTS_MAX 63
+/* interfaces of a VPC whose source/dest check is off: two of 128 labels each, as those
+ * whose check is on have together; three are for idle times (netd/compile_idle.c) */
+#define STORE_SLOTS_MAX 61
 
 /* kind, its name (interface.md 4, singular) and the prefix of its ids */
 #define OBJECT_KINDS(X)                                          \
@@ -103,6 +104,21 @@ struct s_group {
 	unsigned number; /* of sets and chains: g<number>_... */
 };
 
+#define STORE_TCP_ESTABLISHED 432000
+#define STORE_UDP_STREAM 180
+#define STORE_UDP 30
+
+/* how long an interface remembers what is idle (CT-6), s of AWS time */
+struct s_idle {
+	unsigned tcp_established, udp_stream, udp;
+};
+extern const struct s_idle store_idle_default;
+static inline bool s_idle_equal(const struct s_idle *a, const struct s_idle *b)
+{
+	return a->tcp_established == b->tcp_established && a->udp_stream == b->udp_stream &&
+	       a->udp == b->udp;
+}
+
 /*
  * A distinct set of groups that some interface has, with what its tracking of
  * connections is like.  An interface that takes packets of others (no source/dest
@@ -110,10 +126,11 @@ struct s_group {
  * with a slot: its own place in what tracking remembers of a flow.
  */
 struct s_combination {
-	unsigned number;   /* 1..STORE_COMBINATIONS_MAX */
-	unsigned slot;	   /* 1..STORE_SLOTS_MAX; 0: that of all whose packets are their own */
-	bool always;	   /* tracks whatever the rules are (CT-5) */
-	const char *owner; /* the name that its numbers are kept by */
+	unsigned number; /* 1..STORE_COMBINATIONS_MAX */
+	unsigned slot;	 /* 1..STORE_SLOTS_MAX; 0: that of all whose packets are their own */
+	struct s_idle idle;
+	bool always;			/* tracks whatever the rules are (CT-5) */
+	const char *owner;		/* the name that its numbers are kept by */
 	const struct object *middlebox; /* the one interface that has a slot; NULL */
 	struct s_group **groups;	/* sorted by number */
 	size_t n_groups;
@@ -148,6 +165,7 @@ struct s_eni {
 	struct addr public_ip;		    /* of the primary; unset if none */
 	const char *public_ip_id;	    /* eipalloc-...; NULL for an address of a launch */
 	struct s_public *secondary_publics; /* beside private_ips, [0] unset; NULL: none */
+	struct s_idle idle;
 	bool source_dest_check;
 	const char *description;
 	const char *mac, *router_mac; /* "02:..." */

@@ -325,6 +325,12 @@ static bool same_elastics(const struct network_interface *a, const struct networ
 	return true;
 }
 
+static bool same_tracking(const struct tracking *a, const struct tracking *b)
+{
+	return a->tcp_established_timeout == b->tcp_established_timeout &&
+	       a->udp_stream_timeout == b->udp_stream_timeout && a->udp_timeout == b->udp_timeout;
+}
+
 void compare_interface(const struct network_interface *a, const struct network_interface *b,
 		       const struct addr *primary, struct change *ret)
 {
@@ -339,6 +345,8 @@ void compare_interface(const struct network_interface *a, const struct network_i
 	      "security_groups");
 	free_(ret, !same_elastics(a, b), "elastic_ips");
 	free_(ret, a->source_dest_check != b->source_dest_check, "source_dest_check");
+	free_(ret, !same_tracking(&a->connection_tracking, &b->connection_tracking),
+	      "connection_tracking");
 	free_(ret,
 	      !same_name(a->attach_to ? a->attach_to->name : NULL,
 			 b->attach_to ? b->attach_to->name : NULL),
@@ -366,6 +374,8 @@ void compare_instance(const struct instance *a, const struct instance *b,
 	      "associate_public_ip_address");
 	free_(ret, !same_elastic(&a->elastic_ip, &b->elastic_ip), "elastic_ip");
 	free_(ret, a->source_dest_check != b->source_dest_check, "source_dest_check");
+	free_(ret, !same_tracking(&a->connection_tracking, &b->connection_tracking),
+	      "connection_tracking");
 	free_(ret, a->forward != b->forward, "forward");
 	free_(ret, a->nat_instance != b->nat_instance, "nat_instance");
 	free_(ret, !same_strings(&a->dns_names, &b->dns_names), "dns_names");

@@ -60,6 +60,7 @@ static bool eni_init(struct build *b, struct s_eni *e, struct s_vpc *v, enum eni
 	e->type = type;
 	e->vpc = v;
 	e->subnet = subnet;
+	e->idle = store_idle_default;
 	e->source_dest_check = true;
 	e->description = "";
 	e->device = "eth0";
@@ -137,11 +138,30 @@ static const char *groups_text(struct build *b, struct s_group *const *groups, s
 	return buf_error(&text) ? "" : pool_strdup(b->pool, buf_str(&text));
 }
 
+const struct s_idle store_idle_default = { STORE_TCP_ESTABLISHED, STORE_UDP_STREAM, STORE_UDP };
+
+static struct s_idle idle_of(const struct tracking *t)
+{
+	struct s_idle r = store_idle_default;
+
+	if (t->tcp_established_timeout)
+		r.tcp_established = t->tcp_established_timeout;
+	if (t->udp_stream_timeout)
+		r.udp_stream = t->udp_stream_timeout;
+	if (t->udp_timeout)
+		r.udp = t->udp_timeout;
+	return r;
+}
+
 /* of the interface's groups and tracking: by this name its number is kept */
 static const char *combination_text(struct build *b, const struct s_eni *e)
 {
 	const char *groups = groups_text(b, e->groups, e->n_groups);
+	const struct s_idle *t = &e->idle;
 
+	if (!s_idle_equal(t, &store_idle_default))
+		groups = pool_printf(b->pool, "%s idle %u %u %u", groups, t->tcp_established,
+				     t->udp_stream, t->udp);
 	if (e->type == ENI_LAMBDA)
 		return pool_printf(b->pool, "%s lambda", groups);
 	if (!e->source_dest_check)
@@ -163,6 +183,7 @@ static int eni_combination(struct build *b, struct s_eni *e)
 			return build_no_memory(b);
 		c->owner = owner;
 		c->middlebox = e->source_dest_check ? NULL : &e->o;
+		c->idle = e->idle;
 		c->always = e->type == ENI_LAMBDA;
 		c->groups = e->groups;
 		c->n_groups = e->n_groups;
@@ -240,6 +261,7 @@ static int make_instance_eni(struct build *b, struct s_instance *in)
 	in->eni = e;
 	e->owner = &in->o;
 	e->ns = in->ns;
+	e->idle = idle_of(&def->connection_tracking);
 	e->source_dest_check = def->source_dest_check;
 	in->enis = pool_alloc(b->pool, instance_n_interfaces(def) * sizeof(struct s_eni *));
 	if (!in->enis)
@@ -273,6 +295,7 @@ static int make_own_eni(struct build *b, struct s_vpc *v, struct s_eni *e)
 
 	if (!eni_init(b, e, v, ENI_INTERFACE, store_subnet_of(b->s, def->subnet), NULL))
 		return build_no_memory(b);
+	e->idle = idle_of(&def->connection_tracking);
 	e->source_dest_check = def->source_dest_check;
 	r = eni_addresses(b, e, def->private_ips, def->n_private_ips);
 	if (r)

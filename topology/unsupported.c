@@ -112,8 +112,6 @@ static const struct {
 	const char *what;
 } table[] = {
 	{ "vpcs/*/nat_gateways/*/secondary_elastic_ips/*", NULL, "secondary_elastic_ips" },
-	{ "vpcs/*/instances/*/connection_tracking/*", NULL, "connection_tracking" },
-	{ "vpcs/*/network_interfaces/*/connection_tracking/*", NULL, "connection_tracking" },
 
 	{ "functions/*/runtime", managed_runtime,
 	  "a runtime other than exec, provided*, nodejs* and python*" },

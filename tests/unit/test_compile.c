@@ -66,6 +66,7 @@ static void test_goldens(void **state)
 	check_golden("tests/golden/acls.json", "acls");
 	check_golden("tests/golden/peering.json", "peering");
 	check_golden("tests/golden/flows.json", "flows");
+	check_golden("tests/golden/tracking.json", "tracking");
 }
 
 /* every rule is one that lib/nft can send whole */

@@ -91,6 +91,11 @@ static void test_bytecode(void **state)
 		 "[ meta load iifname => reg 8 ]\n"
 		 "[ cmp eq reg 8 0x2d696e65 ]\n"
 		 "[ immediate reg 0 goto -> c ]\n");
+	explains("ip vpc", "ct original packets > 2 accept",
+		 "[ ct load packets => reg 8 , dir original ]\n"
+		 "[ byteorder reg 8 = hton(reg 8, 8, 8) ]\n"
+		 "[ cmp gt reg 8 0x00000000 0x02000000 ]\n"
+		 "[ immediate reg 0 accept ]\n");
 	explains("ip vpc", "ether saddr . iifname != @macs drop",
 		 "[ meta load iiftype => reg 8 ]\n"
 		 "[ cmp eq reg 8 0x00000001 ]\n"
