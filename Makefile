@@ -185,7 +185,7 @@ faults: all
 fuzz:
 	@$(AGAIN) MODE=fuzz fuzzers
 	@tests/run_fuzz $(FUZZ_TIME)
-bench: all build/tests/bench_floor
+bench: all build/tests/bench_floor build/tests/bench_spawn build/tests/bench_invoke
 	@tests/bench/run_bench
 demo:
 	@$(MAKE) --no-print-directory deps

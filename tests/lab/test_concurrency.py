@@ -8,6 +8,7 @@ import threading
 
 import pytest
 
+from gate import BLOCK, held
 from product import wait_until
 
 FOREVER = {"runtime": "exec", "command": ["sleep", "infinity"], "timeout": 900}
@@ -107,3 +108,9 @@ def test_another_reservation_is_a_change_that_leaves_environments_alone(product)
     assert c.invoke("f") == (429, "ReservedFunctionConcurrentInvocationLimitExceeded")
     assert product.show("concurrency")["functions"]["f"]["environments"] == 1
     assert up(product, {"f": {**ECHO, "reserved_concurrent_executions": 0}})["changed"] is False
+
+
+@pytest.mark.ids("CC-1", "INV-7")
+@pytest.mark.mutant("concurrency")
+def test_as_many_as_the_account_may_work_at_one_moment(product):
+    held(product, {"runtime": "exec", "command": ["bash", "-c", BLOCK], "memory_size": 512}, 40)
