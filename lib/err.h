@@ -25,6 +25,7 @@
 	X(ERR_NO_ROUTE, "NoSuchOperation", 404, 5)                     \
 	X(ERR_METHOD, "MethodNotAllowed", 405, 5)                      \
 	X(ERR_NO_ADDRESS, "InsufficientFreeAddressesInSubnet", 409, 2) \
+	X(ERR_ENI_LIMIT, "NetworkInterfaceLimitExceeded", 409, 4)      \
 	X(ERR_ADDRESS_IN_USE, "InvalidIPAddress.InUse", 409, 2)        \
 	X(ERR_VPC_RANGE, "InvalidVpc.Range", 409, 2)                   \
 	X(ERR_LIMIT, "LimitExceeded", 429, 4)                          \

@@ -275,6 +275,9 @@ static int claim_find(struct claim *c, struct err *e)
 	if (!f)
 		return err_set(e, ERR_NO_FUNCTION, ENOENT, "lab %s has no function \"%s\"",
 			       c->job.lab->name, c->function);
+	if (f->o.failure_code)
+		return err_set(e, ERR_BUSY, EBUSY, "function %s has failed (%s): %s", c->function,
+			       f->o.failure_code, f->o.failure_message);
 	c->egress = egress_of(f, c->subnet);
 	if (!c->egress)
 		return err_set(e, ERR_INVALID_PARAMETER, EINVAL, "function %s has no subnet \"%s\"",

@@ -658,6 +658,8 @@ static void show_function(struct show *w, cJSON *map, const struct s_function *f
 	cJSON *o = put_common(w, map, &f->o), *list, *places;
 	size_t i;
 
+	put_text(w, o, "state_reason_code", f->o.failure_code);
+	put_text(w, o, "state_reason", f->o.failure_message);
 	put_text(w, o, "runtime", f->def->runtime);
 	put_text(w, o, "vpc", f->def->vpc ? f->def->vpc->name : NULL);
 	list = put_array(w, o, "subnets");

@@ -10,7 +10,9 @@
 #include <string.h>
 #include <time.h>
 
+#include "lib/mutant.h"
 #include "lib/util.h"
+#include "sandbox/states.h"
 
 static void text(cJSON *o, const char *name, const char *value)
 {
@@ -51,8 +53,10 @@ static cJSON *vpc_config(const struct func *f)
 		cJSON_AddItemToArray(groups,
 				     cJSON_CreateString(id_of(f, "security_groups",
 							      f->spec->security_groups[i]->name)));
-	text(o, "VpcId",
-	     json_str(json_get(json_get(f->slab->show, "vpcs"), f->spec->vpc->name), "id", ""));
+	if (!MUTANT("vpc-config"))
+		text(o, "VpcId",
+		     json_str(json_get(json_get(f->slab->show, "vpcs"), f->spec->vpc->name), "id",
+			      ""));
 	cJSON_AddFalseToObject(o, "Ipv6AllowedForDualStack");
 	return o;
 }
@@ -103,7 +107,7 @@ static void code_digest(const struct func *f, cJSON *o)
 cJSON *configuration_of(const struct func *f)
 {
 	const struct function *s = f->spec;
-	const char *region = f->slab->lab->region;
+	const char *region = f->lab->region;
 	cJSON *o = cJSON_CreateObject();
 
 	text(o, "FunctionName", s->name);
@@ -123,8 +127,7 @@ cJSON *configuration_of(const struct func *f)
 	text(o, "PackageType", "Zip");
 	cJSON_AddNumberToObject(cJSON_AddObjectToObject(o, "EphemeralStorage"), "Size",
 				s->ephemeral_storage);
-	text(o, "State", "Active");
-	text(o, "LastUpdateStatus", "Successful");
+	states_configuration(f, o);
 	return o;
 }
 

@@ -780,13 +780,25 @@ static void on_place(struct httpc_answer *a, void *arg)
 		env_end(v);
 		return;
 	}
-	if (v->stale && !v->inv) {
+	if (v->func->gone || (v->stale && !v->inv)) {
 		v->attachment = strdup(json_str(place, "attachment", ""));
 		v->state = ENV_STARTING;
 		env_end(v);
 		return;
 	}
 	start(v, place);
+}
+
+/* the function's way in its subnet as it is in force, whatever a change is making of it
+ * meanwhile (LN-24); NULL: not known */
+static const char *way_of(const struct env *v)
+{
+	const cJSON *p;
+
+	cJSON_ArrayForEach(p, v->func->places)
+		if (!strcmp(json_str(p, "subnet", ""), v->subnet ? v->subnet : ""))
+			return json_str(p, "egress", NULL);
+	return NULL;
 }
 
 static int ask_place(struct env *v, struct err *e)
@@ -804,6 +816,10 @@ static int ask_place(struct env *v, struct err *e)
 	buf_json(&b, v->func->name);
 	buf_adds(&b, ",\"subnet\":");
 	buf_json(&b, v->subnet);
+	if (v->func->slab->held && way_of(v)) {
+		buf_adds(&b, ",\"egress\":");
+		buf_json(&b, way_of(v));
+	}
 	buf_printf(&b, ",\"token\":\"%s\"}", v->name);
 	if (b.failed)
 		return err_set(e, ERR_INTERNAL, ENOMEM, "out of memory");

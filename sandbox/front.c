@@ -164,6 +164,28 @@ static void run_change(struct slab *l, struct change *c)
 		change_start(c);
 }
 
+static void on_released(struct httpc_answer *a, void *arg)
+{
+	(void)a; /* the next change lets them go, or the end of the lab */
+	(void)arg;
+}
+
+/* what the change replaced goes, but for what still runs there */
+static void release_ways(struct slab *l)
+{
+	auto_free char *path = NULL;
+
+	if (!l->held)
+		return;
+	l->held = false;
+	if (asprintf(&path, "/v1/labs/%s/hold", l->name) < 0) {
+		path = NULL;
+		return;
+	}
+	(void)httpc_start(l->sd->httpc, l->sd->netd, "DELETE", path, NULL, NULL, 0, NETD_MS,
+			  on_released, NULL); /* as above */
+}
+
 /* the change is over: the next one has its turn, or a lab without a document goes */
 static void change_end(struct change *c)
 {
@@ -172,6 +194,10 @@ static void change_end(struct change *c)
 	struct change *next = STAILQ_FIRST(&l->waiting);
 
 	l->change = NULL;
+	if (c->err.code == ERR_NONE)
+		(void)err_set(&c->err, ERR_INTERNAL, 0, "the change didn't come to its end");
+	functions_settle(l, &c->err);
+	release_ways(l);
 	change_free(c);
 	functions_sweep(sd);
 	if (next) {
@@ -507,11 +533,16 @@ static bool only_rules(const struct change *c)
 	static const char *const kinds[] = { "security_group", "route_table", "network_acl" };
 	const cJSON *changes = json_get(c->answer, "changes"), *o;
 	const struct lab *old = c->slab->lab;
+	const struct func *f;
 	const cJSON *was, *is;
 	size_t i;
 
 	if (c->edit)
 		return true;
+	/* a way that failed may be there now */
+	LIST_FOREACH(f, &c->slab->funcs, link)
+		if (*f->failed.code)
+			return false;
 	if (c->redo || !c->slab->show || !old || !cJSON_GetArraySize(changes))
 		return false;
 	was = json_get(old->doc.root, "functions");
@@ -527,6 +558,15 @@ static bool only_rules(const struct change *c)
 			return false;
 	}
 	return true;
+}
+
+/* netd's error, for whom the change failed */
+static void why_of(const struct httpc_answer *a, struct err *e)
+{
+	auto_json cJSON *o = a->status ? json_parse(a->body, a->size, NULL) : NULL;
+
+	(void)err_set(e, err_code_from_name(json_str(o, "code", "")), 0, "%s",
+		      json_str(o, "message", a->error));
 }
 
 static void on_put(struct httpc_answer *a, void *arg)
@@ -546,10 +586,12 @@ static void on_put(struct httpc_answer *a, void *arg)
 		return;
 	}
 	/* netd changed nothing, or undid it itself */
+	why_of(a, &c->err);
 	forget_intent(c);
 	reply_netd(c, a);
 	if (c->redo && c->slab->lab) {
 		/* a restart: what was in force before is */
+		functions_settle(c->slab, &c->err);
 		c->kind = CHANGE_ADOPT;
 		c->lab = lab_free(c->lab);
 		ask_show(c);
@@ -621,12 +663,16 @@ static void change_start(struct change *c)
 	if (!r)
 		r = intend(c, &e);
 	if (!r) {
-		r = ask(c, "PUT", "", c->document, c->size, c->base, on_put);
+		c->slab->held = !c->edit && functions_begin(c->slab, c->lab, c->codes) &&
+				!MUTANT("update-hold");
+		r = ask(c, "PUT", c->slab->held ? "?hold=1" : "", c->document, c->size, c->base,
+			on_put);
 		if (!r)
 			return;
 		(void)err_set(&e, ERR_INTERNAL, -r, "netd: %s", strerror(-r));
 		forget_intent(c);
 	}
+	c->err = e;
 	reply_err(c, &e);
 	change_end(c);
 }
@@ -947,8 +993,9 @@ void front_put(struct sandboxd *sd, struct http_req *r, const char *name)
 	c->edit = edit;
 	c->lab = lab;
 	c->warnings = edit ? cJSON_CreateArray() : warnings;
-	/* what a restart does again is what nobody waits for any more */
-	if (l->change && l->change->redo)
+	/* what a restart does again is what nobody waits for any more; and LN-32 */
+	if (l->change &&
+	    (l->change->redo || functions_pending_long(l, mono_ms_since(l->change->began))))
 		l->change->cancelled = true;
 	change_enqueue(c);
 }

@@ -19,6 +19,7 @@
 #include "sandbox/logs.h"
 #include "sandbox/package.h"
 #include "sandbox/runtime.h"
+#include "sandbox/states.h"
 #include "sandbox/wire.h"
 
 int functions_prepare(const struct sandboxd *sd, const struct lab *lab, const char *base,
@@ -129,6 +130,7 @@ static struct func *func_new(struct slab *l, const char *name)
 static void func_free(struct func *f)
 {
 	LIST_REMOVE(f, link);
+	cJSON_Delete(f->places);
 	free(f->name);
 	free(f);
 }
@@ -162,7 +164,7 @@ static bool is_changed(const struct func *f, const struct function *s, const cha
 static int apply_one(struct slab *l, const struct function *s, const char *code, cJSON *changes)
 {
 	struct func *f = func_find(l, s->name);
-	bool fresh = !f;
+	bool fresh = !f || f->phase == FUNC_PENDING;
 	char hex[65];
 
 	if (!f)
@@ -170,6 +172,11 @@ static int apply_one(struct slab *l, const struct function *s, const char *code,
 	if (!f)
 		return -ENOMEM;
 	f->spec = s;
+	f->lab = l->lab;
+	if (f->phase == FUNC_UPDATING)
+		f->update_failed = (struct func_failure){ 0 };
+	f->phase = FUNC_SETTLED;
+	states_take(f, json_get(json_get(l->show, "functions"), s->name));
 	if (digest(l, s, code, hex) < 0)
 		return -ENOMEM;
 	if (fresh)
@@ -184,6 +191,70 @@ static int apply_one(struct slab *l, const struct function *s, const char *code,
 	memcpy(f->digest, hex, sizeof(hex));
 	memcpy(f->code, code, sizeof(f->code));
 	return 0;
+}
+
+static bool begin_one(struct slab *l, const struct lab *lab, size_t i, const char *code)
+{
+	const struct function *s = &lab->functions[i];
+	struct func *f = func_find(l, s->name);
+	char hex[65];
+
+	if (!f) {
+		/* without memory it is there when the change is through, or not at all */
+		f = func_new(l, s->name);
+		if (f)
+			*f = (struct func){ .link = f->link,
+					    .slab = l,
+					    .name = f->name,
+					    .lab = lab,
+					    .spec = s,
+					    .phase = FUNC_PENDING,
+					    .modified_ms = wall_ms() };
+		return false;
+	}
+	if (digest(l, s, code, hex) == 0 && !is_changed(f, s, hex))
+		return false;
+	f->phase = FUNC_UPDATING;
+	return true;
+}
+
+bool functions_begin(struct slab *l, const struct lab *lab, char (*codes)[65])
+{
+	const struct func *f;
+	bool needed = false;
+	size_t i;
+
+	for (i = 0; i < lab->n_functions; i++)
+		needed |= begin_one(l, lab, i, codes[i]);
+	LIST_FOREACH(f, &l->funcs, link)
+		needed |= !f->gone && !lab_function(lab, f->name);
+	return needed;
+}
+
+void functions_settle(struct slab *l, const struct err *why)
+{
+	struct func *f, *next;
+
+	for (f = LIST_FIRST(&l->funcs); f; f = next) {
+		next = LIST_NEXT(f, link);
+		if (f->phase == FUNC_PENDING) {
+			func_go(f, true);
+			continue;
+		}
+		if (f->phase == FUNC_UPDATING)
+			states_fail_update(f, why);
+		f->phase = FUNC_SETTLED;
+	}
+}
+
+bool functions_pending_long(const struct slab *l, double ms)
+{
+	const struct func *f;
+
+	LIST_FOREACH(f, &l->funcs, link)
+		if (f->phase == FUNC_PENDING && !MUTANT("pending-long"))
+			return ms > STATES_PENDING_MS / f->lab->time_scale;
+	return false;
 }
 
 int functions_apply(struct slab *l, char (*codes)[65], cJSON *changes)
@@ -251,7 +322,7 @@ void functions_release(struct slab *l)
 void functions_environment(struct buf *b, const struct func *f, const char *token)
 {
 	const struct function *s = f->spec;
-	const struct lab *lab = f->slab->lab;
+	const struct lab *lab = f->lab;
 	char day[16] = "", secret[SIGV4_SECRET_SIZE];
 	time_t now = time(NULL);
 	struct tm tm;
@@ -296,19 +367,21 @@ static void set(cJSON *o, const char *name, cJSON *v)
 	cJSON_AddItemToObject(o, name, v);
 }
 
+static cJSON *text_or_null(const char *s)
+{
+	return s ? cJSON_CreateString(s) : cJSON_CreateNull();
+}
+
 void functions_show(const struct func *f, cJSON *o)
 {
-	const char *state = json_str(o, "state", "");
+	struct func_state s = states_of(f);
 
-	/* what netd found failed stays so */
-	if (strcasecmp(state, "failed") != 0) {
-		set(o, "state", cJSON_CreateString("Active"));
-		set(o, "state_reason_code", cJSON_CreateNull());
-		set(o, "last_update_status", cJSON_CreateString("Successful"));
-	} else {
-		set(o, "state", cJSON_CreateString("Failed"));
-		set(o, "last_update_status", cJSON_CreateString("Failed"));
-	}
+	set(o, "state", text_or_null(s.state));
+	set(o, "state_reason_code", text_or_null(s.code));
+	set(o, "state_reason", text_or_null(s.reason));
+	set(o, "last_update_status", text_or_null(s.update));
+	set(o, "last_update_status_reason_code", text_or_null(s.update_code));
+	set(o, "last_update_status_reason", text_or_null(s.update_reason));
 	set(o, "version", cJSON_CreateString("$LATEST"));
 	set(o, "environments", cJSON_CreateNumber((double)env_count(f)));
 	set(o, "runtime", cJSON_CreateString(f->spec->runtime));

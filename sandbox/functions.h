@@ -17,6 +17,13 @@ int functions_prepare(const struct sandboxd *sd, const struct lab *lab, const ch
  * go when they are idle.  What changed is appended to "changes" (may be NULL),
  * as entries of plan's list.  0 or -ENOMEM (some functions aren't there then) */
 int functions_apply(struct slab *l, char (*codes)[65], cJSON *changes);
+/* a change to "lab" begins, which lives until it ends: what is new is pending, what is
+ * changed is being updated.  true: ways of before are needed until it is through */
+bool functions_begin(struct slab *l, const struct lab *lab, char (*codes)[65]);
+/* it is over; what functions_apply() hasn't settled failed, and is as it was before */
+void functions_settle(struct slab *l, const struct err *why);
+/* is one pending, beyond what AWS waits (LN-32)? */
+bool functions_pending_long(const struct slab *l, double ms);
 /* what functions_apply() would append */
 void functions_plan(const struct slab *l, const struct lab *next, char (*codes)[65],
 		    cJSON *changes);

@@ -19,6 +19,7 @@
 #include "sandbox/configuration.h"
 #include "sandbox/env.h"
 #include "sandbox/limits.h"
+#include "sandbox/states.h"
 #include "sandbox/throttle.h"
 
 #define PREFIX "/2015-03-31/functions"
@@ -301,9 +302,11 @@ static bool find_target(struct sandboxd *sd, struct http_req *r, const char *lab
 	if (!t->qualifier[0])
 		(void)snprintf(t->qualifier, sizeof(t->qualifier), "$LATEST");
 	t->slab = slab_find(sd, t->lab);
-	if (t->slab && t->slab->lab)
+	t->func = t->slab && !t->slab->going ? func_find(t->slab, t->name) : NULL;
+	if (t->func)
+		(void)snprintf(region, sizeof(region), "%s", t->func->lab->region);
+	else if (t->slab && t->slab->lab)
 		(void)snprintf(region, sizeof(region), "%s", t->slab->lab->region);
-	t->func = t->slab && t->slab->lab && !t->slab->going ? func_find(t->slab, t->name) : NULL;
 	if (t->func && !strcmp(t->qualifier, "$LATEST"))
 		return true;
 	invoke_refuse(r, 404, "ResourceNotFoundException",
@@ -346,6 +349,18 @@ static bool check_payload(struct http_req *r)
 		return false;
 	}
 	return true;
+}
+
+/* LN-23, LN-40 */
+static bool check_state(struct http_req *r, const struct func *f)
+{
+	const char *type = NULL;
+	char text[400];
+	int status = states_refusal(f, &type, text, sizeof(text));
+
+	if (status)
+		invoke_refuse(r, status, type, "%s", text);
+	return !status;
 }
 
 /* ---- the answer ---- */
@@ -410,7 +425,7 @@ static struct invocation *invocation_new(const struct target *t, struct http_req
 	else if (asprintf(&i->trace, "Root=1-%08llx-%.24s;Parent=%.16s;Sampled=0",
 			  (unsigned long long)(wall_ms() / 1000), id, id + 8) < 0)
 		i->trace = NULL;
-	if (asprintf(&i->arn, "arn:aws:lambda:%s:%s:function:%s", t->slab->lab->region, ACCOUNT,
+	if (asprintf(&i->arn, "arn:aws:lambda:%s:%s:function:%s", t->func->lab->region, ACCOUNT,
 		     t->name) < 0)
 		i->arn = NULL;
 	if (i->payload && i->context && i->trace && i->arn)
@@ -466,6 +481,10 @@ static void list(struct sandboxd *sd, struct http_req *r, const char *lab)
 		if (f && f->spec && !f->gone)
 			cJSON_AddItemToArray(all, configuration_of(f));
 	}
+	if (l)
+		LIST_FOREACH(f, &l->funcs, link)
+			if (f->phase == FUNC_PENDING)
+				cJSON_AddItemToArray(all, configuration_of(f));
 	add_id(r, NULL);
 	http_reply_json(r, 200, o);
 }
@@ -518,7 +537,7 @@ void invoke_handle(struct sandboxd *sd, struct http_req *r, const char *lab)
 		invoke_refuse(r, 405, "MethodNotAllowed", "%s: Invoke is a POST", http_method(r));
 		return;
 	}
-	if (!find_target(sd, r, lab, &t) || !check_payload(r))
+	if (!find_target(sd, r, lab, &t) || !check_payload(r) || !check_state(r, t.func))
 		return;
 	if (type && !strcmp(type, "DryRun")) {
 		add_id(r, NULL);

@@ -14,6 +14,7 @@
  *   runtime   managed runtimes               lease      labs that go with their client
  *   throttle  concurrency and rates            room       idle environments that go
  *   listen    the Invoke API on a TCP port   configuration  functions in AWS's words
+ *   states    how a function stands
  *
  * What survives a trip through the loop is looked up again or freed together
  * with what refers to it: a lab waits for its change, a function for its
@@ -46,14 +47,25 @@ struct change;
 struct door;
 struct probe_job;
 
+/* what a change that is under way does with a function */
+enum func_phase { FUNC_SETTLED, FUNC_PENDING, FUNC_UPDATING };
+
+struct func_failure {
+	char code[40], reason[300]; /* AWS's; "": none */
+};
+
 struct func {
 	LIST_ENTRY(func) link;
 	struct slab *slab;
-	const struct function *spec; /* borrows from slab->lab */
-	char *name;		     /* owns */
-	char digest[65];	     /* of all that makes new environments needed */
-	char code[65];		     /* digest of its package; "": no code */
-	int64_t modified_ms;	     /* of AWS's LastModified */
+	const struct lab *lab;	     /* of a pending one the change's, else slab->lab */
+	const struct function *spec; /* borrows from it */
+	enum func_phase phase;
+	struct func_failure failed, update_failed;
+	cJSON *places;	     /* netd's, of what is in force: its ways; owns; NULL */
+	char *name;	     /* owns */
+	char digest[65];     /* of all that makes new environments needed */
+	char code[65];	     /* digest of its package; "": no code */
+	int64_t modified_ms; /* of AWS's LastModified */
 	LIST_HEAD(, env) envs;
 	size_t n_running; /* invocations */
 	struct bucket requests, ramp;
@@ -77,6 +89,7 @@ struct slab {
 	STAILQ_HEAD(, change) waiting;
 	size_t n_waiting;
 	bool failed;	     /* neither the old document nor the new one holds */
+	bool held;	     /* netd keeps the ways of before the change that runs */
 	bool going;	     /* it is being deleted: nothing new begins in it */
 	size_t n_running;    /* invocations */
 	size_t n_users;	     /* probes and execs under way, connections held */

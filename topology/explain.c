@@ -147,11 +147,19 @@ struct targets {
 	size_t n;
 };
 
+static int failed(const struct s_function *f, struct err *e)
+{
+	return err_set(e, ERR_NO_NODE, ENOENT, "%s has no network (%s): %s", f->o.name,
+		       f->o.failure_code, f->o.failure_message);
+}
+
 static int function_sources(const struct s_function *f, const char *subnet, struct sources *ret,
 			    struct err *e)
 {
 	size_t i;
 
+	if (f->o.failure_code)
+		return failed(f, e);
 	for (i = 0; i < f->n_egresses && ret->n < TARGETS_MAX; i++) {
 		const char *name = f->def->n_subnets ? f->def->subnets[i]->name : NULL;
 
@@ -238,6 +246,8 @@ static int find_targets(const struct store *s, const struct explain_question *q,
 		return instance_target(q, in, from->host, ret, e);
 	if (!f && !h)
 		return name_target(s, q, from, ret, e);
+	if (f && f->o.failure_code)
+		return failed(f, e);
 	ret->n = h ? 1 : 0;
 	if (h)
 		ret->v[0] = h->def->ip;

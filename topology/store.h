@@ -30,6 +30,7 @@
  * links that come and go begin at twice that.  Not 2: where modules for tunnels are
  * loaded, each new namespace begins with up to ten devices that nobody asked for. */
 #define STORE_INDEX 32
+#define STORE_LAMBDA_MAX 500   /* interfaces of functions in a VPC (LN-41) */
 #define STORE_PLACES_MAX 16000 /* of one egress namespace, at a time */
 /* the upper half of a packet's mark, but for its first bit; one more is nobody's */
 #define STORE_COMBINATIONS_MAX 32766

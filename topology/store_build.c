@@ -102,7 +102,7 @@ static void op_changed(struct build *b, const struct object *o, const struct cha
 	op_add(b, c->fixed[0] ? OP_REPLACE : OP_UPDATE, o, text);
 }
 
-static void warning_add(struct build *b, const struct object *o)
+void build_warn(struct build *b, const struct object *o)
 {
 	struct ops *ops = b->ops;
 
@@ -479,7 +479,7 @@ static void fail_nat(struct build *b, struct s_nat *n)
 	n->o.failure_code = "Gateway.NotAttached";
 	n->o.failure_message =
 		pool_printf(b->pool, "Network %s has no Internet gateway attached", n->vpc->o.id);
-	warning_add(b, &n->o);
+	build_warn(b, &n->o);
 }
 
 static void make_nat(struct build *b, struct s_vpc *v, size_t i)
@@ -755,10 +755,8 @@ static int make_all(struct build *b)
 		r = build_peerings(b);
 	for (i = 0; i < s->n_vpcs && !r; i++)
 		r = build_enis(b, &s->vpcs[i]);
-	for (i = 0; i < s->n_functions && !r; i++)
-		r = build_function(b, &s->functions[i], &b->lab->functions[i]);
 	if (!r)
-		r = build_idle(b);
+		r = build_functions(b);
 	for (i = 0; i < s->n_vpcs && !r; i++)
 		r = build_combinations(b, &s->vpcs[i]);
 	if (!r)

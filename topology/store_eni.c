@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "lib/fmt.h"
+#include "lib/mutant.h"
 #include "lib/util.h"
 #include "topology/store_internal.h"
 
@@ -473,6 +474,89 @@ struct s_egress *build_lambda_egress(struct build *b, struct s_subnet *sn,
 	return g;
 }
 
+/* ---- whether its network can be made (LN-27) ---- */
+
+static const char *lambda_key(struct build *b, const struct s_subnet *sn,
+			      const struct function *def)
+{
+	struct s_eni probe = { .vpc = sn->vpc };
+
+	if (eni_groups(b, &probe, def->security_groups, def->n_security_groups))
+		return NULL;
+	return pool_printf(b->pool, "%s %s", sn->o.id,
+			   groups_text(b, probe.groups, probe.n_groups));
+}
+
+/* was its interface there before?  What has an address keeps it before anybody new gets one */
+static bool was_there(struct build *b, const struct s_subnet *sn, const char *key)
+{
+	const char *id;
+	uint32_t at;
+
+	if (b->old)
+		return strmap_get(&b->old->index->lambda, key) != NULL;
+	if (!b->saved)
+		return false;
+	id = build_make_id(b, OBJECT_NETWORK_INTERFACE,
+			   pool_printf(b->pool, "lambda %s %u", key, lambda_incarnation(b, key)),
+			   1);
+	return alloc_find(b->saved->alloc, pool_printf(b->pool, "ip %s", sn->o.id), id, &at);
+}
+
+/* VPC-9: five of a subnet are nobody's */
+static size_t free_addresses(const struct s_subnet *sn)
+{
+	size_t n = (size_t)prefix_n_addrs(&sn->def->cidr_block) - 5, used = 0, i;
+
+	for (i = 0; i < sn->vpc->n_enis; i++)
+		if (sn->vpc->enis[i]->subnet == sn)
+			used += sn->vpc->enis[i]->n_private_ips;
+	return n > used ? n - used : 0;
+}
+
+static size_t n_lambda_enis(const struct s_vpc *v)
+{
+	size_t n = 0, i;
+
+	for (i = 0; i < v->n_enis; i++)
+		n += v->enis[i]->type == ENI_LAMBDA;
+	return n;
+}
+
+static void fail_function(struct s_function *f, const char *code, const char *why)
+{
+	f->o.state = "Failed";
+	f->o.failure_code = code;
+	f->o.failure_message = why;
+}
+
+/* before anything of it is made: there is room for all its interfaces, or it fails */
+static void check_room(struct build *b, struct s_function *f)
+{
+	const struct function *def = f->def;
+	size_t i, more = 0;
+
+	for (i = 0; i < def->n_subnets; i++) {
+		const struct s_subnet *sn = store_subnet_of(b->s, def->subnets[i]);
+		const char *key = lambda_key(b, sn, def);
+
+		if (!key || strmap_get(&b->s->index->lambda, key))
+			continue;
+		more++;
+		if (!free_addresses(sn) && !MUTANT("function-without-address"))
+			fail_function(f, "SubnetOutOfIPAddresses",
+				      "Lambda was not able to set up VPC access for the Lambda "
+				      "function because one or more configured subnets has no "
+				      "available IP addresses.");
+	}
+	if (more && n_lambda_enis(store_vpc_of(b->s, def->vpc)) + more > STORE_LAMBDA_MAX &&
+	    !MUTANT("eni-quota"))
+		fail_function(f, "EniLimitExceeded",
+			      "Lambda was not able to create an elastic network interface in the "
+			      "VPC, specified as part of Lambda function configuration, because "
+			      "the limit for network interfaces has been reached.");
+}
+
 static struct s_egress *function_egress(struct build *b, struct s_function *f, size_t i)
 {
 	const struct function *def = f->def;
@@ -483,24 +567,80 @@ static struct s_egress *function_egress(struct build *b, struct s_function *f, s
 				   def->n_security_groups, def->name, f->o.path);
 }
 
-int build_function(struct build *b, struct s_function *f, const struct function *def)
+static bool service_was_there(const struct build *b)
+{
+	return b->old && store_egress(b->old, "service");
+}
+
+/* the way that it has already, or that others with its subnet and groups have */
+static int keep_ways(struct build *b, struct s_function *f)
+{
+	size_t i;
+
+	if (!f->def->vpc && service_was_there(b) && !function_egress(b, f, 0))
+		return build_no_memory(b);
+	for (i = 0; i < f->def->n_subnets; i++) {
+		const struct s_subnet *sn = store_subnet_of(b->s, f->def->subnets[i]);
+		const char *key = lambda_key(b, sn, f->def);
+
+		if (!key || (was_there(b, sn, key) && !function_egress(b, f, i)))
+			return build_no_memory(b);
+	}
+	return 0;
+}
+
+static int make_ways(struct build *b, struct s_function *f)
+{
+	const struct s_function *old = b->old ? store_function(b->old, f->def->name) : NULL;
+	size_t i;
+
+	if (f->def->vpc)
+		check_room(b, f);
+	/* an update that fails leaves what was (LN-24): here, with all that came with it */
+	if (f->o.failure_code && old && !old->o.failure_code)
+		return build_fail_at(b, f->o.path,
+				     strcmp(f->o.failure_code, "EniLimitExceeded") ?
+					     ERR_NO_ADDRESS :
+					     ERR_ENI_LIMIT,
+				     ENOSPC, "%s", f->o.failure_message);
+	if (f->o.failure_code) {
+		build_warn(b, &f->o);
+		return 0;
+	}
+	f->n_egresses = f->def->vpc ? f->def->n_subnets : 1;
+	f->egresses = pool_alloc(b->pool, (f->n_egresses + 1) * sizeof(struct s_egress *));
+	for (i = 0; f->egresses && i < f->n_egresses; i++) {
+		f->egresses[i] = function_egress(b, f, i);
+		if (!f->egresses[i])
+			return build_no_memory(b);
+	}
+	return f->egresses ? 0 : build_no_memory(b);
+}
+
+static void make_function(struct build *b, struct s_function *f, const struct function *def)
 {
 	const struct s_function *old = b->old ? store_function(b->old, def->name) : NULL;
 	struct change c = { 0 };
-	size_t i;
 
 	f->def = def;
 	f->o = build_object_head(b, OBJECT_FUNCTION, NULL, def->name, def->at.path);
 	f->o.state = "Active";
 	build_object_make(b, &f->o, f->o.name, old ? &old->o : NULL, &c);
-	f->n_egresses = def->vpc ? def->n_subnets : 1;
-	f->egresses = pool_alloc(b->pool, (f->n_egresses + 1) * sizeof(struct s_egress *));
-	if (!f->egresses)
-		return build_no_memory(b);
-	for (i = 0; i < f->n_egresses; i++) {
-		f->egresses[i] = function_egress(b, f, i);
-		if (!f->egresses[i])
-			return build_no_memory(b);
-	}
-	return 0;
+}
+
+int build_functions(struct build *b)
+{
+	struct store *s = b->s;
+	size_t i;
+	int r = 0;
+
+	for (i = 0; i < s->n_functions; i++)
+		make_function(b, &s->functions[i], &b->lab->functions[i]);
+	for (i = 0; i < s->n_functions && !r; i++)
+		r = keep_ways(b, &s->functions[i]);
+	if (!r)
+		r = build_idle(b);
+	for (i = 0; i < s->n_functions && !r; i++)
+		r = make_ways(b, &s->functions[i]);
+	return r;
 }

@@ -86,6 +86,8 @@ int build_no_memory(struct build *b);
 /* a fault of what stands at "path" of the file */
 int build_fail_at(struct build *b, const char *path, enum err_code code, int errnum,
 		  const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+/* what failed, as AWS makes it, for the warnings */
+void build_warn(struct build *b, const struct object *o);
 const struct alloc *build_old_alloc(const struct build *b);	      /* NULL: none */
 const struct store_past *build_old_past(const struct build *b);	      /* NULL: none */
 unsigned build_past_get(const struct store_past *p, const char *key); /* 0: never was */
@@ -111,10 +113,10 @@ void build_note_parent(struct change *c, const struct object *parent, const stru
 void build_flow_logs(struct build *b, struct s_vpc *v);
 /* store_eni.c, in this order: of a VPC's nodes; of functions; numbers */
 int build_enis(struct build *b, struct s_vpc *v);
-int build_function(struct build *b, struct s_function *f, const struct function *def);
+int build_functions(struct build *b);
 int build_combinations(struct build *b, struct s_vpc *v);
-/* the way of functions with this subnet and these groups, shared by all of them (LN-8);
- * "name", "path": of the first; NULL: no memory */
+/* the way of functions with this subnet and these groups, shared by all of them (LN-8),
+ * made unless it is there; "name", "path": of the first; NULL: no memory */
 struct s_egress *build_lambda_egress(struct build *b, struct s_subnet *sn,
 				     const struct security_group *const *groups, size_t n,
 				     const char *name, const char *path);

@@ -455,21 +455,83 @@ static int fail_with(const struct store *old, const char *instances, const char 
 	return r;
 }
 
-static void test_no_address_left(void **state)
+#define ONE ROLE ",\"functions\":{" FUNCTION("f", "[\"a\"]", "[\"x\"]") "}"
+
+/* eleven instances: all addresses of subnet "a" */
+static char *full(void)
 {
 	struct buf b = BUF_INIT;
-	struct err e = { 0 };
 
-	(void)state;
-	/* the parser counts what a person puts there, not interfaces of functions */
 	for (int i = 0; i < 11; i++)
 		buf_printf(&b, "%s\"i%d\":{\"subnet\":\"a\"}", i ? "," : "", i);
-	assert_int_equal(fail_with(NULL, buf_str(&b),
-				   ROLE ",\"functions\":{" FUNCTION("f", "[\"a\"]", "[\"x\"]") "}",
+	return buf_steal(&b);
+}
+
+/* ids: LN-27; mutant: function-without-address */
+static void test_no_address_for_a_function(void **state)
+{
+	struct err e = { 0 };
+	char *instances = full();
+	struct ops o;
+	struct store *s, *t;
+	const struct s_function *f;
+
+	(void)state;
+	s = next(NULL, instances, "", ONE, &o);
+	f = store_function(s, "f");
+	assert_string_equal(f->o.state, "Failed");
+	assert_string_equal(f->o.failure_code, "SubnetOutOfIPAddresses");
+	assert_int_equal(f->n_egresses, 0);
+	assert_int_equal(s->n_egresses, 0);
+	assert_int_equal(o.n_warnings, 1);
+	assert_string_equal(o.warnings[0].code, "SubnetOutOfIPAddresses");
+	assert_string_equal(o.warnings[0].path, "functions.f");
+	ops_done(&o);
+	/* with room it is made */
+	t = next(s, "", "", ONE, NULL);
+	assert_string_equal(store_function(t, "f")->o.state, "Active");
+	store_free(s);
+	/* who has an interface keeps its address; the instances find no room then */
+	assert_int_equal(fail_with(t, instances, ONE, &e), -ENOSPC);
+	assert_int_equal(e.code, ERR_NO_ADDRESS);
+	store_free(t);
+	/* an update that fails leaves what was */
+	s = next(NULL, instances, "",
+		 ROLE ",\"functions\":{" FUNCTION("f", "[\"b\"]", "[\"x\"]") "}", NULL);
+	assert_int_equal(fail_with(s, instances,
+				   ROLE
+				   ",\"functions\":{" FUNCTION("f", "[\"b\",\"a\"]", "[\"x\"]") "}",
 				   &e),
 			 -ENOSPC);
 	assert_int_equal(e.code, ERR_NO_ADDRESS);
 	assert_string_equal(e.path, "functions.f");
+	store_free(s);
+	free(instances);
+}
+
+/* ids: LN-41; mutant: eni-quota */
+static void test_quota_of_functions_interfaces(void **state)
+{
+	struct buf b = BUF_INIT;
+	struct store *s;
+
+	(void)state;
+	buf_adds(&b, "{\"lab\":\"t\"" ROLE ",\"vpcs\":{\"main\":{\"cidr_block\":\"10.0.0.0/16\","
+		     "\"subnets\":{\"a\":{\"cidr_block\":\"10.0.0.0/20\"}},\"security_groups\":{");
+	for (int i = 0; i <= STORE_LAMBDA_MAX; i++)
+		buf_printf(&b, "%s\"g%d\":{}", i ? "," : "", i);
+	buf_adds(&b, "}}},\"functions\":{");
+	for (int i = 0; i <= STORE_LAMBDA_MAX; i++)
+		buf_printf(&b,
+			   "%s\"f%d\":{\"runtime\":\"exec\",\"command\":[\"x\"],\"role\":\"r\","
+			   "\"vpc_config\":{\"subnets\":[\"a\"],\"security_groups\":[\"g%d\"]}}",
+			   i ? "," : "", i, i);
+	buf_adds(&b, "}}");
+	s = store_of(NULL, buf_str(&b), NULL);
+	assert_int_equal(s->n_egresses, STORE_LAMBDA_MAX);
+	assert_string_equal(store_function(s, "f499")->o.state, "Active");
+	assert_string_equal(store_function(s, "f500")->o.failure_code, "EniLimitExceeded");
+	store_free(s);
 	buf_done(&b);
 }
 
@@ -621,7 +683,8 @@ int main(void)
 		cmocka_unit_test(test_lingering_interface),
 		cmocka_unit_test(test_ways_that_are_held_or_busy),
 		cmocka_unit_test(test_addresses_that_change_hands),
-		cmocka_unit_test(test_no_address_left),
+		cmocka_unit_test(test_no_address_for_a_function),
+		cmocka_unit_test(test_quota_of_functions_interfaces),
 		cmocka_unit_test(test_address_of_another),
 		cmocka_unit_test(test_places),
 		cmocka_unit_test(test_save_and_load),
