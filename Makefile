@@ -79,7 +79,11 @@ ARCHIVES := $(patsubst %,$(B)/%.a,cli sandbox netd nat topology lib)
 
 # ---- rules
 .PHONY: all FORCE
-RUNTIMES := $(patsubst sandbox/%,%,$(wildcard sandbox/runtimes/*/*))
+# the client of Java is compiled: a build without javac leaves it out, and functions in Java are refused by name then
+JAVAC ?= $(shell command -v javac)
+JAVA := $(shell find sandbox/runtimes/java -name '*.java')
+RUNTIMES := $(patsubst sandbox/%,%,$(wildcard sandbox/runtimes/*/bootstrap sandbox/runtimes/*/*.mjs)) \
+	$(if $(JAVAC),runtimes/java/runtime.jar)
 all: $(addprefix $(B)/,$(PROGRAMS) $(RUNTIMES)) \
 	$(if $(filter release,$(MODE)),$(addprefix build/,$(PROGRAMS) $(RUNTIMES)))
 FORCE:
@@ -89,8 +93,14 @@ $(B)/obj/%.o: %.c
 	$(call SAY,CC      )
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
-$(addprefix $(B)/,$(RUNTIMES)): $(B)/%: sandbox/%
+$(addprefix $(B)/,$(filter-out %.jar,$(RUNTIMES))): $(B)/%: sandbox/%
 	$(Q)install -D -m 755 $< $@
+
+$(B)/runtimes/java/runtime.jar: $(JAVA)
+	@mkdir -p $(@D) $(B)/obj/java
+	$(call SAY,JAVAC   )
+	$(Q)$(JAVAC) --release 11 -Xlint:all -Werror -d $(B)/obj/java $(JAVA)
+	$(Q)jar --create --no-compress --file $@ -C $(B)/obj/java .
 
 # these hold files (.incbin), which -MMD can't tell
 $(B)/obj/cli/init.o: cli/starter.json
@@ -217,7 +227,7 @@ install: all
 		$(SHARE)/zsh/site-functions)
 	install -m 755 build/netd build/sandboxd build/responder build/vpclab-init $(DESTDIR)$(LIBDIR)
 	install -m 755 build/vpclab $(DESTDIR)$(PREFIX)/bin
-	for r in $(RUNTIMES); do install -D -m 755 sandbox/$$r $(DESTDIR)$(LIBDIR)/$$r || exit 1; done
+	for r in $(RUNTIMES); do install -D -m 755 build/$$r $(DESTDIR)$(LIBDIR)/$$r || exit 1; done
 	for s in 1 5 8; do install -m 644 man/*.$$s $(DESTDIR)$(SHARE)/man/man$$s || exit 1; done
 	install -m 644 dist/vpclab.bash $(DESTDIR)$(SHARE)/bash-completion/completions/vpclab
 	install -m 644 dist/vpclab.zsh $(DESTDIR)$(SHARE)/zsh/site-functions/_vpclab

@@ -85,11 +85,10 @@ static bool starts_with(const cJSON *item, const char *prefix)
 	return cJSON_IsString(item) && strncmp(item->valuestring, prefix, strlen(prefix)) == 0;
 }
 
-static bool managed_runtime(const cJSON *item)
+static bool other_runtime(const cJSON *item)
 {
 	return cJSON_IsString(item) && format_runtime.match(item->valuestring) &&
-	       strcmp(item->valuestring, "exec") != 0 && !starts_with(item, "provided") &&
-	       !starts_with(item, "nodejs") && !starts_with(item, "python");
+	       (starts_with(item, "dotnet") || starts_with(item, "go"));
 }
 
 static bool is_event(const cJSON *item)
@@ -113,8 +112,8 @@ static const struct {
 } table[] = {
 	{ "vpcs/*/nat_gateways/*/secondary_elastic_ips/*", NULL, "secondary_elastic_ips" },
 
-	{ "functions/*/runtime", managed_runtime,
-	  "a runtime other than exec, provided*, nodejs* and python*" },
+	{ "functions/*/runtime", other_runtime,
+	  "a runtime other than exec, provided*, nodejs*, python*, java* and ruby*" },
 	{ "functions/*/image", NULL, "image" },
 	{ "functions/*/image_config", NULL, "image_config" },
 	{ "functions/*/provisioned_concurrent_executions", not_zero,

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: MIT
+package com.amazonaws.services.lambda.runtime;
+
+import java.util.Map;
+
+/** What X-Amz-Client-Context says. */
+public interface ClientContext {
+	Client getClient();
+
+	Map<String, String> getCustom();
+
+	Map<String, String> getEnvironment();
+}
