@@ -65,8 +65,9 @@ static int check_one(const struct function *f, const struct managed *m, struct e
 		r = err_set(e, ERR_HOST, ENOENT, "runtime %s needs %s: apt install %s", f->runtime,
 			    m->interpreter, m->package);
 	else if (!program || access(program, R_OK) < 0)
-		r = err_set(e, ERR_HOST, ENOENT, "runtime %s: runtimes/%s/%s isn't beside sandboxd%s%s",
-			    f->runtime, m->prefix, m->program, m->unbuilt ? "; " : "",
+		r = err_set(e, ERR_HOST, ENOENT,
+			    "runtime %s: runtimes/%s/%s isn't beside sandboxd%s%s", f->runtime,
+			    m->prefix, m->program, m->unbuilt ? "; " : "",
 			    m->unbuilt ? m->unbuilt : "");
 	else
 		return 0;
