@@ -262,7 +262,8 @@ static int check_sysctls(struct doctor *d)
 {
 	static const char *const paths[] = { "/proc/sys/net/ipv4/ip_forward",
 					     "/proc/sys/net/ipv4/conf/default/proxy_arp",
-					     "/proc/sys/net/ipv4/conf/default/rp_filter" };
+					     "/proc/sys/net/ipv4/conf/default/rp_filter",
+					     "/proc/sys/net/ipv4/icmp_ratemask" };
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(paths); i++) {

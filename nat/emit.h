@@ -22,22 +22,25 @@
 #define EMIT_NO_IPV6                                \
 	"sysctl net.ipv6.conf.all.disable_ipv6=1\n" \
 	"sysctl net.ipv6.conf.default.disable_ipv6=1"
+/* of a node: how many ICMP errors it sends mustn't depend on how many others were asked for
+ * just before, or a closed port would sometimes be silent */
+#define EMIT_NODE EMIT_NO_IPV6 "\nsysctl net.ipv4.icmp_ratemask=0"
 /* ip_forward first: writing it resets others.  "all" and "default" both: some
  * settings are the larger, or the OR, of "all" and the device's */
-#define EMIT_FORWARDS                                                       \
-	EMIT_NO_IPV6 "\n"                                                   \
-		     "sysctl net.ipv4.ip_forward=1\n"                       \
-		     "sysctl net.ipv4.conf.all.rp_filter=0\n"               \
-		     "sysctl net.ipv4.conf.default.rp_filter=0\n"           \
-		     "sysctl net.ipv4.conf.all.send_redirects=0\n"          \
-		     "sysctl net.ipv4.conf.default.send_redirects=0\n"      \
-		     "sysctl net.ipv4.conf.all.accept_redirects=0\n"        \
-		     "sysctl net.ipv4.conf.default.accept_redirects=0\n"    \
-		     "sysctl net.ipv4.conf.all.accept_source_route=0\n"     \
-		     "sysctl net.ipv4.conf.default.accept_source_route=0\n" \
-		     "sysctl net.ipv4.conf.all.log_martians=0\n"            \
-		     "sysctl net.ipv4.conf.default.log_martians=0\n"        \
-		     "sysctl net.ipv4.conf.all.proxy_arp=0"
+#define EMIT_FORWARDS                                                    \
+	EMIT_NODE "\n"                                                   \
+		  "sysctl net.ipv4.ip_forward=1\n"                       \
+		  "sysctl net.ipv4.conf.all.rp_filter=0\n"               \
+		  "sysctl net.ipv4.conf.default.rp_filter=0\n"           \
+		  "sysctl net.ipv4.conf.all.send_redirects=0\n"          \
+		  "sysctl net.ipv4.conf.default.send_redirects=0\n"      \
+		  "sysctl net.ipv4.conf.all.accept_redirects=0\n"        \
+		  "sysctl net.ipv4.conf.default.accept_redirects=0\n"    \
+		  "sysctl net.ipv4.conf.all.accept_source_route=0\n"     \
+		  "sysctl net.ipv4.conf.default.accept_source_route=0\n" \
+		  "sysctl net.ipv4.conf.all.log_martians=0\n"            \
+		  "sysctl net.ipv4.conf.default.log_martians=0\n"        \
+		  "sysctl net.ipv4.conf.all.proxy_arp=0"
 
 /* rules of a namespace with one table: what it doesn't know is silent */
 void emit_edge_rules(const char *ns, struct program *p);

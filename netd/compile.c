@@ -73,8 +73,7 @@ static void instance(const struct s_instance *in, struct program *p)
 {
 	bool forwards = in->def->forward || in->def->nat_instance;
 
-	program_addf(p, in->ns, ITEM_NS, "", "role node\n%s",
-		     forwards ? EMIT_FORWARDS : EMIT_NO_IPV6);
+	program_addf(p, in->ns, ITEM_NS, "", "role node\n%s", forwards ? EMIT_FORWARDS : EMIT_NODE);
 	compile_devices(in, p);
 	if (in->def->nat_instance)
 		masquerade(in, p);

@@ -28,7 +28,7 @@ static void host_items(const struct s_host *h, struct program *p)
 	program_addf(p, "internet", ITEM_ROUTE, key, "via " GATEWAY_ROUTER " dev %s onlink",
 		     h->link);
 
-	program_add(p, h->ns, ITEM_NS, "", "role node\n" EMIT_NO_IPV6);
+	program_add(p, h->ns, ITEM_NS, "", "role node\n" EMIT_NODE);
 	(void)fmt_print(key, sizeof(key), "eth0 %s/32", ip);
 	program_add(p, h->ns, ITEM_ADDR, key, "");
 	program_addf(p, h->ns, ITEM_NEIGH, "eth0 " GATEWAY_INTERNET, "lladdr %s", h->router_mac);
@@ -40,10 +40,11 @@ static void chains(const struct emit *f, struct buf *b)
 {
 	emit_chain(b, "type filter hook prerouting priority -300; policy accept;");
 	emit_rule(b, "meta pkttype != host drop");
-	emit_rule(b,
-		  "fib daddr . mark oif missing fib daddr type != local goto %s "
-		  "comment \"nobody's address\"",
-		  emit_drop(DROP_UNKNOWN_DESTINATION));
+	if (!MUTANT("cells-internet-lost"))
+		emit_rule(b,
+			  "fib daddr . mark oif missing fib daddr type != local goto %s "
+			  "comment \"nobody's address\"",
+			  emit_drop(DROP_UNKNOWN_DESTINATION));
 	emit_chain_end(f, "pre", b);
 	emit_chain(b, "type filter hook input priority 0; policy drop;");
 	emit_rule(b, "iifname \"lo\" accept");
