@@ -127,7 +127,7 @@ static void sources(const struct s_nat *n, struct buf *b)
 	size_t i;
 
 	emit_list_add(&list, prefix_str(&v->cidr_block));
-	for (i = 0; i < v->n_secondary_cidr_blocks; i++)
+	for (i = 0; i < v->n_secondary_cidr_blocks && !MUTANT("cells-nat-blocks"); i++)
 		emit_list_add(&list, prefix_str(&v->secondary_cidr_blocks[i]));
 	emit_rule(b, "ip saddr != %s goto %s comment \"%s: not of %s\"", emit_list_end(&list),
 		  emit_drop(DROP_NGW_SOURCE), n->o.id, n->vpc->o.id);
@@ -170,12 +170,13 @@ static void forward(const struct s_nat *n, const struct emit *f, struct buf *b)
 			  emit_drop(DROP_PROTOCOL), n->o.id);
 	natmetrics_connections(b);
 	emit_rule(b, "ct state established,related accept");
+	/* before the RST, which is for those that it works for */
+	if (!MUTANT("nat-sources"))
+		sources(n, b);
 	if (!MUTANT("nat-reset"))
 		emit_rule(b, "ct state invalid tcp flags & 0x4 != 0x4 reject with tcp reset");
 	emit_rule(b, "ct state invalid %s drop", natmetrics_count(NATMETRIC_INVALID));
 	emit_rule(b, "ct status & 0x8 0x0 %s", natmetrics_count(NATMETRIC_ATTEMPT));
-	if (!MUTANT("nat-sources"))
-		sources(n, b);
 	limit(n, f, b);
 	emit_chain_end(f, "transit", b);
 }

@@ -329,18 +329,19 @@ def test_segments_are_clamped(product):
 @pytest.mark.ids("NAT-13")
 @pytest.mark.mutant("nat-sources")
 def test_sources_of_its_vpc_only(product):
-    """An address of elsewhere, from an interface that may send it."""
+    """An address of elsewhere, from an interface that may send it; nor is it told of a connection that isn't there."""
     product.up(lab())
     seen = product.capture(product.netns("nat", "api"))
     before = product.dropped("nat")
     for source in ("172.31.0.5", "192.0.2.77"):
         raw(product, "peer", [ip(source, API, 17, udp(4000, 53, b"x"))])
+    raw(product, "peer", [ip("172.31.0.5", API, 6, struct.pack(">HHIIBBHHH", 4000, 443, 1, 1, 0x50, 0x10, 999, 0, 0))])
     raw(product, "peer", [ip(private_ip(product, "peer"), API, 17, udp(4001, 53, b"y"))])
     got = []
     wait_until(lambda: got.extend(p for p in seen.packets() if p.dport == 53) or got, "what is its own")
     seen.close()
     assert [p.payload[8:] for p in got] == [b"y"]
-    assert rose(product, before) == {"NGW_REQUIRES_SOURCE_IN_VPC": 2}
+    assert rose(product, before) == {"NGW_REQUIRES_SOURCE_IN_VPC": 3}
 
 
 @pytest.mark.ids("NAT-16")
