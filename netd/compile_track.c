@@ -158,37 +158,50 @@ void track_own(const struct s_vpc *v, const struct s_combination *c, bool ingres
  * What leaves by the internet gateway is tracked apart (zone 1), so a flow that a
  * middlebox passes on to it is another one there.  Its answers may go straight to
  * who sent it, whose interface has to know: what it remembers of the flow's first
- * half is handed over to the second.
+ * half is handed over to the second, in a set for each slot that a sender may have.
+ * Only what goes to a middlebox or comes from it gets to these chains.
  */
-static void middlebox_crossing(struct buf *b)
-{
-	const struct s_combination own = { .slot = 0 };
-	unsigned sends = label_of(&own, false, false);
+#define FLOW "ip saddr . ip daddr . meta l4proto . th sport . th dport"
 
-	if (MUTANT("crossing"))
-		return;
-	emit_rule(b,
-		  "oifname @middleboxes ct direction original ct label %u update @crossing "
-		  "{ ip saddr . ip daddr . meta l4proto . th sport . th dport timeout 30s }",
-		  sends);
-	emit_rule(b,
-		  "iifname @middleboxes oifname \"igw\" "
-		  "ip saddr . ip daddr . meta l4proto . th sport . th dport @crossing "
-		  "ct label set %u",
-		  sends);
+static void crossing_of(unsigned slot, const struct emit *f, struct buf *note, struct buf *out)
+{
+	const struct s_combination c = { .slot = slot };
+	unsigned sends = label_of(&c, false, false);
+	char set[32];
+
+	(void)fmt_print(set, sizeof(set), slot ? "crossing_%u" : "crossing", slot);
+	emit_set(f, set,
+		 "type ipv4_addr . ipv4_addr . inet_proto . inet_service . inet_service; "
+		 "flags dynamic,timeout; size 65536;");
+	emit_rule(note, "ct label %u update @%s { " FLOW " timeout 30s }", sends, set);
+	emit_rule(out, FLOW " @%s ct label set %u", set, sends);
 }
 
-static void crossing_sets(const struct s_vpc *v, const struct emit *f)
+static void crossings(const struct s_vpc *v, const struct emit *f, struct buf *b)
 {
+	auto_buf struct buf out = BUF_INIT;
 	size_t i;
 
 	emit_set(f, "middleboxes", "type ifname;");
 	for (i = 0; i < v->n_enis; i++)
 		if (v->enis[i]->combination && v->enis[i]->combination->slot)
 			emit_elem(f, "middleboxes", "", "%s", v->enis[i]->router_interface);
-	emit_set(f, "crossing",
-		 "type ipv4_addr . ipv4_addr . inet_proto . inet_service . inet_service; "
-		 "flags dynamic,timeout; size 65536;");
+	emit_chain(b, "");
+	emit_chain(&out, "");
+	crossing_of(0, f, b, &out);
+	for (i = 0; i < v->n_combinations && !MUTANT("crossing-slots"); i++)
+		if (v->combinations[i]->slot)
+			crossing_of(v->combinations[i]->slot, f, b, &out);
+	emit_chain_end(f, "crossing_note", b);
+	emit_chain_end(f, "crossing_out", &out);
+}
+
+static void middlebox_crossing(struct buf *b)
+{
+	if (MUTANT("crossing"))
+		return;
+	emit_rule(b, "oifname @middleboxes ct direction original jump crossing_note");
+	emit_rule(b, "iifname @middleboxes oifname \"igw\" jump crossing_out");
 }
 
 static void behind_gate(const struct s_vpc *v, bool ingress, const struct emit *f, struct buf *b)
@@ -221,11 +234,11 @@ void track_compile(const struct s_vpc *v, const struct emit *f)
 	auto_buf struct buf b = BUF_INIT;
 	size_t i;
 
+	if (v->igw.id)
+		crossings(v, f, &b);
 	behind_gate(v, true, f, &b);
 	behind_gate(v, false, f, &b);
 	idle_compile(v, f);
-	if (v->igw.id)
-		crossing_sets(v, f);
 	emit_set(f, "always_tracked", "type ifname;");
 	for (i = 0; i < v->n_enis; i++)
 		if (v->enis[i]->type != ENI_INTERFACE)

@@ -286,13 +286,18 @@ def test_a_middlebox_on_both_ways(product):
 
 
 @pytest.mark.ids("SG-6")
-@pytest.mark.mutant("crossing")
-def test_answers_past_a_middlebox_before_the_gateway(product):
-    """Out through box and the internet gateway, back straight: the sender remembers what it sent, and nothing else."""
+@pytest.mark.mutant("crossing", "crossing-slots")
+@pytest.mark.parametrize("check", [True, False])
+def test_answers_past_a_middlebox_before_the_gateway(product, check):
+    """
+    Out through box and the internet gateway, back straight: the sender remembers what it sent, and nothing else; also one
+    that may be a middlebox itself, with a memory of its own.
+    """
     doc = having(lab(), {"0.0.0.0/0": "instance:box"}, *TABLES, "one", "routes")
     doc = having(doc, {"0.0.0.0/0": "internet_gateway"}, *TABLES, "mid", "routes")
     doc = having(doc, "203.0.113.12", "vpcs", "main", "instances", "a", "elastic_ip")
     doc = having(doc, ["tcp/80"], "vpcs", "main", "instances", "a", "serve")
+    doc = having(doc, check, "vpcs", "main", "instances", "a", "source_dest_check")
     https = [tcp(443, "0.0.0.0/0")]
     doc = group(group(doc, "box", ingress=https, egress=https), "a", ingress=[], egress=https)
     product.up(doc)
