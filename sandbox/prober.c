@@ -1050,6 +1050,10 @@ static void part_begin(struct part *t)
 		part_fail(t, ERR_STATE, "%s: %s", s->ns, strerror(-s->fd));
 	else if (addr_is_set(&t->to))
 		part_address_known(t);
+	else if (lab_host(s->job->slab->lab, s->name))
+		part_fail(t, ERR_NO_NODE,
+			  "%s: no such node, and hosts of the internet have no resolver",
+			  t->probe->to);
 	else
 		send_query(t);
 }

@@ -222,8 +222,9 @@ static int name_target(const struct store *s, const struct explain_question *q,
 	if (addr_parse(q->to, &ret->v[0]) == 0)
 		return 0;
 	if (from->host)
-		return err_set(e, ERR_NO_NODE, ENOENT, "%s: %s has no way to its resolver", q->to,
-			       q->from);
+		return err_set(e, ERR_NO_NODE, ENOENT,
+			       "%s: no such node, and hosts of the internet have no resolver",
+			       q->to);
 	if (v && !v->def->enable_dns_support)
 		return err_set(e, ERR_NO_NODE, ENOENT, "%s: %s's resolver doesn't answer", q->to,
 			       q->from);
@@ -273,6 +274,7 @@ static int walk_part(const struct store *s, const struct explain_question *q,
 	w->from = *from;
 	w->part = part;
 	w->place = PLACE_SEND;
+	w->rejected = -1;
 	w->host = from->host;
 	w->p = (struct packet){
 		/* 169.254.64.1: a sandbox's */

@@ -23,6 +23,8 @@ struct gate_form gate_form(const struct walk *w)
 {
 	const struct packet *p = &w->p;
 
+	if (addr_is_set(&p->about))
+		return (struct gate_form){ IPPROTO_ICMP, 11, 0 };
 	if (p->proto == IPPROTO_ICMP)
 		return (struct gate_form){ IPPROTO_ICMP, p->answer ? 0 : 8, 0 };
 	if (p->proto == IPPROTO_UDP && p->answer && w->refusing)

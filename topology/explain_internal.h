@@ -17,6 +17,8 @@
 
 struct packet {
 	struct addr src, dst;
+	struct addr about; /* of an ICMP error, an answer like others: where what it tells of went;
+			    * unset: it is none */
 	uint8_t proto;
 	uint16_t sport, dport;
 	unsigned ttl;
@@ -76,7 +78,8 @@ struct walk {
 	const struct s_peer *peer; /* the side of the router where it is, if it came by it */
 	const struct s_host *host;
 	const struct s_egress *egress;
-	bool refusing; /* the answer says no */
+	bool refusing;	  /* the answer says no */
+	ssize_t rejected; /* the hop that sent an ICMP error, which is the answer; -1 */
 	struct memory memory[WALK_MEMORY];
 	size_t n_memory;
 	struct gate_memory gates[WALK_MEMORY];
@@ -98,6 +101,8 @@ void walk_stop(struct walk *w, enum reach_drop_number drop, const char *kind, co
 	       const struct where *at, const char *fmt, ...) __attribute__((format(printf, 6, 7)));
 /* has it seen the question of this answer? NULL: no, or it is a question */
 const struct memory *walk_remembers(const struct walk *w, const void *where, unsigned zone);
+/* where the question went that the packet answers, as it was at this place */
+const struct addr *walk_asked(const struct packet *p);
 
 /* a packet as it is on the wire: "from" and "to" are the port, or ICMP's type and code */
 struct gate_form {

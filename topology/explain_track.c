@@ -36,7 +36,7 @@ bool track_knows(const struct walk *w, const struct s_eni *e, bool ingress, unsi
 		 * to a question from elsewhere is none that it knows */
 		if ((m->eni == e || MUTANT("explain-tracking")) && m->ingress != ingress &&
 		    (m->zone == zone || (ingress && m->zone < zone)) &&
-		    addr_equal(&m->dst, &w->p.src) && addr_equal(&m->src, &w->p.dst))
+		    addr_equal(&m->dst, walk_asked(&w->p)) && addr_equal(&m->src, &w->p.dst))
 			return true;
 	}
 	return false;

@@ -96,18 +96,30 @@ static void remember(struct walk *w, const void *where, unsigned zone, const str
 	w->memory[w->n_memory++] = (struct memory){ where, zone, w->p.src, w->p.dst, *new_src };
 }
 
+const struct addr *walk_asked(const struct packet *p)
+{
+	return addr_is_set(&p->about) ? &p->about : &p->src;
+}
+
+/* the last time that it passed: an error from a circle goes all its rounds back */
 const struct memory *walk_remembers(const struct walk *w, const void *where, unsigned zone)
 {
 	size_t i;
 
-	for (i = 0; w->p.answer && i < w->n_memory; i++) {
+	for (i = w->p.answer ? w->n_memory : 0; i-- > 0;) {
 		const struct memory *m = &w->memory[i];
 
-		if (m->where == where && m->zone == zone && addr_equal(&m->dst, &w->p.src) &&
-		    addr_equal(&m->new_src, &w->p.dst))
+		if (m->where == where && m->zone == zone &&
+		    addr_equal(&m->dst, walk_asked(&w->p)) && addr_equal(&m->new_src, &w->p.dst))
 			return m;
 	}
 	return NULL;
+}
+
+/* the answer has been led back there */
+static void forget(struct walk *w, const struct memory *m)
+{
+	w->memory[m - w->memory].where = NULL;
 }
 
 /* ---- small questions ---- */
@@ -267,7 +279,8 @@ static void deliver(struct walk *w, const char *kind, const char *name, const st
 
 static void arrive(struct walk *w)
 {
-	w->part->result = w->refusing ? "refused" : "open";
+	w->part->result = w->rejected >= 0 ? "unreachable" : w->refusing ? "refused" : "open";
+	w->part->decided = w->rejected;
 	w->place = PLACE_END;
 }
 
@@ -279,20 +292,40 @@ static void deliver_dns(struct walk *w, const char *kind, const char *name)
 	arrive(w);
 }
 
-/* false: its time is over.  "tells": who forwards sends time-exceeded */
-static bool forward_ttl(struct walk *w, bool tells, const char *kind, const char *name,
-			const struct where *at)
+/* false: its time is over */
+static bool forward_ttl(struct walk *w, const char *kind, const char *name, const struct where *at)
 {
 	if (w->p.ttl > 1) {
 		w->p.ttl--;
 		return true;
 	}
-	if (!tells || w->p.answer) {
-		walk_stop(w, NO_CODE, kind, name, at, "it goes round in a circle");
-		return false;
-	}
+	walk_stop(w, NO_CODE, kind, name, at, "it goes round in a circle");
+	return false;
+}
+
+/* who forwards and tells of what grew old, which is an answer that has its own way to
+ * go, by "out" */
+static bool forward_tells(struct walk *w, const struct s_eni *out, const char *kind,
+			  const char *name, const struct where *at)
+{
+	const struct packet old = w->p;
+
+	if (old.ttl > 1 || old.answer)
+		return forward_ttl(w, kind, name, at);
 	walk_hop(w, EXPLAIN_REJECT, kind, name, at, "it goes round in a circle: time exceeded");
-	stop(w, "unreachable");
+	w->rejected = (ssize_t)w->part->n_hops - 1;
+	w->p = (struct packet){
+		.src = out->private_ips[0],
+		.dst = old.src,
+		.about = old.dst,
+		.proto = IPPROTO_ICMP,
+		.ttl = WALK_TTL,
+		.answer = true,
+	};
+	w->eni = out;
+	w->place = PLACE_FROM_ENI;
+	if (MUTANT("explain-error-way"))
+		arrive(w);
 	return false;
 }
 
@@ -346,7 +379,7 @@ static void sandbox_sends(struct walk *w)
 			  "nothing opens a connection to a function");
 		return;
 	}
-	if (!forward_ttl(w, false, "function", name, &f->def->at))
+	if (!forward_ttl(w, "function", name, &f->def->at))
 		return;
 	remember(w, g, 0, &g->address);
 	walk_hop(w, EXPLAIN_TRANSLATE, g->eni ? "network_interface" : "service",
@@ -417,12 +450,6 @@ static bool in_vpc(const struct vpc *v, const struct addr *a)
 	return prefix_has(&v->cidr_block, a);
 }
 
-/* to a tracker that hasn't seen the question: a datagram that answers it does, too */
-static bool looks_new(const struct walk *w)
-{
-	return !w->p.answer || (w->p.proto == IPPROTO_UDP && !w->refusing);
-}
-
 static void at_nat(struct walk *w, const struct s_nat *n)
 {
 	const struct memory *m = walk_remembers(w, n, 0);
@@ -432,14 +459,15 @@ static void at_nat(struct walk *w, const struct s_nat *n)
 	if (is_own_again(w, "nat_gateway", n->o.name, at))
 		return;
 	if (m) {
-		if (!forward_ttl(w, true, "nat_gateway", n->o.name, at))
+		if (!forward_tells(w, n->eni, "nat_gateway", n->o.name, at))
 			return;
 		w->p.dst = m->src;
+		forget(w, m);
 	} else if (addr_equal(&w->p.dst, own)) {
 		walk_stop(w, DROP_NO_POSSIBLE_DESTINATION, "nat_gateway", n->o.name, at,
 			  "nothing comes in unasked");
 		return;
-	} else if (!in_vpc(n->vpc->def, &w->p.src) && looks_new(w)) {
+	} else if (!in_vpc(n->vpc->def, &w->p.src)) {
 		walk_stop(w, DROP_NGW_SOURCE, "nat_gateway", n->o.name, at, "%s isn't of VPC %s",
 			  addr_str(&w->p.src), n->vpc->o.name);
 		return;
@@ -448,7 +476,7 @@ static void at_nat(struct walk *w, const struct s_nat *n)
 			  "an answer to a question that didn't pass here");
 		return;
 	} else {
-		if (!forward_ttl(w, true, "nat_gateway", n->o.name, at))
+		if (!forward_tells(w, n->eni, "nat_gateway", n->o.name, at))
 			return;
 		remember(w, n, 0, own);
 		walk_hop(w, EXPLAIN_TRANSLATE, "nat_gateway", n->o.name, at, "from %s",
@@ -460,8 +488,8 @@ static void at_nat(struct walk *w, const struct s_nat *n)
 }
 
 /* an instance that masquerades what it forwards.  Of an answer whose question took
- * another way its tracking makes nothing, but for a datagram: that looks like a new
- * question, and goes on in the instance's own name */
+ * another way its tracking makes nothing, but for a datagram and for what follows a
+ * handshake: they look like something new, and go on in the instance's own name */
 static void masquerade(struct walk *w, const struct s_instance *in)
 {
 	const struct addr *own = &in->eni->private_ips[0];
@@ -474,7 +502,7 @@ static void masquerade(struct walk *w, const struct s_instance *in)
 				 addr_str(own));
 			w->p.src = *own;
 		}
-	} else if (w->p.proto == IPPROTO_UDP && !w->refusing) {
+	} else if (w->p.proto != IPPROTO_ICMP && !w->refusing) {
 		walk_stop(w, NO_CODE, "instance", in->o.name, at,
 			  "an answer to a question that didn't pass here leaves in its own name");
 	}
@@ -488,9 +516,10 @@ static void at_instance(struct walk *w, const struct s_instance *in)
 	if (is_own_again(w, "instance", in->o.name, at))
 		return;
 	if (m) {
-		if (!forward_ttl(w, true, "instance", in->o.name, at))
+		if (!forward_tells(w, way_out(in, &w->p.src), "instance", in->o.name, at))
 			return;
 		w->p.dst = m->src;
+		forget(w, m);
 		w->eni = way_out(in, &w->p.dst);
 		w->place = PLACE_FROM_ENI;
 		return;
@@ -509,7 +538,7 @@ static void at_instance(struct walk *w, const struct s_instance *in)
 		walk_stop(w, NO_CODE, "instance", in->o.name, at, "it doesn't forward");
 		return;
 	}
-	if (!forward_ttl(w, true, "instance", in->o.name, at))
+	if (!forward_tells(w, way_out(in, &w->p.src), "instance", in->o.name, at))
 		return;
 	if (!w->p.answer)
 		walk_hop(w, EXPLAIN_FORWARD, "instance", in->o.name, at, "to %s",
@@ -580,7 +609,7 @@ static void at_internet(struct walk *w)
 			  "nobody there has %s", addr_str(&w->p.dst));
 		return;
 	}
-	if (!forward_ttl(w, false, "internet", "internet", NULL))
+	if (!forward_ttl(w, "internet", "internet", NULL))
 		return;
 	if (!w->p.answer)
 		walk_hop(w, EXPLAIN_FORWARD, "internet", "internet", NULL, "to %s",
@@ -800,7 +829,7 @@ static void at_from_eni(struct walk *w)
 	if (kind == ROUTE_LOCAL)
 		out = who_has(v, &w->p.dst);
 	if (out || kind == ROUTE_IGW || kind == ROUTE_PEERING)
-		if (!forward_ttl(w, false, "vpc", v->o.name, &v->def->at))
+		if (!forward_ttl(w, "vpc", v->o.name, &v->def->at))
 			return;
 	zone = kind == ROUTE_IGW ? 1 : 0;
 	if (!gate_groups(w, in, false, zone, out))
@@ -894,7 +923,7 @@ static void at_from_igw(struct walk *w)
 		if (!e)
 			return;
 	}
-	if (!forward_ttl(w, false, "internet_gateway", v->o.name, &v->def->at))
+	if (!forward_ttl(w, "internet_gateway", v->o.name, &v->def->at))
 		return;
 	leave_by_eni(w, v, NULL, e, 1);
 }
@@ -914,7 +943,7 @@ static void at_from_peering(struct walk *w)
 			  "nobody has %s", addr_str(&w->p.dst));
 		return;
 	}
-	if (!forward_ttl(w, false, "vpc", v->o.name, &v->def->at))
+	if (!forward_ttl(w, "vpc", v->o.name, &v->def->at))
 		return;
 	leave_by_eni(w, v, NULL, out, 0);
 }

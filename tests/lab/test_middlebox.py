@@ -188,3 +188,18 @@ def test_an_appliances_own_groups_hold(product):
                     *VPC, "security_groups", "narrow")
     narrow = having(narrow, ["narrow"], *VPC, "instances", "box", "security_groups")
     prove_deny(product, doc, narrow, "web", "app", "tcp/80", "ENI_SG_RULES_MISMATCH")
+
+
+@pytest.mark.mutant("explain-error-way")
+def test_what_goes_round_in_a_circle(product):
+    """The appliance tells the sender that it grew old, by a packet which has its own way to go; the model knows."""
+    product.up(having(lab(), {"0.0.0.0/0": "instance:box"}, *VPC, "route_tables", "fw", "routes"))
+    # straight back to the sender, then into the circle
+    for result in ("unreachable", "timeout"):
+        for port in ("tcp/443", "udp/443", "icmp"):
+            got = product.probe("boxes", "web", "api", port)
+            assert (got["result"], got["dropped"]) == (result, None), got
+            says = product.json("why", "boxes", "web", "api", port)
+            assert (says["result"], says["decided_by"]["component"]) == (result, "box"), says
+        circle = {"0.0.0.0/0": "instance:box", "10.0.1.0/24": "instance:box"}
+        product.up(having(lab(), circle, *VPC, "route_tables", "fw", "routes"))

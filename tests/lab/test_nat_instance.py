@@ -72,6 +72,23 @@ def test_it_passes_fragments_of_pings(product):
     assert got.rc == 0, got
 
 
+def test_answers_whose_question_took_another_way(product):
+    """It takes what follows a handshake for something new, as any Linux does, and sends it on in its own name."""
+    doc = having(lab(), {"routes": {"10.0.2.0/24": "instance:box"}}, *VPC, "route_tables", "far")
+    doc = having(doc, {"cidr_block": "10.0.3.0/24", "route_table": "far"}, *VPC, "subnets", "far")
+    doc = having(doc, {"subnet": "far", "security_groups": ["far"], "serve": ["tcp/80", "udp/53"]}, *VPC, "instances", "far")
+    everything = [{"protocol": "-1", "cidr_blocks": ["0.0.0.0/0"]}]
+    doc = having(doc, {"ingress": everything}, *VPC, "security_groups", "far")
+    doc = having(doc, {"ingress": everything}, *VPC, "security_groups", "box")
+    doc = having(doc, {"subnet": "private", "security_groups": ["far"]}, *VPC, "instances", "app")
+    product.up(doc)
+    for port, result in (("tcp/80", "timeout"), ("udp/53", "timeout"), ("tcp/9", "refused"), ("icmp", "open")):
+        assert product.json("why", "box", "app", "far", port)["result"] == result, port
+        assert product.probe("box", "app", "far", port)["result"] == result, port
+    product.up(having(doc, {}, *VPC, "route_tables", "far", "routes"))
+    assert product.probe("box", "app", "far", "tcp/80")["result"] == "open"
+
+
 @pytest.mark.ids("NAT-24")
 @pytest.mark.mutant("nat-reset")
 def test_a_route_that_changes_to_a_gateway_ends_connections(product):
