@@ -101,8 +101,9 @@ static void to_igw(const struct s_vpc *v, const struct emit *f, struct buf *b)
 	for (i = 0; i < 3 && !MUTANT("gateway-private"); i++)
 		emit_rule(b, "oifname \"igw\" ip daddr %s goto %s comment \"%s\"", rfc1918[i],
 			  emit_drop(DROP_IGW_TO_RFC1918), v->igw.id);
-	emit_rule(b, "oifname \"igw\" ip daddr 100.64.0.0/10 goto %s comment \"%s\"",
-		  emit_drop(DROP_IGW_TO_RFC6598), v->igw.id);
+	if (!MUTANT("cells-igw-shared"))
+		emit_rule(b, "oifname \"igw\" ip daddr 100.64.0.0/10 goto %s comment \"%s\"",
+			  emit_drop(DROP_IGW_TO_RFC6598), v->igw.id);
 	if (!MUTANT("gateway-egress"))
 		emit_rule(b,
 			  "oifname \"igw\" ip saddr != @eip_priv goto %s "

@@ -33,7 +33,7 @@ static void entry_match(const struct acl_entry *e, char *ret, size_t size)
 	if (e->protocol == IPPROTO_TCP || e->protocol == IPPROTO_UDP) {
 		const char *name = e->protocol == IPPROTO_TCP ? "tcp" : "udp";
 
-		if (e->from_port == e->to_port)
+		if (e->from_port == e->to_port || MUTANT("cells-acl-ports"))
 			(void)fmt_print(ret, size, "%s dport %d ", name, e->from_port);
 		else
 			(void)fmt_print(ret, size, "%s dport %d-%d ", name, e->from_port,
@@ -112,7 +112,7 @@ static void borders(const struct s_subnet *s, const struct emit *f, struct buf *
 	(void)fmt_print(inside, sizeof(inside), "oifname @%s", members);
 	border(s, "out", inside, "out", f, b);
 	(void)fmt_print(inside, sizeof(inside), "iifname @%s", members);
-	border(s, "in", inside, "in", f, b);
+	border(s, "in", inside, MUTANT("cells-acl-side") ? "out" : "in", f, b);
 	/* nobody in the subnet has the address: that is no crossing either */
 	(void)fmt_print(inside, sizeof(inside), "ip daddr %s", prefix_str(&s->def->cidr_block));
 	border(s, "lost", inside, "out", f, b);

@@ -58,7 +58,8 @@ static void own_blocks(const struct s_vpc *v, struct buf *b)
 {
 	size_t i;
 
-	for (i = 0; i <= v->def->n_secondary_cidr_blocks; i++)
+	for (i = 0; i <= v->def->n_secondary_cidr_blocks && !(i && MUTANT("cells-peer-blocks"));
+	     i++)
 		emit_list_add(b, prefix_str(block(v->def, i)));
 	(void)emit_list_end(b);
 }

@@ -157,8 +157,9 @@ void compile_edge(const struct s_vpc *v, const struct emit *f, struct buf *b)
 	appliances_without_address(v, t, f);
 	/* after translation (-100), by which the address is the private one */
 	emit_chain(b, "type filter hook prerouting priority -90; policy accept;");
-	emit_rule(b, "iifname \"igw\" fib daddr . mark oif missing fib daddr type != local "
-		     "goto no_route");
+	if (!MUTANT("cells-edge-lost"))
+		emit_rule(b, "iifname \"igw\" fib daddr . mark oif missing fib daddr type != local "
+			     "goto no_route");
 	emit_chain_end(f, "lost_edge", b);
 
 	redirections(v, t, f, &redirected, &via);

@@ -232,7 +232,7 @@ static void bad_routes(const struct s_vpc *v, const struct s_table *t, const str
 		f->p->failed = true;
 		return;
 	}
-	if (!n_bad)
+	if (!n_bad || MUTANT("cells-bad-route"))
 		return;
 	for (i = 0; i < n_bad; i++) {
 		range_print(&bad[i], &text);

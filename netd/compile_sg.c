@@ -118,7 +118,7 @@ static void port_rules(const struct emit *f, const struct side *s, struct buf *b
 		range_print(&out[i].addrs, &text);
 		buf_printf(&text, " . %s . %u", protocol_name(out[i].protocol, proto),
 			   out[i].ports.from);
-		if (out[i].ports.to != out[i].ports.from)
+		if (out[i].ports.to != out[i].ports.from && !MUTANT("cells-ports"))
 			buf_printf(&text, "-%u", out[i].ports.to);
 		buf_adds(&text, "\n");
 	}
@@ -440,7 +440,7 @@ static void combination(const struct s_vpc *v, const struct s_combination *c, bo
 
 	emit_chain(b, "");
 	track_known(c, ingress, b);
-	for (i = 0; i < c->n_groups; i++)
+	for (i = 0; i < c->n_groups && !(i && MUTANT("cells-groups")); i++)
 		emit_rule(b, "jump g%u_%s comment \"%s %s\"", c->groups[i]->number, suffix,
 			  c->groups[i]->o.id, c->groups[i]->o.name);
 	for (i = 0; i < c->n_groups; i++) {

@@ -12,7 +12,7 @@ import xml.etree.ElementTree as xml
 import pytest
 
 from product import ROOT
-from test_explain import Door
+from agreement import Door
 
 # written as a person writes it: the report points at line and column
 LAB = """{
