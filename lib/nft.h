@@ -8,8 +8,8 @@
  *            ranges "a-b", prefixes for addresses, ifname wildcards "eni-*" (also in
  *            lists); flags "a,b" match any of them, "!=" takes but one
  *   FIELD:   iifname, oifname, [meta] mark, meta l4proto, meta nfproto, meta pkttype,
- *            ether saddr, ip saddr, ip daddr, ip protocol, ip frag-off, th sport, th dport, tcp sport, tcp dport, udp sport,
- *            udp dport, tcp flags, icmp type, icmp code, ct state, ct direction, ct status,
+ *            ether saddr, ip saddr, ip daddr, ip protocol, ip frag-off, th sport, th dport,
+ *            tcp sport, tcp dport, udp sport, udp dport, tcp flags, icmp type, icmp code, ct state, ct direction, ct status,
  *            ct mark, ct label (the number of a bit, 0..127), ct original|reply packets
  *            (these also "> N"), fib daddr . mark oif,
  *            fib daddr . mark oifname, fib daddr type,
