@@ -10,6 +10,7 @@
 #define MUTANT_H
 
 #ifdef VPCLAB_MUTANTS
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,8 +21,23 @@ static inline int mutant_chosen(const char *name)
 	return chosen && strcmp(chosen, name) == 0;
 }
 #define MUTANT(name) mutant_chosen(name)
+
+/* for a program that gets no variables else */
+static inline char *const *mutant_envp(void)
+{
+	static char text[100], *list[2];
+	const char *chosen = getenv("VPCLAB_MUTANT");
+
+	if (chosen) {
+		(void)snprintf(text, sizeof(text), "VPCLAB_MUTANT=%s", chosen);
+		list[0] = text;
+	}
+	return list;
+}
+#define MUTANT_ENVP mutant_envp()
 #else
 #define MUTANT(name) 0
+#define MUTANT_ENVP NULL
 #endif
 
 #endif

@@ -73,6 +73,9 @@ void hash128(const void *data, size_t size, uint64_t seed, uint64_t ret[2]);
 /* "n" (<= 64) first hex characters of the digest of the printed text, and NUL */
 void hash_hex(char *ret, size_t n, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
+/* a random UUID, version 4 */
+void uuid4(char ret[37]);
+
 /* reads a whole file (or pipe; <= "max" bytes); result is NUL-terminated,
  * caller frees; -EFBIG past "max", -EAGAIN when it changed while it was read */
 int read_file(const char *path, size_t max, char **ret, size_t *ret_size);

@@ -18,6 +18,7 @@
 
 #include "lib/log.h"
 #include "lib/mutant.h"
+#include "lib/mutant.h"
 #include "lib/proc.h"
 #include "lib/util.h"
 #include "sandbox/room.h"
@@ -31,6 +32,8 @@
 
 #define END_RETRY_MS 20
 
+static void thaw(struct env *v);
+static void on_timeout(void *arg);
 static void set_idle(struct env *v);
 static struct cgroup_limits limits_of(const struct env *v, bool init);
 
@@ -100,8 +103,8 @@ static void log_line(struct env *v, const char *fmt, ...)
 	log_text(v, line, n < (int)sizeof(line) ? (size_t)n : sizeof(line) - 1);
 }
 
-/* LOG-1, BILL-1 */
-static void log_report(struct env *v, const struct env_result *r)
+/* LOG-1, BILL-1; "error": NULL, or its type */
+static void log_report(struct env *v, const char *id, const char *error, bool timeout)
 {
 	double ms = mono_ms_since(v->inv_started), billed;
 	uint64_t peak = 0;
@@ -114,18 +117,29 @@ static void log_report(struct env *v, const struct env_result *r)
 		(void)cgroup_memory_peak(v->cgroup, &peak); /* 0 where the kernel doesn't tell */
 	if (v->init_ms >= 0)
 		(void)snprintf(init, sizeof(init), "Init Duration: %.2f ms\t", v->init_ms);
-	if (r->timeout)
+	if (timeout)
 		(void)snprintf(status, sizeof(status), "Status: timeout");
-	else if (r->error)
+	else if (error)
 		(void)snprintf(status, sizeof(status), "Status: error\tError Type: %s",
-			       rapi_error_type(r->error, type, sizeof(type)));
-	log_line(v, "END RequestId: %s\n", v->inv->id);
+			       rapi_error_type(error, type, sizeof(type)));
+	log_line(v, "END RequestId: %s\n", id);
 	log_line(v,
 		 "REPORT RequestId: %s\tDuration: %.2f ms\tBilled Duration: %.0f ms\t"
 		 "Memory Size: %u MB\tMax Memory Used: %u MB\t%s%s\n",
-		 v->inv->id, ms, billed < 1 ? 1 : billed, v->memory_mb,
+		 id, ms, billed < 1 ? 1 : billed, v->memory_mb,
 		 (unsigned)((peak + (1 << 20) - 1) >> 20), init, status);
 	v->init_ms = -1;
+}
+
+/* extensions have done their part of the last invocation, which counts in its duration */
+static void log_late(struct env *v, bool timeout)
+{
+	if (!v->late.due)
+		return;
+	v->late.due = false;
+	log_report(v, v->late.id, v->late.error[0] ? v->late.error : NULL, timeout);
+	v->phase_invoke = false;
+	v->tail_len = 0;
 }
 
 /* ---- messages ---- */
@@ -163,16 +177,34 @@ static void send_invocation(struct env *v)
 
 /* ---- the end of an invocation ---- */
 
+/* of the function's time */
+static int64_t left_ms(const struct env *v)
+{
+	int64_t left = (int64_t)v->timeout_s * 1000 - (int64_t)mono_ms_since(v->inv_started);
+
+	return left > 0 ? left : 0;
+}
+
 static void finish(struct env *v, struct env_result *r)
 {
 	struct invocation *i = v->inv;
 
 	v->timer = loop_event_free(v->timer);
-	log_report(v, r);
+	if (v->state == ENV_FINISHING && (v->n_external || v->n_internal)) {
+		/* the caller needn't wait for them; what is left of the function's time they have */
+		v->late.due = true;
+		memcpy(v->late.id, i->id, sizeof(v->late.id));
+		(void)snprintf(v->late.error, sizeof(v->late.error), "%s",
+			       r->error ? r->error : "");
+		if (!MUTANT("extension-time"))
+			v->timer = loop_timer(sd_of(v)->loop, left_ms(v), on_timeout, v);
+	} else {
+		log_report(v, i->id, r->error, r->timeout);
+		v->phase_invoke = false;
+	}
 	r->log_tail = v->tail;
 	r->log_size = v->tail_len;
 	v->inv = NULL;
-	v->phase_invoke = false;
 	v->func->n_running--;
 	v->func->slab->n_running--;
 	sd_of(v)->n_invocations--;
@@ -231,14 +263,18 @@ static void on_reset_late(void *arg)
 }
 
 /* EX-5: all processes go, /tmp stays; the next invocation starts the runtime anew */
-static void reset(struct env *v)
+static void reset(struct env *v, const char *reason)
 {
 	v->timer = loop_event_free(v->timer);
+	log_late(v, false);
 	v->rerun = true;
+	v->n_external = v->n_internal = 0;
+	if (MUTANT("shutdown-reason"))
+		reason = strcmp(reason, "timeout") ? "timeout" : "failure";
 	if (!end_init(v))
 		return;
 	v->state = ENV_RESETTING;
-	if (wire_put_strs(&v->out, WIRE_RESET, NULL) < 0) {
+	if (wire_put_strs(&v->out, WIRE_RESET, reason, NULL) < 0) {
 		env_end(v);
 		return;
 	}
@@ -256,8 +292,11 @@ static void on_timeout(void *arg)
 		log_line(v, "%s Task timed out after %u.00 seconds\n", v->inv->id, v->timeout_s);
 		finish_error(v, "Sandbox.Timedout", "Task timed out after %u.00 seconds",
 			     v->timeout_s);
+	} else if (v->late.due) {
+		log_line(v, "%s Task timed out after %u.00 seconds\n", v->late.id, v->timeout_s);
+		log_late(v, true);
 	}
-	reset(v);
+	reset(v, "timeout");
 }
 
 /* the function's own time begins */
@@ -279,7 +318,39 @@ static void on_init_timeout(void *arg)
 	log_line(v, "INIT_REPORT Init Duration: %d.00 ms\tPhase: init\tStatus: timeout\n",
 		 LIMIT_INIT_MS);
 	v->init_ms = -1;
-	reset(v);
+	reset(v, "timeout");
+}
+
+/* ---- the end of its time ---- */
+
+static void on_leave_late(void *arg)
+{
+	struct env *v = arg;
+
+	v->timer = loop_event_free(v->timer);
+	env_end(v);
+}
+
+/* EX-3: without extensions it ends at once, with some when they are through or out of time */
+static void leave(struct env *v)
+{
+	if (v->state == ENV_LEAVING || v->state == ENV_ENDING)
+		return;
+	if (!v->n_external && !v->n_internal) {
+		env_end(v);
+		return;
+	}
+	v->timer = loop_event_free(v->timer);
+	room_busy(v);
+	thaw(v);
+	if (v->state == ENV_ENDING)
+		return;
+	v->state = ENV_LEAVING;
+	v->timer = loop_timer(sd_of(v)->loop, LIMIT_RESET_MS, on_leave_late, v);
+	if (!v->timer || wire_put_strs(&v->out, WIRE_SHUTDOWN, NULL) < 0)
+		env_end(v);
+	else
+		flush(v);
 }
 
 /* ---- freezing ---- */
@@ -298,7 +369,7 @@ static void on_idle_long(void *arg)
 	struct env *v = arg;
 
 	v->timer = loop_event_free(v->timer);
-	env_end(v);
+	leave(v);
 }
 
 static void thaw(struct env *v)
@@ -317,7 +388,7 @@ static void set_idle(struct env *v)
 
 	v->state = ENV_IDLE;
 	if (v->stale || v->func->gone) {
-		env_end(v);
+		leave(v);
 		return;
 	}
 	v->timer = loop_event_free(v->timer);
@@ -338,6 +409,7 @@ static void on_next(struct env *v)
 			return;
 	}
 	v->rerun = false;
+	log_late(v, false);
 	if (v->state == ENV_STARTING || v->state == ENV_FINISHING) {
 		if (v->inv && !v->phase_invoke) {
 			v->state = ENV_RUNNING;
@@ -418,23 +490,62 @@ static int on_init_error(struct env *v, const struct wire_msg *m)
 	r.error = type;
 	r.body = m->field[1].data;
 	r.size = m->field[1].size;
+	/* the first time it is tried again, within the invocation (EX-1) */
+	if (v->inv && (!v->cold || MUTANT("init-again")))
+		finish(v, &r);
+	reset(v, "failure");
+	return 0;
+}
+
+static int on_extensions(struct env *v, const struct wire_msg *m)
+{
+	return wire_number(m, 0, &v->n_external) < 0 || wire_number(m, 1, &v->n_internal) < 0 ?
+		       -EBADMSG :
+		       0;
+}
+
+static int on_crash(struct env *v, const struct wire_msg *m)
+{
+	struct env_result r = { 0 };
+	char type[200];
+
+	if (m->n != 2 || wire_text(m, 0, type, sizeof(type)) < 0)
+		return -EBADMSG;
+	r.error = type;
+	r.body = m->field[1].data;
+	r.size = m->field[1].size;
 	if (v->inv)
 		finish(v, &r);
-	reset(v);
+	if (v->state != ENV_LEAVING && v->state != ENV_RESETTING)
+		reset(v, "failure");
 	return 0;
 }
 
 /* EX-7 */
 static int on_exit_(struct env *v, const struct wire_msg *m)
 {
+	bool first = v->cold && v->inv && !v->exec && !MUTANT("init-again");
+	bool wait = m->n > 1; /* its extensions are told by a reset */
 	long status;
 
 	if (wire_number(m, 0, &status) < 0)
 		return -EBADMSG;
-	if (!end_init(v))
+	if (v->state == ENV_LEAVING || !end_init(v))
 		return 0;
-	if (v->inv && v->state == ENV_FINISHING) {
-		/* the one before was its last: this one starts it anew */
+	if (first) {
+		/* EX-1: tried again, within the invocation */
+		log_line(v,
+			 "INIT_REPORT Init Duration: %.2f ms\tPhase: init\tStatus: error\t"
+			 "Error Type: Runtime.ExitError\n",
+			 mono_ms_since(v->started));
+		v->init_ms = -1;
+	}
+	if (v->inv && (first || v->state == ENV_FINISHING)) {
+		/* or: the one before was its last, this one starts it anew */
+		if (wait) {
+			reset(v, "failure");
+			return 0;
+		}
 		v->rerun = true;
 		v->state = ENV_RUNNING;
 		begin_invocation(v);
@@ -452,6 +563,10 @@ static int on_exit_(struct env *v, const struct wire_msg *m)
 		finish_error(v, "Runtime.ExitError", "Runtime exited without providing a reason");
 	if (v->state == ENV_RESETTING)
 		return 0;
+	if (wait) {
+		reset(v, "failure");
+		return 0;
+	}
 	v->rerun = true;
 	set_idle(v);
 	return 0;
@@ -507,6 +622,10 @@ static int take(struct env *v, const struct wire_msg *m)
 		return on_init_error(v, m);
 	case WIRE_EXIT:
 		return on_exit_(v, m);
+	case WIRE_EXTENSIONS:
+		return on_extensions(v, m);
+	case WIRE_CRASH:
+		return on_crash(v, m);
 	case WIRE_RESET_DONE:
 		on_reset_done(v);
 		return 0;
@@ -641,14 +760,8 @@ void env_end(struct env *v)
 	room_busy(v);
 	v->timer = loop_event_free(v->timer);
 	v->freeze = loop_event_free(v->freeze);
-	if (v->inv) {
-		uint64_t kills = 0;
-
-		if (v->cgroup)
-			(void)cgroup_oom_kills(v->cgroup, &kills);
-		finish_error(v, "Runtime.ExitError", "Runtime exited with error: signal: killed%s",
-			     kills ? " (out of memory)" : "");
-	}
+	if (v->inv)
+		finish_error(v, "Runtime.ExitError", "Runtime exited with error: signal: killed");
 	close_pair(v);
 	if (v->cgroup)
 		(void)cgroup_kill(v->cgroup);
@@ -681,7 +794,7 @@ static struct cgroup_limits limits_of(const struct env *v, bool init)
 {
 	return (struct cgroup_limits){
 		.memory = MUTANT("function-memory") ? 0 : (uint64_t)v->memory_mb << 20,
-		.cpus = init ? 0 : v->memory_mb / 1769.0,
+		.cpus = init || MUTANT("cpu-share") ? 0 : v->memory_mb / 1769.0,
 		.pids = LIMIT_FUNCTION_PIDS,
 	};
 }
@@ -723,6 +836,7 @@ static int spawn(struct env *v, int ns_fd, struct err *e)
 		struct proc_spec spec = {
 			.exec_fd = sd->init_fd,
 			.argv = argv,
+			.envp = MUTANT_ENVP,
 			.fds = fds,
 			.n_fds = ARRAY_SIZE(fds),
 			.cgroup_fds = join,
@@ -762,7 +876,7 @@ static void start(struct env *v, const cJSON *place)
 		env_end(v);
 		return;
 	}
-	if (!v->exec)
+	if (!v->exec && !MUTANT("init-limit"))
 		v->timer = loop_timer(sd_of(v)->loop, LIMIT_INIT_MS, on_init_timeout, v);
 	if (v->inv)
 		send_invocation(v);
@@ -892,7 +1006,8 @@ static struct env *choose(struct func *f)
 			continue;
 		if (v->state == ENV_IDLE)
 			return v;
-		if (v->state == ENV_FINISHING || v->state == ENV_RESETTING)
+		/* while extensions work nobody knows how long */
+		if ((v->state == ENV_FINISHING && !v->late.due) || v->state == ENV_RESETTING)
 			soon = v;
 	}
 	return soon;
@@ -953,8 +1068,10 @@ void env_drop_all(struct func *f, bool now)
 				finish_error(v, "Sandbox.Failure", "the function was removed");
 			continue;
 		}
-		if (now || (!v->inv && v->state == ENV_IDLE))
+		if (now)
 			env_end(v);
+		else if (!v->inv && v->state == ENV_IDLE)
+			leave(v);
 	}
 }
 
@@ -977,7 +1094,7 @@ size_t env_count(const struct func *f)
 	size_t n = 0;
 
 	LIST_FOREACH(v, &f->envs, link)
-		n += v->state != ENV_ENDING && !v->stale;
+		n += v->state != ENV_ENDING && v->state != ENV_LEAVING && !v->stale;
 	return n;
 }
 

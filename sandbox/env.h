@@ -8,7 +8,8 @@
  *
  * Attaching: netd is asked for a place.  Starting: the init makes its view and
  * the runtime its init phase; an invocation may be given from the beginning.
- * Finishing: answered, but the runtime hasn't asked for the next one yet.
+ * Finishing: answered, but the runtime, or an extension, hasn't asked for the next
+ * one yet.  Leaving: extensions are told of the end; nothing is given to it any more.
  * Frozen after LIMIT_FREEZE_MS of IDLE.  An environment whose init ends, for
  * whatever reason, is dropped: its cgroup is killed, its place given back.
  */
@@ -28,6 +29,7 @@ enum env_state {
 	ENV_RUNNING,
 	ENV_FINISHING,
 	ENV_RESETTING,
+	ENV_LEAVING,
 	ENV_ENDING
 };
 
@@ -79,8 +81,13 @@ struct env {
 	struct invocation *inv;
 	struct mono started; /* of the init phase */
 	struct mono inv_started;
-	double init_ms;	   /* of the cold start; < 0: not reported */
-	bool phase_invoke; /* the function's time runs */
+	double init_ms;		     /* of the cold start; < 0: not reported */
+	bool phase_invoke;	     /* the function's time runs */
+	long n_external, n_internal; /* extensions, as the init says */
+	struct {
+		bool due; /* extensions still work on it: its report is written after them */
+		char id[37], error[64];
+	} late;
 	char tail[LIMIT_LOG_TAIL];
 	size_t tail_len;
 };

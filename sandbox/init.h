@@ -20,6 +20,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "sandbox/extension.h"
 #include "sandbox/wire.h"
 
 enum { INIT_FD_PLAN = 3, INIT_FD_PAIR = 4, INIT_FD_FILTER = 5, INIT_FD_NET = 6, INIT_FD_NS = 7 };
@@ -48,6 +49,10 @@ struct init {
 int init_view(struct init *i);
 /* init_env.c: serves an environment until the pair closes; never returns */
 void init_env(struct init *i) __attribute__((noreturn));
+/* init_ext.c: starts every external extension, its output going to "log"; 0, or -errno and
+ * in "ret_name" whose it is (those before it run) */
+int init_ext_start(const struct init *i, struct extensions *x, int log, char *ret_name,
+		   size_t size);
 /* init_run.c: a node's program for as long as the node lives; what exec runs */
 void init_program(struct init *i) __attribute__((noreturn));
 void init_exec(struct init *i) __attribute__((noreturn));

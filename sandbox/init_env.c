@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * init_env - pid 1 of a function's environment: serves the Runtime API on the
- * sandbox's loopback (rapi.c), starts the runtime (provided: one process for
- * all invocations; exec: one an invocation), reaps, carries output, and tells
+ * init_env - pid 1 of a function's environment: serves the Runtime API and the
+ * Extensions API on the sandbox's loopback (rapi.c, extension.c), starts the
+ * extensions and the runtime (provided: one process for all invocations; exec: one an invocation), reaps, carries output, and tells
  * sandboxd in messages what happened.  It has the function's user and filter;
  * what it says is believed no more than the function itself.
  *
@@ -26,6 +26,7 @@
 #include <unistd.h>
 
 #include "sandbox/init.h"
+#include "lib/mutant.h"
 #include "lib/util.h"
 #include "sandbox/limits.h"
 #include "sandbox/rapi.h"
@@ -46,6 +47,18 @@ struct job {
 	long timeout_ms;
 };
 
+/*
+ * the end of a life, with extensions (EX-3): first the runtime's, then theirs, then all
+ * that is left is killed
+ */
+struct ending {
+	enum { END_NONE, END_RUNTIME, END_EXTENSIONS } stage;
+	bool reset; /* else the environment's own */
+	const char *reason;
+	struct mono began;
+	int limit_ms, runtime_ms;
+};
+
 struct env {
 	struct init *init;
 	struct rapi api;
@@ -55,6 +68,11 @@ struct env {
 	bool is_exec;
 	pid_t runtime; /* 0: none runs */
 	struct job job;
+	struct extensions ext;
+	bool begun; /* the init phase: extensions were started */
+	bool told;  /* sandboxd knows that all wait for the next invocation */
+	bool up;    /* the init phase is over */
+	struct ending end;
 	int out_fd;	     /* exec: its standard output; -1 */
 	struct buf response; /* exec */
 	bool too_large;
@@ -248,6 +266,28 @@ static void start_command(struct env *e)
 		_exit(124);
 }
 
+/* the init phase: extensions first, the runtime when each of them has registered (EX-1) */
+static void begin(struct env *e)
+{
+	char name[EXTENSION_NAME_MAX + 1] = "", why[400];
+	int r;
+
+	if (e->end.stage || e->runtime || e->api.state == RAPI_FAILED)
+		return;
+	if (!e->begun) {
+		e->begun = true;
+		r = init_ext_start(e->init, &e->ext, e->log_write, name, sizeof(name));
+		if (r < 0) {
+			(void)snprintf(why, sizeof(why), "extension %s: %s", name,
+				       r == -E2BIG ? "there are more than 10" : strerror(-r));
+			start_failed(e, "Extension.LaunchError", why);
+			return;
+		}
+	}
+	if (extension_all_registered(&e->ext))
+		start_bootstrap(e);
+}
+
 /* everything but this process ends, and what it held open goes */
 static void end_all(struct env *e)
 {
@@ -271,6 +311,9 @@ static void end_all(struct env *e)
 	e->out_fd = -1;
 	job_clear(&e->job);
 	rapi_reset(&e->api);
+	extension_reset(&e->ext);
+	e->begun = e->told = e->up = false;
+	e->end = (struct ending){ 0 };
 	drain_log(e);
 }
 
@@ -305,6 +348,243 @@ static void command_ended(struct env *e, int status)
 	send_empty(e, WIRE_NEXT);
 }
 
+/* ---- extensions ---- */
+
+/* one of them failed: the environment is no good any more, and waits for its reset */
+static void extension_failed(struct env *e, const char *type, const char *body, size_t size)
+{
+	const struct wire_field f[] = { wire_bytes(type, strlen(type)), wire_bytes(body, size) };
+
+	if (e->api.state == RAPI_FAILED || e->end.stage || MUTANT("extension-crash"))
+		return;
+	e->api.state = RAPI_FAILED;
+	drain_log(e);
+	send_msg(e, e->up ? WIRE_CRASH : WIRE_INIT_ERROR, 2, f);
+}
+
+static void extension_fault(struct env *e, const char *type, const char *why)
+{
+	const char *id = e->job.id ? e->job.id : e->api.id;
+	auto_buf struct buf b = BUF_INIT, text = BUF_INIT;
+
+	if (*id)
+		buf_printf(&text, "RequestId: %s ", id);
+	buf_printf(&text, "Error: %s", why);
+	buf_adds(&b, "{\"errorType\":");
+	buf_json(&b, type);
+	buf_adds(&b, ",\"errorMessage\":");
+	buf_json(&b, buf_str(&text));
+	buf_adds(&b, "}");
+	extension_failed(e, type, buf_str(&b), b.len);
+}
+
+static void extension_ended(struct env *e, pid_t pid, int status)
+{
+	char why[80];
+	size_t i;
+
+	for (i = 0; i < e->ext.n && e->ext.v[i].pid != pid; i++)
+		;
+	if (i == e->ext.n)
+		return;
+	e->ext.v[i].pid = 0;
+	if (WIFSIGNALED(status))
+		(void)snprintf(why, sizeof(why), "signal: %s",
+			       WTERMSIG(status) == SIGKILL ? "killed" :
+							     strsignal(WTERMSIG(status)));
+	else
+		(void)snprintf(why, sizeof(why), "exit status %d", WEXITSTATUS(status));
+	extension_fault(e, "Extension.Crash", why);
+}
+
+static void on_failed(const char *name, bool init, const char *type, const char *body, size_t size,
+		      void *arg)
+{
+	char why[200];
+
+	if (size) {
+		extension_failed(arg, type, body, size);
+		return;
+	}
+	(void)snprintf(why, sizeof(why), "extension %.128s: %s error", name,
+		       init ? "init" : "exit");
+	extension_fault(arg, type, why);
+}
+
+static const char *on_variable(const char *name, void *arg)
+{
+	const struct env *e = arg;
+	size_t len = strlen(name), i;
+
+	for (i = 0; i < e->init->n_envp; i++)
+		if (!strncmp(e->init->envp[i], name, len) && e->init->envp[i][len] == '=')
+			return e->init->envp[i] + len + 1;
+	return "";
+}
+
+static void log_extension(struct env *e, const struct extension *x)
+{
+	auto_buf struct buf b = BUF_INIT;
+	struct wire_field f;
+
+	buf_printf(&b, "EXTENSION\tName: %s\tState: %s\tEvents: [%s%s%s]\n", x->name,
+		   extension_state_name(x), x->events & EXT_INVOKE ? "INVOKE" : "",
+		   x->events == (EXT_INVOKE | EXT_SHUTDOWN) ? ", " : "",
+		   x->events & EXT_SHUTDOWN ? "SHUTDOWN" : "");
+	f = wire_bytes(buf_str(&b), b.len);
+	send_msg(e, WIRE_LOG, 1, &f);
+}
+
+static void tell_extensions(struct env *e)
+{
+	char external[16], internal[16];
+	size_t i, n = 0;
+	struct wire_field f[2];
+
+	for (i = 0; i < e->ext.n; i++)
+		n += e->ext.v[i].external;
+	f[0] = wire_bytes(external, (size_t)snprintf(external, sizeof(external), "%zu", n));
+	f[1] = wire_bytes(internal,
+			  (size_t)snprintf(internal, sizeof(internal), "%zu", e->ext.n - n));
+	send_msg(e, WIRE_EXTENSIONS, 2, f);
+}
+
+/* runtime and extensions all wait: the phase is over, init or invoke (EX-1, EX-2) */
+static void check_ready(struct env *e)
+{
+	size_t i;
+
+	if (e->told || e->end.stage || e->api.state != RAPI_WAITING ||
+	    !extension_all_ready(&e->ext))
+		return;
+	drain_log(e);
+	for (i = 0; i < e->ext.n && !e->up; i++)
+		log_extension(e, &e->ext.v[i]);
+	e->told = e->up = true;
+	send_empty(e, WIRE_NEXT);
+}
+
+static void on_moved(void *arg)
+{
+	struct env *e = arg;
+
+	tell_extensions(e);
+	if (e->begun)
+		begin(e);
+	check_ready(e);
+}
+
+static const struct extension_ops extension_ops = {
+	.moved = on_moved,
+	.variable = on_variable,
+	.failed = on_failed,
+};
+
+/* ---- the end, with extensions ---- */
+
+static void end_now(struct env *e)
+{
+	bool reset = e->end.reset;
+
+	end_all(e);
+	if (reset) {
+		send_empty(e, WIRE_RESET_DONE);
+		return;
+	}
+	init_flush(e->init);
+	_exit(0);
+}
+
+static int end_left_ms(const struct env *e, int limit_ms)
+{
+	int left = limit_ms - (int)mono_ms_since(e->end.began);
+
+	return left > 0 ? left : 0;
+}
+
+static bool any_external(const struct env *e)
+{
+	size_t i;
+
+	for (i = 0; i < e->ext.n; i++)
+		if (e->ext.v[i].pid)
+			return true;
+	return false;
+}
+
+/* the runtime's time is over, or it has ended by itself: the extensions' turn */
+static void end_extensions(struct env *e)
+{
+	size_t i;
+
+	if (e->runtime)
+		(void)kill(-e->runtime, SIGKILL); /* it may have ended */
+	e->end.stage = END_EXTENSIONS;
+	for (i = 0; i < e->ext.n; i++)
+		if (e->ext.v[i].pid && !(e->ext.v[i].events & EXT_SHUTDOWN))
+			(void)kill(-e->ext.v[i].pid, SIGKILL);
+	if (extension_shutdown(&e->ext, e->end.reason,
+			       wall_ms() + end_left_ms(e, e->end.limit_ms)) < 0)
+		end_now(e);
+}
+
+static void end_step(struct env *e)
+{
+	if (e->end.stage == END_RUNTIME && (!e->runtime || !end_left_ms(e, e->end.runtime_ms)))
+		end_extensions(e);
+	if (e->end.stage == END_EXTENSIONS &&
+	    (!any_external(e) || !end_left_ms(e, e->end.limit_ms)))
+		end_now(e);
+}
+
+/* EX-3 */
+static void end_begin(struct env *e, const char *reason, bool reset)
+{
+	bool external = any_external(e);
+
+	if (e->end.stage) {
+		e->end.reset = reset;
+		return;
+	}
+	e->end = (struct ending){
+		.stage = END_RUNTIME,
+		.reset = reset,
+		.reason = reason,
+		.began = mono_now(),
+		.limit_ms = MUTANT("extension-shutdown-limit") ? 60000 :
+			    external			       ? LIMIT_SHUTDOWN_MS :
+								 LIMIT_SHUTDOWN_INTERNAL_MS,
+		.runtime_ms = external ? LIMIT_SHUTDOWN_RUNTIME_MS : LIMIT_SHUTDOWN_INTERNAL_MS,
+	};
+	if (!e->ext.n || MUTANT("extension-shutdown"))
+		end_now(e);
+	else if (reset || !e->runtime)
+		end_extensions(e); /* after a failure the runtime isn't asked */
+	else
+		(void)kill(e->runtime, SIGTERM); /* not reaped: still this one */
+	end_step(e);
+}
+
+static void runtime_ended(struct env *e, int status)
+{
+	char number[16];
+	struct wire_field f[2];
+
+	if (!e->ext.n) {
+		tell_exit(e, status);
+		return;
+	}
+	e->runtime = 0;
+	if (e->end.stage || e->api.state == RAPI_FAILED)
+		return;
+	/* extensions are told of it by the reset */
+	e->api.state = RAPI_FAILED;
+	drain_log(e);
+	f[0] = wire_bytes(number, (size_t)snprintf(number, sizeof(number), "%d", status));
+	f[1] = wire_bytes("1", 1);
+	send_msg(e, WIRE_EXIT, 2, f);
+}
+
 static void reap(struct env *e)
 {
 	struct signalfd_siginfo info;
@@ -315,12 +595,13 @@ static void reap(struct env *e)
 		;
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		if (pid != e->runtime)
-			continue;
-		if (e->is_exec)
+			extension_ended(e, pid, status);
+		else if (e->is_exec)
 			command_ended(e, status);
 		else
-			tell_exit(e, status);
+			runtime_ended(e, status);
 	}
+	end_step(e);
 }
 
 /* ---- the Runtime API ---- */
@@ -338,7 +619,8 @@ static void give(struct env *e)
 		.size = j->size,
 	};
 
-	if (rapi_invoke(&e->api, &inv) < 0)
+	e->told = false;
+	if (extension_invoke(&e->ext, &inv) < 0 || rapi_invoke(&e->api, &inv) < 0)
 		_exit(124);
 	job_clear(j);
 }
@@ -347,8 +629,8 @@ static void on_next(void *arg)
 {
 	struct env *e = arg;
 
-	drain_log(e);
-	send_empty(e, WIRE_NEXT);
+	e->ext.closed = true;
+	check_ready(e);
 }
 
 static void on_response(const char *id, const char *body, size_t size, void *arg)
@@ -494,8 +776,12 @@ static void take_messages(struct env *e)
 		if (m.type == WIRE_INVOKE) {
 			take_invocation(e, &m);
 		} else if (m.type == WIRE_RESET) {
-			end_all(e);
-			send_empty(e, WIRE_RESET_DONE);
+			bool late = m.n && m.field[0].size == 7 &&
+				    !memcmp(m.field[0].data, "timeout", 7);
+
+			end_begin(e, late ? "timeout" : "failure", true);
+		} else if (m.type == WIRE_SHUTDOWN) {
+			end_begin(e, "spindown", false);
 		}
 	}
 	if (r < 0)
@@ -512,9 +798,8 @@ static void move_on(struct env *e)
 			start_command(e);
 	} else if (!e->runtime) {
 		/* what failed to start waits for its reset */
-		if (e->api.state != RAPI_FAILED)
-			start_bootstrap(e);
-	} else if (e->api.state == RAPI_WAITING) {
+		begin(e);
+	} else if (e->told && !e->end.stage && e->api.state == RAPI_WAITING) {
 		give(e);
 	}
 }
@@ -534,6 +819,7 @@ enum {
 static void wait_for_anything(struct env *e, struct pollfd p[N_POLL])
 {
 	bool full = e->init->out.len >= LIMIT_LOG_BACKLOG;
+	int ms = -1;
 	size_t i;
 
 	p[P_PAIR] = (struct pollfd){ .fd = INIT_FD_PAIR,
@@ -550,7 +836,10 @@ static void wait_for_anything(struct env *e, struct pollfd p[N_POLL])
 		if (c->fd >= 0 && c->conn->out.len)
 			p[P_CLIENTS + i].events |= POLLOUT;
 	}
-	while (poll(p, N_POLL, -1) < 0)
+	if (e->end.stage)
+		ms = end_left_ms(e,
+				 e->end.stage == END_RUNTIME ? e->end.runtime_ms : e->end.limit_ms);
+	while (poll(p, N_POLL, ms) < 0)
 		if (errno != EINTR)
 			_exit(124);
 }
@@ -587,6 +876,7 @@ static void serve(struct env *e)
 		/* ends are seen last: what was written before them has been read */
 		if (p[P_SIGNAL].revents)
 			reap(e);
+		end_step(e);
 		move_on(e);
 		if (wire_flush(&e->init->out, INIT_FD_PAIR) < 0)
 			_exit(0);
@@ -635,6 +925,8 @@ void init_env(struct init *i)
 
 	e = (struct env){ .init = i, .out_fd = -1, .is_exec = !strcmp(i->runtime, "exec") };
 	rapi_init(&e.api, &api_ops, &e);
+	extension_init(&e.ext, &extension_ops, &e);
+	e.api.extensions = &e.ext;
 	i->step = "open the Runtime API";
 	r = set_up(&e);
 	if (!r)
@@ -646,8 +938,8 @@ void init_env(struct init *i)
 	take_messages(&e);
 	if (e.is_exec)
 		send_empty(&e, WIRE_NEXT);
-	else if (!e.runtime)
-		start_bootstrap(&e);
+	else
+		begin(&e);
 	serve(&e);
 	_exit(0);
 }

@@ -11,7 +11,7 @@
 #define LIMIT_MESSAGE (LIMIT_RESPONSE + 128 * 1024) /* of the init's socket pair */
 #define LIMIT_CONTEXT 3583			    /* X-Amz-Client-Context */
 #define LIMIT_HEAD (64 * 1024)			    /* of a request to the Runtime API */
-#define LIMIT_RUNTIME_CONNS 16			    /* to the Runtime API of an environment */
+#define LIMIT_RUNTIME_CONNS 32			    /* to the Runtime API of an environment */
 #define LIMIT_LOG_TAIL 4096			    /* X-Amz-Log-Result, before base64 */
 #define LIMIT_LOG_FILE (8 * 1024 * 1024)	    /* a function's log; one older is kept */
 #define LIMIT_LOG_BACKLOG (256 * 1024)	     /* output of a function that waits in its init */
@@ -31,13 +31,16 @@
 #define LIMIT_PACKAGE (64 * 1024)	    /* the text of a package */
 #define LIMIT_LOG_ANSWER (16 * 1024 * 1024) /* of GET .../logs, a node: its end */
 
-#define LIMIT_INIT_MS 10000	 /* EX-1 */
-#define LIMIT_RESET_MS 2000	 /* until an environment that was reset is dropped */
-#define LIMIT_FREEZE_MS 5	 /* idle */
-#define LIMIT_IDLE_S 300	 /* of AWS time, then an environment goes (--idle) */
-#define LIMIT_MEMORY_SHARE 0.8	 /* of the host's, for all environments (--memory) */
-#define LIMIT_READY_MS 60000	 /* PUT without a timeout */
-#define LIMIT_NODE_PIDS 8192	 /* processes of a node */
-#define LIMIT_FUNCTION_PIDS 1024 /* EX-11 */
+#define LIMIT_INIT_MS 10000	       /* EX-1 */
+#define LIMIT_SHUTDOWN_MS 2000	       /* EX-3, with external extensions */
+#define LIMIT_SHUTDOWN_INTERNAL_MS 500 /* EX-3, with internal ones alone */
+#define LIMIT_SHUTDOWN_RUNTIME_MS 300  /* EX-3, of which the runtime has */
+#define LIMIT_RESET_MS 4000	       /* until an environment that was reset is dropped */
+#define LIMIT_FREEZE_MS 5	       /* idle */
+#define LIMIT_IDLE_S 300	       /* of AWS time, then an environment goes (--idle) */
+#define LIMIT_MEMORY_SHARE 0.8	       /* of the host's, for all environments (--memory) */
+#define LIMIT_READY_MS 60000	       /* PUT without a timeout */
+#define LIMIT_NODE_PIDS 8192	       /* processes of a node */
+#define LIMIT_FUNCTION_PIDS 1024       /* EX-11 */
 
 #endif

@@ -13,9 +13,11 @@
 #include <string.h>
 
 #include "lib/hparse.h"
+#include "sandbox/extension.h"
 #include "sandbox/limits.h"
 
 #define BASE "/2018-06-01/runtime/"
+#define EXTENSIONS "/2020-01-01/extension/"
 
 static const char *const state_names[] = {
 	[RAPI_STARTING] = "Started",   [RAPI_WAITING] = "Ready",    [RAPI_RUNNING] = "Running",
@@ -44,8 +46,8 @@ static void answer(struct rapi_conn *c, const char *status, const char *body)
 		   status, strlen(body), c->close ? "Connection: close\r\n" : "", body);
 }
 
-static void answer_error(struct rapi_conn *c, const char *status, const char *type,
-			 const char *message)
+void rapi_answer_error(struct rapi_conn *c, const char *status, const char *type,
+		       const char *message)
 {
 	auto_buf struct buf b = BUF_INIT;
 
@@ -65,10 +67,10 @@ static void answer_state(struct rapi_conn *c, const char *wanted)
 		       "State transition from %s to %s failed for "
 		       "runtime. Error: State transition is not allowed",
 		       state_names[c->api->state], wanted);
-	answer_error(c, "403 Forbidden", "InvalidStateTransition", message);
+	rapi_answer_error(c, "403 Forbidden", "InvalidStateTransition", message);
 }
 
-static void answer_accepted(struct rapi_conn *c)
+void rapi_answer_accepted(struct rapi_conn *c)
 {
 	answer(c, "202 Accepted", "{\"status\":\"OK\"}\n");
 }
@@ -118,6 +120,7 @@ static void do_next(struct rapi_conn *c)
 	}
 	a->state = RAPI_WAITING;
 	a->parked = c;
+	c->waits = true;
 	a->ops->next(a->arg);
 }
 
@@ -131,7 +134,7 @@ static bool check_id(struct rapi_conn *c, const char *id, size_t len, const char
 		return false;
 	}
 	if (a->state != RAPI_RUNNING || strlen(a->id) != len || strncmp(a->id, id, len) != 0) {
-		answer_error(c, "400 Bad Request", "InvalidRequestID", "Invalid request ID");
+		rapi_answer_error(c, "400 Bad Request", "InvalidRequestID", "Invalid request ID");
 		return false;
 	}
 	return true;
@@ -146,12 +149,12 @@ static void do_response(struct rapi_conn *c, const struct hparse_request *r, con
 	if (!check_id(c, id, len, "InvocationResponse"))
 		return;
 	if (mode && strcmp(mode, "streaming") != 0) {
-		answer_error(c, "400 Bad Request", "InvalidFunctionResponseMode",
-			     "Invalid function response mode");
+		rapi_answer_error(c, "400 Bad Request", "InvalidFunctionResponseMode",
+				  "Invalid function response mode");
 		return;
 	}
 	a->state = RAPI_ANSWERED;
-	answer_accepted(c);
+	rapi_answer_accepted(c);
 	a->ops->response(a->id, buf_str(&r->body), r->body.len, a->arg);
 }
 
@@ -163,7 +166,7 @@ static void do_error(struct rapi_conn *c, const struct hparse_request *r, const 
 	if (!check_id(c, id, len, "InvocationErrorResponse"))
 		return;
 	a->state = RAPI_ANSWERED;
-	answer_accepted(c);
+	rapi_answer_accepted(c);
 	a->ops->error(a->id, error_type_of(r), buf_str(&r->body), r->body.len, a->arg);
 }
 
@@ -176,7 +179,7 @@ static void do_init_error(struct rapi_conn *c, const struct hparse_request *r)
 		return;
 	}
 	a->state = RAPI_FAILED;
-	answer_accepted(c);
+	rapi_answer_accepted(c);
 	a->ops->init_error(error_type_of(r), buf_str(&r->body), r->body.len, a->arg);
 }
 
@@ -184,7 +187,7 @@ static bool is_method(struct rapi_conn *c, const struct hparse_request *r, const
 {
 	if (!strcmp(r->method, method))
 		return true;
-	answer_error(c, "405 Method Not Allowed", "MethodNotAllowed", "Method not allowed");
+	rapi_answer_error(c, "405 Method Not Allowed", "MethodNotAllowed", "Method not allowed");
 	return false;
 }
 
@@ -208,8 +211,12 @@ static void handle(struct rapi_conn *c, const struct hparse_request *r)
 	size_t len;
 
 	c->close = !r->keep_alive;
+	if (c->api->extensions && !strncmp(path, EXTENSIONS, strlen(EXTENSIONS))) {
+		extension_request(c->api->extensions, c, r, path + strlen(EXTENSIONS));
+		return;
+	}
 	if (strncmp(path, BASE, strlen(BASE)) != 0) {
-		answer_error(c, "404 Not Found", "NotFound", "No such operation");
+		rapi_answer_error(c, "404 Not Found", "NotFound", "No such operation");
 		return;
 	}
 	path += strlen(BASE);
@@ -226,7 +233,7 @@ static void handle(struct rapi_conn *c, const struct hparse_request *r)
 		if (is_method(c, r, "POST"))
 			do_error(c, r, id, len);
 	} else {
-		answer_error(c, "404 Not Found", "NotFound", "No such operation");
+		rapi_answer_error(c, "404 Not Found", "NotFound", "No such operation");
 	}
 }
 
@@ -258,6 +265,8 @@ struct rapi_conn *rapi_conn_free(struct rapi_conn *c)
 		if (c->api->state == RAPI_WAITING)
 			c->api->state = c->api->id[0] ? RAPI_ANSWERED : RAPI_STARTING;
 	}
+	if (c->api->extensions)
+		extension_forget(c->api->extensions, c);
 	hparse_free(c->parser);
 	buf_done(&c->in);
 	buf_done(&c->out);
@@ -277,7 +286,7 @@ static void too_large(struct rapi_conn *c)
 
 	(void)snprintf(message, sizeof(message),
 		       "Exceeded maximum allowed payload size (%d bytes).", LIMIT_RESPONSE);
-	answer_error(c, "413 Request Entity Too Large", "RequestEntityTooLarge", message);
+	rapi_answer_error(c, "413 Request Entity Too Large", "RequestEntityTooLarge", message);
 	if (strncmp(path, BASE, strlen(BASE)) != 0)
 		return;
 	id = path_id(path + strlen(BASE), "response", &len);
@@ -294,12 +303,12 @@ static void refuse(struct rapi_conn *c, int fault)
 	if (fault == -EMSGSIZE)
 		too_large(c);
 	else if (fault == -E2BIG)
-		answer_error(c, "431 Request Header Fields Too Large",
-			     "RequestHeaderFieldsTooLarge", "The request's head is too large");
+		rapi_answer_error(c, "431 Request Header Fields Too Large",
+				  "RequestHeaderFieldsTooLarge", "The request's head is too large");
 	else if (fault == -ENOMEM)
-		answer_error(c, "503 Service Unavailable", "OutOfMemory", "Out of memory");
+		rapi_answer_error(c, "503 Service Unavailable", "OutOfMemory", "Out of memory");
 	else
-		answer_error(c, "400 Bad Request", "InvalidRequest", "Not an HTTP request");
+		rapi_answer_error(c, "400 Bad Request", "InvalidRequest", "Not an HTTP request");
 }
 
 /* takes requests until one is parked, or the bytes end; returns bytes taken */
@@ -308,7 +317,7 @@ static size_t take_requests(struct rapi_conn *c, const char *data, size_t size)
 	size_t used, at = 0;
 	int r;
 
-	while (!c->close && c->api->parked != c) {
+	while (!c->close && !c->waits) {
 		r = hparse_feed(c->parser, data + at, size - at, &used);
 		at += used;
 		if (r < 0) {
@@ -356,10 +365,22 @@ void rapi_conn_end(struct rapi_conn *c)
 {
 	if (hparse_midway(c->parser) && !c->close) {
 		c->close = true;
-		answer_error(c, "400 Bad Request", "TruncatedHTTPRequest",
-			     "HTTP request was truncated");
+		rapi_answer_error(c, "400 Bad Request", "TruncatedHTTPRequest",
+				  "HTTP request was truncated");
 	}
 	c->close = true;
+}
+
+void rapi_park(struct rapi_conn *c)
+{
+	c->waits = true;
+}
+
+void rapi_unpark(struct rapi_conn *c)
+{
+	c->waits = false;
+	if (c->in.len)
+		rapi_conn_feed(c, "", 0);
 }
 
 /* ---- invocations ---- */
@@ -390,7 +411,6 @@ int rapi_invoke(struct rapi *a, const struct rapi_invocation *i)
 	(void)snprintf(a->id, sizeof(a->id), "%s", i->id);
 	a->state = RAPI_RUNNING;
 	a->parked = NULL;
-	if (c->in.len)
-		rapi_conn_feed(c, "", 0);
+	rapi_unpark(c);
 	return 0;
 }

@@ -32,7 +32,10 @@ struct rapi_ops {
 	void (*too_large)(const char *id, void *arg);
 };
 
+struct extensions;
+
 struct rapi {
+	struct extensions *extensions; /* borrows; NULL: nobody serves their API */
 	enum rapi_state state;
 	char id[RAPI_ID_SIZE];	  /* of the invocation that was given last */
 	struct rapi_conn *parked; /* who waits in "next"; borrows */
@@ -54,6 +57,7 @@ struct rapi_conn {
 	struct buf in;	/* pipelined requests that wait for their turn */
 	struct buf out; /* what has to be written */
 	bool close;	/* after "out" has been written */
+	bool waits;	/* in a "next": what it sends after that has to wait */
 };
 
 void rapi_init(struct rapi *a, const struct rapi_ops *ops, void *arg);
@@ -69,6 +73,13 @@ struct rapi_conn *rapi_conn_free(struct rapi_conn *c);
 void rapi_conn_feed(struct rapi_conn *c, const char *data, size_t size);
 /* the peer sends no more */
 void rapi_conn_end(struct rapi_conn *c);
+
+/* for extension.c, which answers on the same connections */
+void rapi_answer_error(struct rapi_conn *c, const char *status, const char *type,
+		       const char *message);
+void rapi_answer_accepted(struct rapi_conn *c);
+void rapi_park(struct rapi_conn *c);
+void rapi_unpark(struct rapi_conn *c); /* what it sent meanwhile is taken */
 
 /* the type as logs and metrics show it (RAPI-4): one of ours, or collapsed to
  * Runtime.Unknown or Function.Unknown */

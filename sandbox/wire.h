@@ -22,7 +22,9 @@
 enum wire_type {
 	/* sandboxd -> init */
 	WIRE_INVOKE = 1, /* id, timeout ms, arn, trace id, client context, payload */
-	WIRE_RESET,	 /* end all but the init; the next invocation starts anew */
+	WIRE_RESET,	 /* reason ("timeout", "failure"): end all but the init; the next
+			  * invocation starts anew */
+	WIRE_SHUTDOWN,	 /* the environment's time is over: tell those who want to know, end */
 	WIRE_SIGNAL,	 /* number: to what exec runs */
 	/* init -> sandboxd */
 	WIRE_READY,	 /* the view is made, privileges are dropped */
@@ -32,7 +34,11 @@ enum wire_type {
 	WIRE_ERROR,	 /* id, error type, body */
 	WIRE_TOO_LARGE,	 /* id: the response is past its limit */
 	WIRE_INIT_ERROR, /* error type, body */
-	WIRE_EXIT,	 /* wait status: the runtime's process ended, all others were */
+	WIRE_EXIT,	 /* wait status: the runtime's process ended; "1": extensions wait to be
+			  * reset, else nothing of it runs any more */
+	WIRE_EXTENSIONS, /* number of external ones, of internal ones; from the first that
+			  * registers on */
+	WIRE_CRASH,	 /* error type, body: an extension failed, a reset is waited for */
 	WIRE_RESET_DONE,
 	WIRE_LOG,     /* bytes of the function's standard output and error */
 	WIRE_STARTED, /* exec: pid as sandboxd sees it */
