@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * init_env - pid 1 of a function's environment: serves the Runtime API and the
- * Extensions API on the sandbox's loopback (rapi.c, extension.c), starts the
- * extensions and the runtime (provided: one process for all invocations; exec: one an invocation), reaps, carries output, and tells
- * sandboxd in messages what happened.  It has the function's user and filter;
- * what it says is believed no more than the function itself.
+ * init_env - pid 1 of a function's environment: serves the Runtime API and the Extensions
+ * API on the sandbox's loopback (rapi.c, extension.c), starts the extensions and the
+ * runtime (provided: one process for all invocations; exec: one an invocation), reaps,
+ * carries output, and tells sandboxd in messages what happened.  It has the function's
+ * user and filter; what it says is believed no more than the function itself.
  *
  * Output written before an answer reaches sandboxd before the answer: the pipe
  * is emptied first.  While sandboxd doesn't read, the pipe isn't read either.
