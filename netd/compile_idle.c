@@ -15,7 +15,8 @@
 enum { LABEL_SENDS = 2 * (STORE_SLOTS_MAX + 1), LABEL_RECEIVES, LABEL_SLOT };
 _Static_assert(LABEL_SLOT < 128, "the kernel has 128 labels");
 
-#define FLOWS_MAX 131072 /* elements of a set: what needs one more isn't remembered */
+/* flows that a set has the times of: what needs one more is dropped (CT-8) */
+#define FLOWS_MAX 131072
 #define NOT_ASSURED "ct status & 0x4 0x0"
 #define TWO_EXCHANGES "ct original packets > 1 ct reply packets > 1"
 
@@ -189,21 +190,33 @@ static void memory_chains(const struct s_vpc *v, const struct s_combination *c, 
 	emit_chain_end(f, again, b);
 }
 
+/* of one protocol; what finds the set full breaks off its rule, and meets the next */
+static void begin(const struct memory *m, const char *protocol, unsigned aws, struct buf *b)
+{
+	bool ingress = m->sends == m->answer;
+	char match[64];
+
+	(void)fmt_print(match, sizeof(match), "meta l4proto %s ct direction %s ", protocol,
+			m->answer ? "reply" : "original");
+	renew(m, match, aws, " return", b);
+	if (!MUTANT("tracking-full"))
+		emit_rule(b, "%sgoto %s", match,
+			  emit_drop(ingress ? DROP_TRACKING_FULL_INGRESS :
+					      DROP_TRACKING_FULL_EGRESS));
+}
+
 void idle_begin(const struct s_vpc *v, const struct s_combination *c, bool sends, bool answer,
 		struct buf *b)
 {
 	struct memory m = { .v = v, .c = c, .sends = sends, .answer = answer };
-	const char *direction = answer ? "ct direction reply" : "ct direction original";
-	char match[64];
 
 	set_name(c, sends, m.set);
 	if (has_own_times(c)) {
-		emit_rule(b, "%s ct label set %u", direction, own_label(c, sends));
-		(void)fmt_print(match, sizeof(match), "meta l4proto tcp %s ", direction);
-		renew(&m, match, c->idle.tcp_established, "", b);
+		emit_rule(b, "ct direction %s ct label set %u", answer ? "reply" : "original",
+			  own_label(c, sends));
+		begin(&m, "tcp", c->idle.tcp_established, b);
 	}
-	(void)fmt_print(match, sizeof(match), "meta l4proto udp %s ", direction);
-	renew(&m, match, c->idle.udp, "", b);
+	begin(&m, "udp", c->idle.udp, b);
 }
 
 static void add_set(const struct s_combination *c, bool sends, const struct emit *f)

@@ -14,6 +14,9 @@
  *			from before the interface got its times lives on, and has one
  *			from its next packet on
  *
+ * Exchanges are counted a flow of the router: what passes through a middlebox counts
+ * twice there, so that one exchange has the time of several.
+ *
  * TCP that isn't established yet has the kernel's times, which are sooner (CT-10).
  */
 #ifndef COMPILE_IDLE_H
@@ -37,7 +40,8 @@ void idle_sysctls(const struct s_vpc *v, struct buf *b);
  * idle_chain() - the chain that accepts a packet of a flow whose label is set, and
  * returns if it has been idle for too long.
  * idle_begin() - what begins the time of a flow that a rule let pass: rules for the
- * chain in "b", each for packets of that direction only.
+ * chain in "b", each for packets of that direction only.  They end the chain; a packet
+ * whose flow finds no room is dropped (CT-8).
  */
 void idle_chain(const struct s_combination *c, bool sends, bool answer, char ret[IDLE_CHAIN]);
 void idle_begin(const struct s_vpc *v, const struct s_combination *c, bool sends, bool answer,

@@ -398,6 +398,8 @@ void compile_router(const struct s_vpc *v, struct program *p)
 		DROP_SG_NONE_INGRESS,
 		DROP_NO_POSSIBLE_DESTINATION,
 		DROP_LINK_LOCAL_RATE,
+		DROP_TRACKING_FULL_EGRESS,
+		DROP_TRACKING_FULL_INGRESS,
 	};
 	struct emit f = { p, v->ns, "ip vpc" }, arp = { p, v->ns, "arp vpc" };
 	auto_buf struct buf b = BUF_INIT;

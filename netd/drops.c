@@ -410,6 +410,8 @@ static void router_text(const struct s_vpc *v, const struct note *t, struct buf 
 	case DROP_SOURCE_DEST_CHECK:
 	case DROP_PROTOCOL:
 	case DROP_EDGE_NO_PUBLIC_IP:
+	case DROP_TRACKING_FULL_EGRESS:
+	case DROP_TRACKING_FULL_INGRESS:
 		if (e) {
 			eni_text(e, b);
 			return;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/mutant.h"
 #include "lib/util.h"
 #include "topology/fill.h"
 
@@ -276,6 +277,62 @@ static void warn_function(struct fill *f, const struct place *p, const struct fu
 			     "%s and %s lead to different places, and an environment is in either",
 			     fn->subnets[0]->name, subnet->name);
 	}
+}
+
+/* ---- quotas ---- */
+
+struct zone {
+	const char *name;
+	size_t interfaces;
+};
+
+static struct zone *zone_of(struct zone *v, size_t *n, const struct subnet *s)
+{
+	size_t i;
+
+	for (i = 0; i < *n; i++)
+		if (strcmp(v[i].name, s->availability_zone) == 0)
+			return &v[i];
+	v[*n].name = s->availability_zone;
+	return &v[(*n)++];
+}
+
+static size_t count_subnets(const struct lab *l)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < l->n_vpcs; i++)
+		n += l->vpcs[i].n_subnets;
+	return n;
+}
+
+/* what the file makes; of functions the service shares interfaces, as many as it needs */
+static void count_interfaces(const struct vpc *v, struct zone *zones, size_t *n)
+{
+	for (size_t i = 0; i < v->n_instances; i++)
+		if (v->instances[i].subnet)
+			zone_of(zones, n, v->instances[i].subnet)->interfaces++;
+	for (size_t i = 0; i < v->n_network_interfaces; i++)
+		if (v->network_interfaces[i].subnet)
+			zone_of(zones, n, v->network_interfaces[i].subnet)->interfaces++;
+	for (size_t i = 0; i < v->n_nat_gateways; i++)
+		if (v->nat_gateways[i].subnet)
+			zone_of(zones, n, v->nat_gateways[i].subnet)->interfaces++;
+}
+
+void check_quotas(struct fill *f, const struct place *top)
+{
+	struct zone *zones = NEW(f->r, count_subnets(f->lab), struct zone);
+	struct place vpcs = place_member(top, "vpcs");
+	size_t n = 0;
+
+	for (size_t i = 0; i < f->lab->n_vpcs; i++)
+		count_interfaces(&f->lab->vpcs[i], zones, &n);
+	for (size_t i = 0; i < n && !MUTANT("interface-quota"); i++)
+		if (zones[i].interfaces > LAB_ZONE_INTERFACES_MAX)
+			fault(f->r, FAMILY_RANGE, &vpcs, "NetworkInterfaceLimitExceeded",
+			      "%zu network interfaces in %s (allowed in an Availability Zone: %d)",
+			      zones[i].interfaces, zones[i].name, LAB_ZONE_INTERFACES_MAX);
 }
 
 void check_warnings(struct fill *f, const struct place *top)

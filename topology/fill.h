@@ -106,6 +106,8 @@ void check_node_names(struct fill *f);
 void check_claims(struct fill *f);
 void check_peerings(struct fill *f, const struct place *top);
 void check_flow_logs(struct fill *f, const struct place *top); /* functions are read */
+/* how many a zone may have */
+void check_quotas(struct fill *f, const struct place *top);
 void check_warnings(struct fill *f, const struct place *top);
 
 #endif

@@ -129,6 +129,7 @@ static void fill_lab(struct fill *f, const struct place *top)
 	check_node_names(f);
 	check_claims(f);
 	check_flow_logs(f, top);
+	check_quotas(f, top);
 	check_warnings(f, top);
 	unsupported_check(f->r, top);
 	fill_scenarios(f, top);

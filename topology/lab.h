@@ -25,10 +25,11 @@
 #define LAB_DEPTH_MAX 64
 /* link-local services: no route leads into it, and no packet is forwarded to it (RT-6) */
 #define LAB_NO_ROUTES "169.254.168.0/22"
-#define LAB_SUBNETS_MAX 250	    /* subnets, and route tables, of a VPC */
-#define SCENARIO_STEPS_MAX 1000	    /* of one scenario */
-#define SCENARIO_CONNECTIONS_MAX 64 /* that one scenario opens */
-#define SCENARIO_ADVANCE_MAX 600    /* s of real time that one step may wait */
+#define LAB_SUBNETS_MAX 250	     /* subnets, and route tables, of a VPC */
+#define LAB_ZONE_INTERFACES_MAX 5000 /* AWS's quota (ENI-16) */
+#define SCENARIO_STEPS_MAX 1000	     /* of one scenario */
+#define SCENARIO_CONNECTIONS_MAX 64  /* that one scenario opens */
+#define SCENARIO_ADVANCE_MAX 600     /* s of real time that one step may wait */
 /* bytes of all the documents that a file's patches make: each is read whole, by
  * the daemons too */
 #define SCENARIO_PATCHED_MAX LAB_SIZE_MAX

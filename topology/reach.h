@@ -44,7 +44,9 @@
 	X(DROP_EDGE_REDIRECTION, 0x31, "INGRESS_RTB_TRAFFIC_REDIRECTION", "egress", "iifname")     \
 	X(DROP_PEERING_EGRESS, 0x40, "PCX_REQUIRES_ADDRESS_IN_VPC_CIDR", "egress", "iifname")      \
 	X(DROP_PEERING_INGRESS, 0x41, "PCX_REQUIRES_ADDRESS_IN_VPC_CIDR", "ingress", "iifname")    \
-	X(DROP_LINK_LOCAL_RATE, 0x42, "linklocal_allowance_exceeded", "egress", "iifname")
+	X(DROP_LINK_LOCAL_RATE, 0x42, "linklocal_allowance_exceeded", "egress", "iifname")         \
+	X(DROP_TRACKING_FULL_EGRESS, 0x43, "conntrack_allowance_exceeded", "egress", "iifname")    \
+	X(DROP_TRACKING_FULL_INGRESS, 0x44, "conntrack_allowance_exceeded", "ingress", "oifname")
 
 enum reach_drop_number {
 #define REACH_ENUM(sym, number, code, direction, field) sym = number,

@@ -286,7 +286,8 @@ static void make_igw(struct build *b, struct s_vpc *v)
 		.state = "available",
 		.path = v->o.path,
 	};
-	v->igw.id = build_make_id(b, OBJECT_INTERNET_GATEWAY, v->o.id, 1);
+	v->igw.id = build_make_id(b, OBJECT_INTERNET_GATEWAY,
+				  MUTANT("gateway-of-a-vpc") ? "" : v->o.id, 1);
 	v->igw.name = v->igw.id;
 	build_index_object(b, &v->igw);
 	v->igw_link = pool_printf(b->pool, "igw-%.8s", build_id_hex(v->igw.id));

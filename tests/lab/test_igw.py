@@ -68,6 +68,7 @@ def dropped(product):
 
 
 @pytest.mark.ids("IGW-1", kind="state")
+@pytest.mark.mutant("gateway-of-a-vpc")
 @pytest.mark.mutant("gateway-owner")
 def test_one_gateway_a_vpc(product):
     """Each VPC's own, which keeps its id, and is taken away and comes back with it; the other's addresses aren't its own."""

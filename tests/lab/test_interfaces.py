@@ -6,6 +6,7 @@ elastic addresses while traffic runs.
     one 10.0.1.0/24: client, a        two 10.0.2.0/24: b, other; interface x 10.0.2.50 (+ 10.0.2.51) at a as eth1
     far 10.0.3.0/24: distant          api 198.51.100.10 on the internet
 """
+import json
 import socket
 
 import pytest
@@ -394,3 +395,22 @@ def test_equal_addresses_of_two_vpcs_never_meet(product):
     assert not [p for p in client.packets() if p.dport == 4096 and not p.outgoing]
     for c in (a, t1, t2, client):
         c.close()
+
+
+@pytest.mark.ids("ENI-16", kind="file")
+@pytest.mark.mutant("interface-quota")
+def test_5000_a_zone(product):
+    """Of all VPCs together; another zone has its own."""
+    def many(n, zone):
+        def vpc(block, count):
+            return {"cidr_block": block + "/16", "subnets": {"s": {"cidr_block": block + "/17"},
+                                                             "t": {"cidr_block": block.replace(".0.0", ".128.0") + "/20",
+                                                                   "availability_zone": zone}},
+                    "network_interfaces": {block[3] + "e%d" % i: {"subnet": "s"} for i in range(count)},
+                    "instances": {"last" + block[3]: {"subnet": "t"}}}
+        return product.vpclab("-o", "json", "check", product.file(json.dumps(
+            {"version": 1, "lab": "many", "vpcs": {"a": vpc("10.1.0.0", n // 2), "b": vpc("10.2.0.0", n - n // 2)}})))
+    assert many(4998, "us-east-1a").rc == 0
+    assert many(5000, "us-east-1b").rc == 0
+    refused = many(4999, "us-east-1a")
+    assert refused.rc == 2 and [e["code"] for e in refused.json()["errors"]] == ["NetworkInterfaceLimitExceeded"], refused
