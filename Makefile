@@ -31,7 +31,7 @@ PKGS := libevent_core=libevent-dev libmicrohttpd=libmicrohttpd-dev libnl-3.0=lib
 	libcurl=libcurl4-openssl-dev libcjson=libcjson-dev \
 	libnetfilter_conntrack=libnetfilter-conntrack-dev libarchive=libarchive-dev \
 	libseccomp=libseccomp-dev libcap-ng=libcap-ng-dev sqlite3=libsqlite3-dev \
-	smartcols=libsmartcols-dev libcrypto=libssl-dev libxxhash=libxxhash-dev libpcap=libpcap-dev
+	smartcols=libsmartcols-dev libcrypto=libssl-dev libxxhash=libxxhash-dev libpcap=libpcap-dev zlib=zlib1g-dev
 package = $(lastword $(subst =, ,$(1)))
 pc = $(firstword $(subst =, ,$(1)))
 NAMES := $(foreach p,$(PKGS),$(call pc,$(p)))

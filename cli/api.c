@@ -63,8 +63,8 @@ int api_send(struct cli *c, const struct api_request *q, struct httpc_answer *re
 	if (r)
 		return r;
 	c->checked = true;
-	r = httpc_start(c->httpc, sock, q->method, q->path, q->headers, q->body, q->size,
-			q->wait_ms, take_answer, &w);
+	r = httpc_start_pieces(c->httpc, sock, q->method, q->path, q->headers, q->body, q->size,
+			       q->wait_ms, q->piece, q->piece_arg, take_answer, &w);
 	if (r < 0)
 		return out_fail(c, ERR_UNAVAILABLE, "%s: %s", daemon_name(q->to), strerror(-r));
 	while (!w.answered && !c->interrupted) {

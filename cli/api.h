@@ -22,6 +22,8 @@ struct api_request {
 	const void *body;
 	size_t size;
 	int64_t wait_ms; /* 0: without end */
+	httpc_piece_fn piece; /* httpc_start_pieces()'s; NULL: the answer has it all */
+	void *piece_arg;
 	int expected;	 /* a status (412) that api_json() doesn't tell: API_EXPECTED; 0: none */
 };
 

@@ -38,8 +38,10 @@ static char *make_path(const struct invocation *i)
 	char *path;
 
 	if (!f || (i->qualifier && !q) ||
-	    asprintf(&path, "/2015-03-31/functions/%s/invocations%s%s", f, q ? "?Qualifier=" : "",
-		     q ? q : "") < 0)
+	    asprintf(&path,
+		     i->piece ? "/2021-11-15/functions/%s/response-streaming-invocations%s%s" :
+				"/2015-03-31/functions/%s/invocations%s%s",
+		     f, q ? "?Qualifier=" : "", q ? q : "") < 0)
 		return NULL;
 	return path;
 }
@@ -77,6 +79,8 @@ int invocation_run(struct cli *c, const struct invocation *i, struct httpc_answe
 		.size = i->size,
 		.wait_ms = WAIT_MS,
 		.headers = k.headers,
+		.piece = i->piece,
+		.piece_arg = i->piece_arg,
 	};
 	int r = make_call(c, i, &k);
 
@@ -157,38 +161,12 @@ int invocation_run_many(struct cli *c, const struct invocation *i, size_t n, siz
 	return r;
 }
 
-/* ---- base64 of the log's tail ---- */
-
-static int value_of(char ch)
-{
-	static const char letters[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	const char *at = ch ? strchr(letters, ch) : NULL;
-
-	return at ? (int)(at - letters) : -1;
-}
-
 char *invocation_log(const struct httpc_answer *a)
 {
 	char text[8192];
-	char *log;
-	size_t n = 0;
-	unsigned bits = 0, have = 0;
-	const char *s;
+	size_t size;
 
 	if (httpc_header(a, "X-Amz-Log-Result", text, sizeof(text)) < 0)
 		return NULL;
-	log = malloc(strlen(text) + 1);
-	if (!log)
-		return NULL;
-	for (s = text; value_of(*s) >= 0; s++) {
-		bits = bits << 6 | (unsigned)value_of(*s);
-		have += 6;
-		if (have >= 8) {
-			have -= 8;
-			log[n++] = (char)(bits >> have);
-		}
-	}
-	log[n] = '\0';
-	return log;
+	return base64_decode(text, strlen(text), &size);
 }

@@ -19,6 +19,10 @@ struct invocation {
 	bool tail;	       /* the log's last 4 KB come with the answer */
 	const void *payload;
 	size_t size;
+	/* gets the body of an answer of status 2xx as it comes, AWS's event stream, and
+	 * makes it InvokeWithResponseStream; NULL: Invoke */
+	httpc_piece_fn piece;
+	void *piece_arg;
 };
 
 /* one, blocking; an answer of any HTTP status is 0; "ret": httpc_answer_done() */

@@ -10,6 +10,7 @@
 #include "cli/cli.h"
 #include "cli/invocation.h"
 #include "cli/out.h"
+#include "lib/eventstream.h"
 #include "lib/util.h"
 
 #define PAYLOAD_MAX (16 * 1024 * 1024) /* the daemon answers 413 long before */
@@ -52,15 +53,20 @@ static void print_headers(const struct httpc_answer *a)
 	}
 }
 
+static void print_log_text(const char *log)
+{
+	auto_buf struct buf b = BUF_INIT;
+
+	out_escape(&b, log, strlen(log), true);
+	fprintf(stderr, "%s%s", buf_str(&b), b.len && b.s[b.len - 1] != '\n' ? "\n" : "");
+}
+
 static void print_log(const struct httpc_answer *a)
 {
 	auto_free char *log = invocation_log(a);
-	auto_buf struct buf b = BUF_INIT;
 
-	if (!log)
-		return;
-	out_escape(&b, log, strlen(log), true);
-	fprintf(stderr, "%s%s", buf_str(&b), b.len && b.s[b.len - 1] != '\n' ? "\n" : "");
+	if (log)
+		print_log_text(log);
 }
 
 static int tell_refusal(const struct cli *c, const char *function, const struct httpc_answer *a)
@@ -108,6 +114,79 @@ static int run(struct cli *c, const struct invocation *i, uint64_t retries,
 	}
 }
 
+/* ---- a response as it comes ---- */
+
+struct stream {
+	struct buf in;
+	cJSON *complete;   /* InvokeComplete; owns; NULL: it didn't come */
+	const char *fault; /* of the stream, or of standard output; NULL: none */
+};
+
+static void stream_done(struct stream *s)
+{
+	buf_done(&s->in);
+	cJSON_Delete(s->complete);
+}
+
+static void take_event(struct stream *s, const struct eventstream_event *e)
+{
+	if (!strcmp(e->type, "PayloadChunk")) {
+		if (fwrite(e->payload, 1, e->size, stdout) != e->size || fflush(stdout) != 0)
+			s->fault = strerror(errno);
+	} else if (!strcmp(e->type, "InvokeComplete") && !s->complete) {
+		s->complete = json_parse(e->payload, e->size, NULL);
+	}
+}
+
+/* a fault is told at the end, once: the rest is taken and thrown away */
+static bool on_piece(const char *data, size_t size, void *arg)
+{
+	struct eventstream_event e;
+	struct stream *s = arg;
+	size_t at = 0, used;
+	int r = 0;
+
+	if (s->fault)
+		return true;
+	buf_add(&s->in, data, size);
+	if (buf_error(&s->in) < 0) {
+		s->fault = strerror(ENOMEM);
+		return true;
+	}
+	while (!s->fault && (r = eventstream_next(s->in.s + at, s->in.len - at, &used, &e)) > 0) {
+		take_event(s, &e);
+		at += used;
+	}
+	if (r < 0)
+		s->fault = "not an event stream, or a damaged one";
+	s->in.len -= at;
+	memmove(s->in.s, s->in.s + at, s->in.len);
+	return true;
+}
+
+static int end_stream(const struct cli *c, const struct args *a, const struct stream *s,
+		      const struct httpc_answer *got)
+{
+	const char *log = json_str(s->complete, "LogResult", ""), *code;
+	auto_free char *text = NULL;
+	size_t size;
+
+	if (args_has(a, "header"))
+		print_headers(got);
+	text = *log ? base64_decode(log, strlen(log), &size) : NULL;
+	if (text)
+		print_log_text(text);
+	if (!s->complete)
+		return out_fail(c, ERR_UNAVAILABLE, "invoke %s: the response broke off",
+				out_safe(a->words[1]));
+	code = json_str(s->complete, "ErrorCode", NULL);
+	if (!code)
+		return out_done(c);
+	fprintf(stderr, "vpclab: invoke %s: %s: ", out_safe(a->words[1]), out_safe(code));
+	print_log_text(json_str(s->complete, "ErrorDetails", ""));
+	return EXIT_FAILED;
+}
+
 static int print(const struct cli *c, const struct args *a, const struct httpc_answer *got)
 {
 	char value[100];
@@ -132,6 +211,7 @@ static int print(const struct cli *c, const struct args *a, const struct httpc_a
 
 static int invoke(struct cli *c, const struct args *a)
 {
+	__attribute__((cleanup(stream_done))) struct stream stream = { 0 };
 	auto_free char *payload = NULL;
 	struct httpc_answer got = { 0 };
 	struct invocation i = {
@@ -153,8 +233,16 @@ static int invoke(struct cli *c, const struct args *a)
 	if (r)
 		return r;
 	i.payload = payload;
+	if (args_has(a, "stream")) {
+		i.piece = on_piece;
+		i.piece_arg = &stream;
+	}
 	r = run(c, &i, retries, &got);
-	if (!r)
+	if (!r && stream.fault)
+		r = out_fail(c, ERR_STATE, "invoke %s: %s", out_safe(a->words[1]), stream.fault);
+	else if (!r && i.piece && got.status >= 200 && got.status <= 299)
+		r = end_stream(c, a, &stream, &got);
+	else if (!r)
 		r = print(c, a, &got);
 	httpc_answer_done(&got);
 	return r;
@@ -164,6 +252,7 @@ static const struct arg_opt OPTS[] = {
 	{ "payload", 0, "JSON|@FILE|-", "the event ({})" },
 	{ "event", 0, NULL, "asynchronously (not in this build)" },
 	{ "qualifier", 0, "Q", "version or alias" },
+	{ "stream", 0, NULL, "prints the response as it comes" },
 	{ "log", 0, NULL, "the log's tail, to standard error" },
 	{ "header", 0, NULL, "status and x-amz- headers, to standard error" },
 	{ "retries", 0, "N", "tries again when throttled, and on 5xx (0)" },

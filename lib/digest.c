@@ -73,6 +73,29 @@ char *base64(const void *data, size_t size)
 	return out;
 }
 
+char *base64_decode(const char *s, size_t size, size_t *ret_size)
+{
+	unsigned char *out;
+	int n;
+
+	if (size % 4 || size > INT_MAX)
+		return NULL;
+	out = malloc(size / 4 * 3 + 1);
+	if (!out)
+		return NULL;
+	n = size ? EVP_DecodeBlock(out, (const unsigned char *)s, (int)size) : 0;
+	if (n < 0) {
+		free(out);
+		return NULL;
+	}
+	/* padding was decoded, too */
+	if (size && s[size - 1] == '=')
+		n -= s[size - 2] == '=' ? 2 : 1;
+	out[n] = '\0';
+	*ret_size = (size_t)n;
+	return (char *)out;
+}
+
 uint64_t hash64(const void *data, size_t size, uint64_t seed)
 {
 	return XXH3_64bits_withSeed(data, size, seed);

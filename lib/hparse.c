@@ -16,6 +16,8 @@
 struct hparse {
 	http_parser parser;
 	struct hparse_limits limits;
+	struct hparse_stream stream; /* without functions: no body is */
+	bool streaming;		     /* this body is */
 	struct hparse_request request;
 	struct buf name, value; /* of the header under way */
 	bool in_value, begun, whole;
@@ -117,7 +119,9 @@ static int on_head(http_parser *h)
 	r->method = http_method_str((enum http_method)h->method);
 	if (hparse_header(r, "Transfer-Encoding") && hparse_header(r, "Content-Length"))
 		return fail(p, -EBADMSG);
-	if (h->content_length != (uint64_t)-1 && h->content_length > p->limits.body)
+	p->streaming = p->stream.wants && p->stream.wants(r, p->stream.arg);
+	if (!p->streaming && h->content_length != (uint64_t)-1 &&
+	    h->content_length > p->limits.body)
 		return fail(p, -EMSGSIZE);
 	return 0;
 }
@@ -127,6 +131,10 @@ static int on_body(http_parser *h, const char *at, size_t size)
 	struct hparse *p = h->data;
 	struct buf *b = &p->request.body;
 
+	if (p->streaming) {
+		p->stream.piece(at, size, p->stream.arg);
+		return 0;
+	}
 	if (size > p->limits.body - b->len)
 		return fail(p, -EMSGSIZE);
 	buf_add(b, at, size);
@@ -168,6 +176,11 @@ struct hparse *hparse_free(struct hparse *p)
 	buf_done(&p->value);
 	free(p);
 	return NULL;
+}
+
+void hparse_set_stream(struct hparse *p, const struct hparse_stream *s)
+{
+	p->stream = *s;
 }
 
 int hparse_feed(struct hparse *p, const char *data, size_t size, size_t *ret_used)

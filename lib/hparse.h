@@ -36,8 +36,20 @@ struct hparse_request {
 
 struct hparse;
 
+/*
+ * A body that is taken as it comes: "wants" is asked when the head is there, and
+ * says whether "piece" gets the body, which is neither gathered nor limited then.
+ * Trailers are among the headers once the request is whole.
+ */
+struct hparse_stream {
+	bool (*wants)(const struct hparse_request *r, void *arg);
+	void (*piece)(const char *data, size_t size, void *arg);
+	void *arg;
+};
+
 struct hparse *hparse_new(const struct hparse_limits *l); /* NULL: no memory */
 struct hparse *hparse_free(struct hparse *p);
+void hparse_set_stream(struct hparse *p, const struct hparse_stream *s); /* copies */
 /*
  * hparse_feed() - takes bytes up to the end of one request: "ret_used" of
  * "size" were taken (feed the rest again after hparse_take()).

@@ -50,6 +50,7 @@
 /* a connection without a byte in either direction; a waiting request has no limit */
 #define IDLE_SECONDS 120U
 #define IDLE_CHECK_MS 15000
+#define STREAM_BLOCK (32 * 1024) /* of an answer in pieces, at a time */
 
 struct header {
 	char *name, *value; /* own */
@@ -95,6 +96,19 @@ struct http_req {
 	http_gone_fn gone;
 	void *gone_arg;
 	struct loop_event *hup;
+	struct http_stream *stream; /* that answers it; borrows */
+};
+
+struct http_stream {
+	struct http_req *req; /* NULL: libmicrohttpd is done with it */
+	struct buf out;	      /* what the client hasn't taken, from "at" */
+	size_t at;
+	http_room_fn room;
+	void *arg;
+	bool ended, broken;
+	bool suspended; /* until something is written, or it ends */
+	bool held;	/* by the caller */
+	bool sending;	/* libmicrohttpd holds it */
 };
 
 struct http_server {
@@ -147,6 +161,104 @@ static void on_idle(void *arg)
 	run(arg);
 }
 
+/* ---- answers in pieces ---- */
+
+static void stream_free(struct http_stream *s)
+{
+	if (s->held || s->sending)
+		return;
+	buf_done(&s->out);
+	free(s);
+}
+
+/* the request is over, whole or not */
+static void stream_lost(struct http_stream *s)
+{
+	if (!s)
+		return;
+	s->req = NULL;
+	buf_done(&s->out);
+	s->at = 0;
+	if (s->held && !s->ended)
+		s->room(s->arg);
+}
+
+static void stream_let_go(void *arg)
+{
+	struct http_stream *s = arg;
+
+	s->sending = false;
+	stream_free(s);
+}
+
+static ssize_t stream_read(void *arg, uint64_t pos, char *ret, size_t size)
+{
+	struct http_stream *s = arg;
+	size_t n = s->out.len - s->at;
+
+	(void)pos;
+	if (!n && s->ended)
+		return s->broken ? MHD_CONTENT_READER_END_WITH_ERROR :
+				   MHD_CONTENT_READER_END_OF_STREAM;
+	if (!n) {
+		s->suspended = true;
+		MHD_suspend_connection(s->req->conn);
+		return 0;
+	}
+	n = n < size ? n : size;
+	memcpy(ret, s->out.s + s->at, n);
+	s->at += n;
+	if (s->at == s->out.len) {
+		buf_clear(&s->out);
+		s->at = 0;
+	}
+	if (s->held && !s->ended)
+		s->room(s->arg);
+	return (ssize_t)n;
+}
+
+static void stream_wake(struct http_stream *s)
+{
+	if (!s->suspended || !s->req)
+		return;
+	s->suspended = false;
+	MHD_resume_connection(s->req->conn);
+	kick(s->req->server);
+}
+
+void http_stream_write(struct http_stream *s, const void *data, size_t size)
+{
+	if (!s->req || !size || s->broken)
+		return;
+	/* what was taken goes once it is the larger half */
+	if (s->at > s->out.len / 2) {
+		s->out.len -= s->at;
+		memmove(s->out.s, s->out.s + s->at, s->out.len);
+		s->at = 0;
+	}
+	buf_add(&s->out, data, size);
+	if (buf_error(&s->out) < 0) {
+		buf_done(&s->out);
+		s->at = 0;
+		s->ended = s->broken = true;
+	}
+	stream_wake(s);
+}
+
+size_t http_stream_waits(const struct http_stream *s)
+{
+	return s->out.len - s->at;
+}
+
+void http_stream_end(struct http_stream *s, bool whole)
+{
+	s->ended = true;
+	s->broken = s->broken || !whole;
+	s->held = false;
+	stream_wake(s);
+	stream_free(s);
+}
+
 /* ---- requests ---- */
 
 static void req_free(struct http_req *r)
@@ -182,6 +294,8 @@ static void req_drop_body(struct http_req *r)
 static void req_detach(struct http_req *r)
 {
 	r->hup = loop_event_free(r->hup);
+	stream_lost(r->stream);
+	r->stream = NULL;
 	req_drop_body(r);
 	LIST_REMOVE(r, link);
 	r->server = NULL;
@@ -784,6 +898,31 @@ void http_reply_err(struct http_req *r, const struct err *e)
 	answer(r, err_code_http(e->code), NULL, response_json(err_text(e->code, e->msg, e->path)));
 }
 
+struct http_stream *http_stream_start(struct http_req *r, int status, const char *content_type,
+				      http_room_fn room, void *arg)
+{
+	struct http_stream *s = calloc(1, sizeof(*s));
+	struct MHD_Response *m = NULL;
+
+	if (s) {
+		*s = (struct http_stream){ .room = room, .arg = arg, .held = true };
+		m = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK, stream_read,
+						      s, stream_let_go);
+	}
+	if (!m) {
+		free(s);
+		answer(r, 500, NULL, NULL);
+		return NULL;
+	}
+	s->sending = true;
+	if (!r->let_go) {
+		s->req = r;
+		r->stream = s;
+	}
+	answer(r, status, content_type, m);
+	return s;
+}
+
 /* ---- server ---- */
 
 static struct MHD_Daemon *mhd_start(struct http_server *s, int listen_fd)
@@ -852,6 +991,12 @@ struct http_server *http_server_free(struct http_server *s)
 	LIST_FOREACH(r, &s->reqs, link) {
 		r->hup = loop_event_free(r->hup);
 		r->gone = NULL;
+		if (r->stream && r->stream->suspended) {
+			r->stream->ended = r->stream->broken = true;
+			r->stream->suspended = false;
+			MHD_resume_connection(r->conn);
+			resumed = true;
+		}
 		if (!r->parked)
 			continue;
 		r->parked = false;

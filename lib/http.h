@@ -68,6 +68,22 @@ void http_reply(struct http_req *r, int status, const char *content_type, const 
 void http_reply_json(struct http_req *r, int status, cJSON *v); /* takes v */
 void http_reply_err(struct http_req *r, const struct err *e);	/* {"code","message","path"} */
 
+/*
+ * An answer in pieces (chunked).  http_stream_start() answers, and "r" is no more the
+ * caller's; the stream is, until http_stream_end().  What is written is kept until the
+ * client has taken it: http_stream_waits() bytes.  "room" is told whenever it has taken
+ * some, or has gone; then what is written is thrown away.  NULL: out of memory, and "r"
+ * is answered with 500.
+ */
+struct http_stream;
+typedef void (*http_room_fn)(void *arg);
+struct http_stream *http_stream_start(struct http_req *r, int status, const char *content_type,
+				      http_room_fn room, void *arg);
+void http_stream_write(struct http_stream *s, const void *data, size_t size); /* copies */
+size_t http_stream_waits(const struct http_stream *s);
+/* no more comes; "whole" false: the client is to see that it was broken off */
+void http_stream_end(struct http_stream *s, bool whole);
+
 /* ---- client ---- */
 struct httpc_answer {
 	int status; /* HTTP status; 0: transport failed, see error */
@@ -97,5 +113,13 @@ struct httpc *httpc_free(struct httpc *c);
 int httpc_start(struct httpc *c, const char *sock, const char *method, const char *path,
 		const char *const *headers, const void *body, size_t size, int64_t timeout_ms,
 		httpc_fn fn, void *arg);
+/* the same, but "piece" (NULL: none) gets the body of an answer of status 2xx as it
+ * comes, and "fn" one without a body; a piece that "piece" returns false for is the
+ * last, and the answer an error */
+typedef bool (*httpc_piece_fn)(const char *data, size_t size, void *arg);
+int httpc_start_pieces(struct httpc *c, const char *sock, const char *method, const char *path,
+		       const char *const *headers, const void *body, size_t size,
+		       int64_t timeout_ms, httpc_piece_fn piece, void *piece_arg, httpc_fn fn,
+		       void *arg);
 
 #endif

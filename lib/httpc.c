@@ -35,6 +35,8 @@ struct call {
 	struct buf head, body;
 	bool too_large;
 	char error[CURL_ERROR_SIZE];
+	httpc_piece_fn piece; /* NULL: the body is gathered */
+	void *piece_arg;
 	httpc_fn fn;
 	void *arg;
 };
@@ -119,7 +121,12 @@ static size_t on_head(char *data, size_t size, size_t n, void *arg)
 static size_t on_body(char *data, size_t size, size_t n, void *arg)
 {
 	struct call *c = arg;
+	long status = 0;
 
+	if (c->piece)
+		curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status);
+	if (status >= 200 && status < 300)
+		return c->piece(data, size * n, c->piece_arg) ? size * n : 0;
 	return gather(c, &c->body, ANSWER_BODY_MAX, data, size * n);
 }
 
@@ -471,6 +478,15 @@ int httpc_start(struct httpc *c, const char *sock, const char *method, const cha
 		const char *const *headers, const void *body, size_t size, int64_t timeout_ms,
 		httpc_fn fn, void *arg)
 {
+	return httpc_start_pieces(c, sock, method, path, headers, body, size, timeout_ms, NULL,
+				  NULL, fn, arg);
+}
+
+int httpc_start_pieces(struct httpc *c, const char *sock, const char *method, const char *path,
+		       const char *const *headers, const void *body, size_t size,
+		       int64_t timeout_ms, httpc_piece_fn piece, void *piece_arg, httpc_fn fn,
+		       void *arg)
+{
 	struct call *k = malloc(sizeof(*k));
 	int r;
 
@@ -484,6 +500,8 @@ int httpc_start(struct httpc *c, const char *sock, const char *method, const cha
 		free(k);
 		return r == -EACCES ? -EPERM : r;
 	}
+	k->piece = piece;
+	k->piece_arg = piece_arg;
 	k->fn = fn;
 	k->arg = arg;
 	LIST_INSERT_HEAD(&c->calls, k, link);

@@ -65,6 +65,8 @@ void sha256_hex(const void *data, size_t size, char ret[65]);
 void hex32(const uint8_t d[32], char ret[65]); /* lower case */
 /* with padding; caller frees, NULL without memory */
 char *base64(const void *data, size_t size);
+/* the other way; NUL-terminated, caller frees; NULL: no base64, or no memory */
+char *base64_decode(const char *s, size_t size, size_t *ret_size);
 /* "ret" may be "key" or "data" */
 void hmac_sha256(const void *key, size_t n_key, const void *data, size_t size, uint8_t ret[32]);
 /* XXH3: quick, and no protection from who chooses the data */

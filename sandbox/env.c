@@ -7,6 +7,7 @@
 #include "sandbox/env.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <math.h>
 #include <sched.h>
 #include <stdarg.h>
@@ -154,7 +155,16 @@ static void flush(struct env *v)
 	if (r < 0)
 		env_end(v);
 	else
-		(void)loop_fd_set(v->pair_event, LOOP_READ | (r ? LOOP_WRITE : 0));
+		(void)loop_fd_set(v->pair_event,
+				  (v->paused ? 0 : LOOP_READ) | (r ? LOOP_WRITE : 0));
+}
+
+void env_pause(struct env *v, bool on)
+{
+	if (v->paused == on)
+		return;
+	v->paused = on;
+	flush(v);
 }
 
 static void send_invocation(struct env *v)
@@ -205,11 +215,15 @@ static void finish(struct env *v, struct env_result *r)
 	r->log_tail = v->tail;
 	r->log_size = v->tail_len;
 	v->inv = NULL;
+	i->env = NULL;
+	v->streams = false;
 	v->func->n_running--;
 	v->func->slab->n_running--;
 	sd_of(v)->n_invocations--;
 	i->done(i, r);
 	v->tail_len = 0;
+	buf_done(&v->gathered);
+	env_pause(v, false);
 }
 
 static void finish_error(struct env *v, const char *type, const char *fmt, ...)
@@ -457,19 +471,83 @@ static int on_error(struct env *v, const struct wire_msg *m)
 	return 0;
 }
 
-static int on_too_large(struct env *v, const struct wire_msg *m)
+static int finish_too_large(struct env *v, uint64_t limit)
 {
 	char body[200];
 	struct env_result r = { .error = "Function.ResponseSizeTooLarge", .body = body };
 
-	if (!is_ours(v, m))
-		return v->inv ? -EBADMSG : 0;
 	r.size = (size_t)snprintf(body, sizeof(body),
 				  "{\"errorType\":\"%s\",\"errorMessage\":"
 				  "\"Response payload size exceeded maximum allowed payload size "
-				  "(%d bytes).\"}",
-				  r.error, LIMIT_RESPONSE);
+				  "(%" PRIu64 " bytes).\"}",
+				  r.error, limit);
 	v->state = ENV_FINISHING;
+	finish(v, &r);
+	return 0;
+}
+
+static int on_too_large(struct env *v, const struct wire_msg *m)
+{
+	if (!is_ours(v, m))
+		return v->inv ? -EBADMSG : 0;
+	return finish_too_large(v, LIMIT_RESPONSE);
+}
+
+/* ---- responses in pieces (RAPI-5, INV-5) ---- */
+
+static int on_stream(struct env *v, const struct wire_msg *m)
+{
+	if (m->n != 2 || !is_ours(v, m) || v->streams)
+		return v->inv ? -EBADMSG : 0;
+	v->streams = true;
+	v->n_streamed = 0;
+	return 0;
+}
+
+static int on_stream_piece(struct env *v, const struct wire_msg *m)
+{
+	const uint64_t limit = v->inv && v->inv->piece ? LIMIT_STREAM : LIMIT_RESPONSE;
+
+	if (m->n != 2 || !is_ours(v, m) || !v->streams)
+		return v->inv ? -EBADMSG : 0;
+	v->n_streamed += m->field[1].size;
+	if (v->n_streamed > limit && !MUTANT("stream-limit"))
+		return finish_too_large(v, limit);
+	if (v->inv->piece)
+		v->inv->piece(v->inv, m->field[1].data, m->field[1].size);
+	else
+		buf_add(&v->gathered, m->field[1].data, m->field[1].size);
+	return 0;
+}
+
+static int on_stream_end(struct env *v, const struct wire_msg *m)
+{
+	auto_buf struct buf body = BUF_INIT;
+	auto_free char *told = NULL;
+	struct env_result r = { 0 };
+	char type[200] = "";
+
+	if ((m->n != 1 && m->n != 3) || !is_ours(v, m) || !v->streams)
+		return v->inv ? -EBADMSG : 0;
+	v->state = ENV_FINISHING;
+	if (m->n == 3) {
+		if (wire_text(m, 1, type, sizeof(type)) < 0 || !type[0])
+			(void)snprintf(type, sizeof(type), "Runtime.Unknown");
+		r.error = type;
+		told = base64_decode(m->field[2].data, m->field[2].size, &r.size);
+		if (!told || !r.size) {
+			buf_adds(&body, "{\"errorType\":");
+			buf_json(&body, type);
+			buf_adds(&body,
+				 ",\"errorMessage\":\"The response ended before it was whole\"}");
+			r.size = body.len;
+		}
+		r.body = body.len ? body.s : told;
+	} else {
+		r.streamed = true;
+		r.body = buf_str(&v->gathered);
+		r.size = v->gathered.len;
+	}
 	finish(v, &r);
 	return 0;
 }
@@ -629,6 +707,12 @@ static int take(struct env *v, const struct wire_msg *m)
 	case WIRE_RESET_DONE:
 		on_reset_done(v);
 		return 0;
+	case WIRE_STREAM:
+		return on_stream(v, m);
+	case WIRE_STREAM_PIECE:
+		return on_stream_piece(v, m);
+	case WIRE_STREAM_END:
+		return on_stream_end(v, m);
 	case WIRE_LOG:
 		if (m->n == 1)
 			log_text(v, m->field[0].data, m->field[0].size);
@@ -673,6 +757,7 @@ static void env_unlink(struct env *v)
 	loop_event_free(v->timer);
 	loop_event_free(v->freeze);
 	loop_event_free(v->end_timer);
+	buf_done(&v->gathered);
 	cgroup_close(v->cgroup);
 	free(v->attachment);
 	free(v->subnet);
@@ -1019,6 +1104,7 @@ static void give(struct env *v, struct invocation *i)
 
 	room_busy(v);
 	v->inv = i;
+	i->env = v;
 	v->tail_len = 0;
 	f->n_running++;
 	f->slab->n_running++;

@@ -37,12 +37,14 @@ enum env_state {
 struct env_result {
 	const char *error; /* NULL: a response; else the type, "Sandbox.Timedout" */
 	bool timeout;
+	bool streamed; /* the response came in pieces; "body" has it if nobody took them */
 	const char *body;
 	size_t size;
 	const char *log_tail; /* last LIMIT_LOG_TAIL bytes */
 	size_t log_size;
 };
 
+struct env;
 struct invocation;
 typedef void (*env_done_fn)(struct invocation *i, const struct env_result *r);
 
@@ -54,6 +56,11 @@ struct invocation {
 	struct http_req *req;
 	bool tail;
 	env_done_fn done; /* told once; frees */
+	/* told of a response that comes in pieces, before "done"; NULL: it is gathered,
+	 * and "done" has it whole */
+	void (*piece)(struct invocation *i, const void *data, size_t size);
+	void *stream;	 /* of who set "piece" */
+	struct env *env; /* that runs it; borrows */
 };
 
 struct env {
@@ -88,6 +95,10 @@ struct env {
 		bool due; /* extensions still work on it: its report is written after them */
 		char id[37], error[64];
 	} late;
+	bool streams;	     /* the response comes in pieces */
+	bool paused;	     /* and nobody can take more now */
+	uint64_t n_streamed; /* bytes of it */
+	struct buf gathered; /* for an invocation that takes no pieces */
 	char tail[LIMIT_LOG_TAIL];
 	size_t tail_len;
 };
@@ -95,6 +106,9 @@ struct env {
 /* gives an invocation to an environment of "f": an idle one, one about to be
  * idle, or a new one.  0 (takes "i"); or "e", where "i" stays the caller's */
 int env_invoke(struct func *f, struct invocation *i, struct err *e);
+/* holds back the pieces of a response until "on" is false again: nothing is read
+ * from the environment meanwhile */
+void env_pause(struct env *v, bool on);
 /* ends all environments of "f" that are idle, others when they are idle; "now":
  * all at once, invocations fail */
 void env_drop_all(struct func *f, bool now);

@@ -658,12 +658,41 @@ static void on_too_large(const char *id, void *arg)
 	send_msg(arg, WIRE_TOO_LARGE, 1, &f);
 }
 
+static void on_stream(const char *id, const char *content_type, void *arg)
+{
+	const struct wire_field f[] = { wire_bytes(id, strlen(id)),
+					wire_bytes(content_type, strlen(content_type)) };
+
+	drain_log(arg);
+	send_msg(arg, WIRE_STREAM, 2, f);
+}
+
+static void on_stream_piece(const char *id, const char *data, size_t size, void *arg)
+{
+	const struct wire_field f[] = { wire_bytes(id, strlen(id)), wire_bytes(data, size) };
+
+	send_msg(arg, WIRE_STREAM_PIECE, 2, f);
+}
+
+static void on_stream_end(const char *id, const char *type, const char *body, void *arg)
+{
+	const struct wire_field f[] = { wire_bytes(id, strlen(id)),
+					wire_bytes(type ? type : "", type ? strlen(type) : 0),
+					wire_bytes(body, strlen(body)) };
+
+	drain_log(arg);
+	send_msg(arg, WIRE_STREAM_END, type ? 3 : 1, f);
+}
+
 static const struct rapi_ops api_ops = {
 	.next = on_next,
 	.response = on_response,
 	.error = on_error,
 	.init_error = init_error,
 	.too_large = on_too_large,
+	.stream = on_stream,
+	.stream_piece = on_stream_piece,
+	.stream_end = on_stream_end,
 };
 
 static void client_drop(struct client *c)
@@ -833,6 +862,9 @@ static void wait_for_anything(struct env *e, struct pollfd p[N_POLL])
 
 		/* who waits in "next" is read from, too: its end must be noticed */
 		p[P_CLIENTS + i] = (struct pollfd){ .fd = c->fd, .events = POLLIN };
+		/* sandboxd can't take more of the response now */
+		if (c->fd >= 0 && c->conn->streaming && full)
+			p[P_CLIENTS + i].events = 0;
 		if (c->fd >= 0 && c->conn->out.len)
 			p[P_CLIENTS + i].events |= POLLOUT;
 	}

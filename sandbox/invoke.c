@@ -18,19 +18,37 @@
 #include "lib/util.h"
 #include "sandbox/configuration.h"
 #include "sandbox/env.h"
+#include "sandbox/invoke_stream.h"
 #include "sandbox/limits.h"
 #include "sandbox/states.h"
 #include "sandbox/throttle.h"
 
 #define PREFIX "/2015-03-31/functions"
 #define SUFFIX "/invocations"
+#define STREAM_PREFIX "/2021-11-15/functions/"
+#define STREAM_SUFFIX "/response-streaming-invocations"
 #define JSON_DEPTH_MAX 512
+
+static bool ends_with(const char *path, const char *suffix)
+{
+	size_t len = strlen(path), n = strlen(suffix);
+
+	return len >= n && !strcmp(path + len - n, suffix);
+}
+
+/* INV-5 */
+static bool is_stream_path(const char *path)
+{
+	return !strncmp(path, STREAM_PREFIX, strlen(STREAM_PREFIX)) &&
+	       ends_with(path, STREAM_SUFFIX);
+}
 
 bool invoke_is_path(const char *path)
 {
 	size_t len = strlen(PREFIX);
 
-	return !strncmp(path, PREFIX, len) && (!path[len] || path[len] == '/');
+	return (!strncmp(path, PREFIX, len) && (!path[len] || path[len] == '/')) ||
+	       is_stream_path(path);
 }
 
 /* ---- answers ---- */
@@ -434,7 +452,7 @@ static struct invocation *invocation_new(const struct target *t, struct http_req
 	return NULL;
 }
 
-static void run(struct sandboxd *sd, struct http_req *r, const struct target *t)
+static void run(struct sandboxd *sd, struct http_req *r, const struct target *t, bool stream)
 {
 	const char *reason = throttle_request(t->func, wall_ms());
 	struct invocation *i;
@@ -449,11 +467,16 @@ static void run(struct sandboxd *sd, struct http_req *r, const struct target *t)
 		return;
 	}
 	i = invocation_new(t, r);
+	if (i && stream && invoke_stream_prepare(i, sd->loop, invocation_free) < 0) {
+		invocation_free(i);
+		i = NULL;
+	}
 	if (!i) {
 		invoke_refuse(r, 500, "ServiceException", "Out of memory");
 		return;
 	}
 	if (env_invoke(t->func, i, &e) < 0) {
+		invoke_stream_cancel(i);
 		invocation_free(i);
 		if (e.code == ERR_LIMIT)
 			refuse_throttled(r, "ConcurrentInvocationLimitExceeded");
@@ -522,14 +545,14 @@ static void get(struct sandboxd *sd, struct http_req *r, const char *lab)
 void invoke_handle(struct sandboxd *sd, struct http_req *r, const char *lab)
 {
 	const char *path = http_path(r), *type = http_header(r, "X-Amz-Invocation-Type");
-	size_t len = strlen(path), suffix = strlen(SUFFIX);
+	const bool stream = is_stream_path(path);
 	struct target t = { 0 };
 
 	if (!strcmp(http_method(r), "GET")) {
 		get(sd, r, lab);
 		return;
 	}
-	if (len < suffix || strcmp(path + len - suffix, SUFFIX) != 0) {
+	if (!stream && !ends_with(path, SUFFIX)) {
 		unknown(r);
 		return;
 	}
@@ -542,7 +565,7 @@ void invoke_handle(struct sandboxd *sd, struct http_req *r, const char *lab)
 	if (type && !strcmp(type, "DryRun")) {
 		add_id(r, NULL);
 		http_reply(r, 204, NULL, NULL, 0);
-	} else if (type && !strcmp(type, "Event")) {
+	} else if (type && !strcmp(type, "Event") && !stream) {
 		invoke_refuse(
 			r, 501, "UnsupportedOperation",
 			"asynchronous invocation (X-Amz-Invocation-Type: Event) isn't in this "
@@ -553,6 +576,6 @@ void invoke_handle(struct sandboxd *sd, struct http_req *r, const char *lab)
 			      "RequestResponse or DryRun",
 			      type);
 	} else {
-		run(sd, r, &t);
+		run(sd, r, &t, stream);
 	}
 }

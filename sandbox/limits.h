@@ -8,6 +8,10 @@
 
 #define LIMIT_REQUEST 6291456			    /* bytes of an event (INV-4) */
 #define LIMIT_RESPONSE 6291556			    /* bytes of a response (INV-4) */
+#define LIMIT_STREAM (200 * 1024 * 1024)	    /* bytes of a response in pieces (INV-5) */
+#define LIMIT_STREAM_BURST (6 * 1024 * 1024)	    /* of them at any speed */
+#define LIMIT_STREAM_RATE (2 * 1024 * 1024)	    /* bytes a second after that */
+#define LIMIT_STREAM_WAITS (1024 * 1024)	    /* that a slow client hasn't taken yet */
 #define LIMIT_MESSAGE (LIMIT_RESPONSE + 128 * 1024) /* of the init's socket pair */
 #define LIMIT_CONTEXT 3583			    /* X-Amz-Client-Context */
 #define LIMIT_HEAD (64 * 1024)			    /* of a request to the Runtime API */

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "lib/hparse.h"
+#include "lib/mutant.h"
 #include "sandbox/extension.h"
 #include "sandbox/limits.h"
 
@@ -21,7 +22,7 @@
 
 static const char *const state_names[] = {
 	[RAPI_STARTING] = "Started",   [RAPI_WAITING] = "Ready",    [RAPI_RUNNING] = "Running",
-	[RAPI_ANSWERED] = "Responded", [RAPI_FAILED] = "InitError",
+	[RAPI_ANSWERED] = "Responded", [RAPI_FAILED] = "InitError", [RAPI_STREAMING] = "Responding",
 };
 
 void rapi_init(struct rapi *a, const struct rapi_ops *ops, void *arg)
@@ -129,7 +130,7 @@ static bool check_id(struct rapi_conn *c, const char *id, size_t len, const char
 {
 	struct rapi *a = c->api;
 
-	if (!a->id[0]) {
+	if (!a->id[0] || a->state == RAPI_STREAMING) {
 		answer_state(c, wanted);
 		return false;
 	}
@@ -140,12 +141,45 @@ static bool check_id(struct rapi_conn *c, const char *id, size_t len, const char
 	return true;
 }
 
+/* RAPI-5 */
+static void end_stream(struct rapi_conn *c, const struct hparse_request *r)
+{
+	const char *type = hparse_header(r, "Lambda-Runtime-Function-Error-Type");
+	const char *body = hparse_header(r, "Lambda-Runtime-Function-Error-Body");
+	struct rapi *a = c->api;
+
+	c->streaming = false;
+	a->state = RAPI_ANSWERED;
+	rapi_answer_accepted(c);
+	if (MUTANT("stream-trailers"))
+		type = NULL;
+	a->ops->stream_end(a->id, type, body ? body : "", a->arg);
+}
+
+/* who answers in pieces goes away in the middle of them */
+static void break_stream(struct rapi_conn *c)
+{
+	struct rapi *a = c->api;
+
+	if (!c->streaming)
+		return;
+	c->streaming = false;
+	if (a->state != RAPI_STREAMING)
+		return;
+	a->state = RAPI_ANSWERED;
+	a->ops->stream_end(a->id, "Runtime.TruncatedResponse", "", a->arg);
+}
+
 static void do_response(struct rapi_conn *c, const struct hparse_request *r, const char *id,
 			size_t len)
 {
 	const char *mode = hparse_header(r, "Lambda-Runtime-Function-Response-Mode");
 	struct rapi *a = c->api;
 
+	if (c->streaming) {
+		end_stream(c, r);
+		return;
+	}
 	if (!check_id(c, id, len, "InvocationResponse"))
 		return;
 	if (mode && strcmp(mode, "streaming") != 0) {
@@ -239,6 +273,37 @@ static void handle(struct rapi_conn *c, const struct hparse_request *r)
 
 /* ---- connections ---- */
 
+/* anything else comes whole, and is refused or not by then */
+static bool wants_stream(const struct hparse_request *r, void *arg)
+{
+	const char *mode = hparse_header(r, "Lambda-Runtime-Function-Response-Mode");
+	const char *type = hparse_header(r, "Content-Type");
+	const char *path = buf_str(&r->target), *id;
+	struct rapi_conn *c = arg;
+	struct rapi *a = c->api;
+	size_t len;
+
+	if (!mode || strcmp(mode, "streaming") != 0 || strcmp(r->method, "POST") != 0 ||
+	    strncmp(path, BASE, strlen(BASE)) != 0)
+		return false;
+	id = path_id(path + strlen(BASE), "response", &len);
+	if (!id || a->state != RAPI_RUNNING || strlen(a->id) != len || strncmp(a->id, id, len) != 0)
+		return false;
+	a->state = RAPI_STREAMING;
+	c->streaming = true;
+	a->ops->stream(a->id, type ? type : "", a->arg);
+	return true;
+}
+
+static void on_piece(const char *data, size_t size, void *arg)
+{
+	struct rapi_conn *c = arg;
+
+	/* after a reset there is nobody to tell */
+	if (c->streaming)
+		c->api->ops->stream_piece(c->api->id, data, size, c->api->arg);
+}
+
 struct rapi_conn *rapi_conn_new(struct rapi *a)
 {
 	static const struct hparse_limits limits = { LIMIT_HEAD, LIMIT_RESPONSE };
@@ -252,6 +317,7 @@ struct rapi_conn *rapi_conn_new(struct rapi *a)
 		free(c);
 		return NULL;
 	}
+	hparse_set_stream(c->parser, &(struct hparse_stream){ wants_stream, on_piece, c });
 	return c;
 }
 
@@ -259,6 +325,7 @@ struct rapi_conn *rapi_conn_free(struct rapi_conn *c)
 {
 	if (!c)
 		return NULL;
+	break_stream(c);
 	if (c->api->parked == c) {
 		/* it went away while it waited: it may ask again */
 		c->api->parked = NULL;
@@ -300,6 +367,7 @@ static void refuse(struct rapi_conn *c, int fault)
 {
 	c->close = true;
 	buf_done(&c->in);
+	break_stream(c);
 	if (fault == -EMSGSIZE)
 		too_large(c);
 	else if (fault == -E2BIG)
@@ -363,6 +431,7 @@ void rapi_conn_feed(struct rapi_conn *c, const char *data, size_t size)
 
 void rapi_conn_end(struct rapi_conn *c)
 {
+	break_stream(c);
 	if (hparse_midway(c->parser) && !c->close) {
 		c->close = true;
 		rapi_answer_error(c, "400 Bad Request", "TruncatedHTTPRequest",

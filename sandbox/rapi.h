@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * rapi - AWS's Runtime API 2018-06-01 as a state machine over bytes (RAPI-1..4):
+ * rapi - AWS's Runtime API 2018-06-01 as a state machine over bytes (RAPI-1..5):
  * no descriptors in here, so that it is tested and fuzzed as it is.  The init
  * owns the connections; it feeds what it reads and writes what stands in "out".
  *
  *   STARTING --next--> WAITING --rapi_invoke()--> RUNNING --response/error--> ANSWERED
- *      |                  ^                                                      |
+ *      |                  ^                          |                         ^ |
+ *      |                  |                          +-response--> STREAMING --+ |
  *      +--init/error--> FAILED (until rapi_reset())        +-------next----------+
+ *
+ * A response with Lambda-Runtime-Function-Response-Mode: streaming is told as it
+ * comes; trailers at its end say whether the function failed in its middle, and
+ * one that breaks off is Runtime.TruncatedResponse.
  */
 #ifndef RAPI_H
 #define RAPI_H
@@ -17,7 +22,14 @@
 
 #include "lib/buf.h"
 
-enum rapi_state { RAPI_STARTING, RAPI_WAITING, RAPI_RUNNING, RAPI_ANSWERED, RAPI_FAILED };
+enum rapi_state {
+	RAPI_STARTING,
+	RAPI_WAITING,
+	RAPI_RUNNING,
+	RAPI_STREAMING,
+	RAPI_ANSWERED,
+	RAPI_FAILED
+};
 
 #define RAPI_ID_SIZE 64
 
@@ -30,6 +42,11 @@ struct rapi_ops {
 	void (*error)(const char *id, const char *type, const char *body, size_t size, void *arg);
 	void (*init_error)(const char *type, const char *body, size_t size, void *arg);
 	void (*too_large)(const char *id, void *arg);
+	/* a response in pieces: its content type ("": none told), bytes, then its end
+	 * once; "type" NULL: it is whole, else the error's, and its body in base64 ("": none) */
+	void (*stream)(const char *id, const char *content_type, void *arg);
+	void (*stream_piece)(const char *id, const char *data, size_t size, void *arg);
+	void (*stream_end)(const char *id, const char *type, const char *body, void *arg);
 };
 
 struct extensions;
@@ -58,6 +75,7 @@ struct rapi_conn {
 	struct buf out; /* what has to be written */
 	bool close;	/* after "out" has been written */
 	bool waits;	/* in a "next": what it sends after that has to wait */
+	bool streaming; /* a response comes on it in pieces: not read while they can't be told */
 };
 
 void rapi_init(struct rapi *a, const struct rapi_ops *ops, void *arg);

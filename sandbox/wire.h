@@ -40,10 +40,13 @@ enum wire_type {
 			  * registers on */
 	WIRE_CRASH,	 /* error type, body: an extension failed, a reset is waited for */
 	WIRE_RESET_DONE,
-	WIRE_LOG,     /* bytes of the function's standard output and error */
-	WIRE_STARTED, /* exec: pid as sandboxd sees it */
-	WIRE_STATUS,  /* exec: wait status */
-	WIRE_TYPES    /* one past the last */
+	WIRE_LOG,	   /* bytes of the function's standard output and error */
+	WIRE_STARTED,	   /* exec: pid as sandboxd sees it */
+	WIRE_STATUS,	   /* exec: wait status */
+	WIRE_STREAM,	   /* id, content type: a response begins, in pieces */
+	WIRE_STREAM_PIECE, /* id, bytes */
+	WIRE_STREAM_END,   /* id[, error type, its body in base64] */
+	WIRE_TYPES	   /* one past the last */
 };
 
 struct wire_field {
