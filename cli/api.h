@@ -21,10 +21,10 @@ struct api_request {
 	const char *const *headers; /* NULL, or NULL-terminated "Name: value" */
 	const void *body;
 	size_t size;
-	int64_t wait_ms; /* 0: without end */
+	int64_t wait_ms;      /* 0: without end */
 	httpc_piece_fn piece; /* httpc_start_pieces()'s; NULL: the answer has it all */
 	void *piece_arg;
-	int expected;	 /* a status (412) that api_json() doesn't tell: API_EXPECTED; 0: none */
+	int expected; /* a status (412) that api_json() doesn't tell: API_EXPECTED; 0: none */
 };
 
 /* both daemons are there, the loop too; done by the calls below, too */

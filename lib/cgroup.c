@@ -752,6 +752,14 @@ int cgroup_memory_peak(struct cgroup *g, uint64_t *ret)
 	return fd < 0 ? fd : h->ops->memory_peak(fd, ret);
 }
 
+int cgroup_memory_mapped(struct cgroup *g, uint64_t *ret)
+{
+	const struct hier *h;
+	auto_close int fd = use_dir(g, USE_MEMORY, &h);
+
+	return fd < 0 ? fd : h->ops->memory_mapped(fd, ret);
+}
+
 int cgroup_oom_kills(struct cgroup *g, uint64_t *ret)
 {
 	const struct hier *h;

@@ -84,6 +84,8 @@ int cgroup_pids(struct cgroup *g, pid_t **ret, size_t *ret_n);
 /* what is charged to the group and those below it now, bytes */
 int cgroup_memory(struct cgroup *g, uint64_t *ret);
 int cgroup_memory_peak(struct cgroup *g, uint64_t *ret); /* bytes */
+/* of files that processes map, as far as they are charged to the group; bytes */
+int cgroup_memory_mapped(struct cgroup *g, uint64_t *ret);
 int cgroup_oom_kills(struct cgroup *g, uint64_t *ret);
 /*
  * cgroup_remove() - removes the group and those below it everywhere; waits at

@@ -26,6 +26,7 @@ struct cgroup_ops {
 	int (*kill)(int dir); /* all at once; -ENOSYS: no such file */
 	int (*memory)(int dir, uint64_t *ret);
 	int (*memory_peak)(int dir, uint64_t *ret);
+	int (*memory_mapped)(int dir, uint64_t *ret);
 	int (*oom_kills)(int dir, uint64_t *ret);
 };
 extern const struct cgroup_ops cgroup_v1, cgroup_v2;

@@ -75,7 +75,7 @@ static int read_number(int dir, const char *name, uint64_t *ret)
 /* "key N" on a line of its own */
 static int read_key(int dir, const char *name, const char *key, uint64_t *ret)
 {
-	char text[1024], *line = text, *next;
+	char text[8192], *line = text, *next;
 	size_t n = strlen(key);
 	int r = cgroup_read(dir, name, text, sizeof(text));
 
@@ -162,6 +162,11 @@ static int v1_memory_peak(int dir, uint64_t *ret)
 	return read_number(dir, "memory.max_usage_in_bytes", ret);
 }
 
+static int v1_memory_mapped(int dir, uint64_t *ret)
+{
+	return read_key(dir, "memory.stat", "mapped_file", ret);
+}
+
 static int v1_oom_kills(int dir, uint64_t *ret)
 {
 	return read_key(dir, "memory.oom_control", "oom_kill", ret);
@@ -179,6 +184,7 @@ const struct cgroup_ops cgroup_v1 = {
 	.kill = v1_kill,
 	.memory = v1_memory,
 	.memory_peak = v1_memory_peak,
+	.memory_mapped = v1_memory_mapped,
 	.oom_kills = v1_oom_kills,
 };
 
@@ -229,6 +235,11 @@ static int v2_memory_peak(int dir, uint64_t *ret)
 	return read_number(dir, "memory.peak", ret);
 }
 
+static int v2_memory_mapped(int dir, uint64_t *ret)
+{
+	return read_key(dir, "memory.stat", "file_mapped", ret);
+}
+
 static int v2_oom_kills(int dir, uint64_t *ret)
 {
 	return read_key(dir, "memory.events", "oom_kill", ret);
@@ -246,5 +257,6 @@ const struct cgroup_ops cgroup_v2 = {
 	.kill = v2_kill,
 	.memory = v2_memory,
 	.memory_peak = v2_memory_peak,
+	.memory_mapped = v2_memory_mapped,
 	.oom_kills = v2_oom_kills,
 };

@@ -5,6 +5,7 @@
  */
 #include "lib/util.h"
 
+#include <limits.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <openssl/sha.h>

@@ -95,10 +95,11 @@ struct env {
 		bool due; /* extensions still work on it: its report is written after them */
 		char id[37], error[64];
 	} late;
-	bool streams;	     /* the response comes in pieces */
-	bool paused;	     /* and nobody can take more now */
-	uint64_t n_streamed; /* bytes of it */
-	struct buf gathered; /* for an invocation that takes no pieces */
+	uint64_t peak, others; /* bytes: its group's peak when memory_of_others() was asked last */
+	bool streams;	       /* the response comes in pieces */
+	bool paused;	       /* and nobody can take more now */
+	uint64_t n_streamed;   /* bytes of it */
+	struct buf gathered;   /* for an invocation that takes no pieces */
 	char tail[LIMIT_LOG_TAIL];
 	size_t tail_len;
 };

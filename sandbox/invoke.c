@@ -15,6 +15,7 @@
 
 #include "lib/buf.h"
 #include "lib/log.h"
+#include "lib/mutant.h"
 #include "lib/util.h"
 #include "sandbox/configuration.h"
 #include "sandbox/env.h"
@@ -335,14 +336,31 @@ static bool find_target(struct sandboxd *sd, struct http_req *r, const char *lab
 
 /* ---- limits ---- */
 
+/* what the runtime gets as a header: JSON on one line; caller frees.  false: it isn't JSON */
+static bool decode_context(const char *text, char **ret)
+{
+	const char *why;
+	size_t size, i;
+
+	*ret = base64_decode(text, strlen(text), &size);
+	if (!*ret || !invoke_is_json(*ret, size, &why))
+		return false;
+	/* outside of strings, where JSON has none, these are spaces */
+	for (i = 0; i < size; i++)
+		if (strchr("\r\n\t", (*ret)[i]))
+			(*ret)[i] = ' ';
+	return true;
+}
+
 static bool check_payload(struct http_req *r)
 {
 	const char *type = http_header(r, "Content-Type"), *why = "";
 	const char *context = http_header(r, "X-Amz-Client-Context");
+	auto_free char *decoded = NULL;
 	size_t size;
 	const char *body = http_body(r, &size);
 
-	if (size > LIMIT_REQUEST) {
+	if (size > LIMIT_REQUEST && !MUTANT("request-limit")) {
 		invoke_refuse(r, 413, "RequestEntityTooLargeException",
 			      "Request must be smaller than %d "
 			      "bytes for the InvokeFunction operation",
@@ -351,17 +369,22 @@ static bool check_payload(struct http_req *r)
 	}
 	/* curl's own choice is no statement about the content */
 	if (type && !strcasestr(type, "json") && !strcasestr(type, "octet-stream") &&
-	    strcasecmp(type, "application/x-www-form-urlencoded") != 0) {
+	    strcasecmp(type, "application/x-www-form-urlencoded") != 0 && !MUTANT("media-type")) {
 		invoke_refuse(r, 415, "UnsupportedMediaTypeException", "Unsupported Media Type");
 		return false;
 	}
-	if (context && strlen(context) > LIMIT_CONTEXT) {
+	if (context && strlen(context) > LIMIT_CONTEXT && !MUTANT("context-limit")) {
 		invoke_refuse(r, 400, "InvalidParameterValueException",
 			      "Client context must be no more than %d bytes when base64-encoded",
 			      LIMIT_CONTEXT);
 		return false;
 	}
-	if (size && !invoke_is_json(body, size, &why)) {
+	if (context && !decode_context(context, &decoded)) {
+		invoke_refuse(r, 400, "InvalidRequestContentException",
+			      "Client context must be a valid Base64-encoded JSON object.");
+		return false;
+	}
+	if (size && !invoke_is_json(body, size, &why) && !MUTANT("request-json")) {
 		invoke_refuse(r, 400, "InvalidRequestContentException",
 			      "Could not parse request body into json: %s", why);
 		return false;
@@ -400,8 +423,9 @@ static void on_done(struct invocation *i, const struct env_result *res)
 	auto_free char *log = i->tail ? base64(res->log_tail, res->log_size) : NULL;
 
 	add_id(r, i->id);
-	http_add_header(r, "X-Amz-Executed-Version", "$LATEST");
-	if (res->error)
+	if (!MUTANT("executed-version"))
+		http_add_header(r, "X-Amz-Executed-Version", "$LATEST");
+	if (res->error && !MUTANT("function-error"))
 		http_add_header(r, "X-Amz-Function-Error", "Unhandled");
 	if (log)
 		http_add_header(r, "X-Amz-Log-Result", log);
@@ -436,7 +460,12 @@ static struct invocation *invocation_new(const struct target *t, struct http_req
 	i->payload = malloc(i->size);
 	if (i->payload)
 		memcpy(i->payload, body, i->size);
-	i->context = strdup(context ? context : "");
+	if (!context)
+		i->context = strdup("");
+	else if (!decode_context(context, &i->context)) {
+		invocation_free(i);
+		return NULL;
+	}
 	sandboxd_random_id(id);
 	if (trace && strlen(trace) < 256)
 		i->trace = strdup(trace);
@@ -562,7 +591,7 @@ void invoke_handle(struct sandboxd *sd, struct http_req *r, const char *lab)
 	}
 	if (!find_target(sd, r, lab, &t) || !check_payload(r) || !check_state(r, t.func))
 		return;
-	if (type && !strcmp(type, "DryRun")) {
+	if (type && !strcmp(type, "DryRun") && !MUTANT("dry-run")) {
 		add_id(r, NULL);
 		http_reply(r, 204, NULL, NULL, 0);
 	} else if (type && !strcmp(type, "Event") && !stream) {

@@ -73,7 +73,7 @@ static void answer_state(struct rapi_conn *c, const char *wanted)
 
 void rapi_answer_accepted(struct rapi_conn *c)
 {
-	answer(c, "202 Accepted", "{\"status\":\"OK\"}\n");
+	answer(c, MUTANT("rapi-accepted") ? "200 OK" : "202 Accepted", "{\"status\":\"OK\"}\n");
 }
 
 /* ---- error types ---- */
@@ -134,7 +134,8 @@ static bool check_id(struct rapi_conn *c, const char *id, size_t len, const char
 		answer_state(c, wanted);
 		return false;
 	}
-	if (a->state != RAPI_RUNNING || strlen(a->id) != len || strncmp(a->id, id, len) != 0) {
+	if (!MUTANT("rapi-id") &&
+	    (a->state != RAPI_RUNNING || strlen(a->id) != len || strncmp(a->id, id, len) != 0)) {
 		rapi_answer_error(c, "400 Bad Request", "InvalidRequestID", "Invalid request ID");
 		return false;
 	}
@@ -164,7 +165,7 @@ static void break_stream(struct rapi_conn *c)
 	if (!c->streaming)
 		return;
 	c->streaming = false;
-	if (a->state != RAPI_STREAMING)
+	if (a->state != RAPI_STREAMING || MUTANT("stream-breaks"))
 		return;
 	a->state = RAPI_ANSWERED;
 	a->ops->stream_end(a->id, "Runtime.TruncatedResponse", "", a->arg);
@@ -468,8 +469,8 @@ int rapi_invoke(struct rapi *a, const struct rapi_invocation *i)
 		   "Lambda-Runtime-Deadline-Ms: %" PRId64 "\r\n"
 		   "Lambda-Runtime-Invoked-Function-Arn: %s\r\n"
 		   "Lambda-Runtime-Trace-Id: %s\r\n",
-		   i->id, i->deadline_ms, i->arn, i->trace_id);
-	if (i->client_context && *i->client_context)
+		   i->id, MUTANT("rapi-deadline") ? 0 : i->deadline_ms, i->arn, i->trace_id);
+	if (i->client_context && *i->client_context && !MUTANT("client-context"))
 		buf_printf(b, "Lambda-Runtime-Client-Context: %s\r\n", i->client_context);
 	if (c->close)
 		buf_adds(b, "Connection: close\r\n");

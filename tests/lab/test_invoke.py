@@ -144,6 +144,7 @@ def test_what_is_refused(up):
 
 @pytest.mark.asan
 @pytest.mark.ids("EX-6", "EX-2")
+@pytest.mark.mutant("timed-out")
 def test_time_out(up):
     status, headers, body = call(up, "slow", b"{}")
     got = json.loads(body)
@@ -166,6 +167,7 @@ def test_exec_status_is_a_function_error(up):
 
 @pytest.mark.asan
 @pytest.mark.ids("EX-4", "EX-13", "RAPI-1", "RAPI-2")
+@pytest.mark.mutant("bootstrap-place", "rapi-deadline")
 def test_warm_reuse(product, lab):
     product.up(having(lab, "warm", "lab"))
     counts = [json.loads(call(product, "py", b'{"n": %d}' % n, lab="warm")[2])["count"] for n in range(3)]
@@ -194,7 +196,8 @@ def test_a_crash_resets_the_environment(product, lab, event, error):
 
 
 @pytest.mark.asan
-@pytest.mark.ids("RAPI-3", "RAPI-4", "INV-4")
+@pytest.mark.ids("RAPI-1", "RAPI-3", "RAPI-4", "INV-2", "INV-4")
+@pytest.mark.mutant("rapi-accepted", "rapi-id", "function-error")
 def test_runtime_api_errors(product, lab):
     product.up(having(lab, "rapi", "lab"))
     status, headers, body = call(product, "py", b'{"do": "error"}', lab="rapi")

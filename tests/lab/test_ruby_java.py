@@ -157,6 +157,7 @@ def looks(got, name, execution, **more):
 
 
 @pytest.mark.ids("EX-1", "EX-4", "EX-7", "EX-8", "EX-12", "RAPI-2", "RAPI-4", "INV-4")
+@pytest.mark.mutant("function-error")
 def test_ruby(product, folders):
     handlers = ["echo", "counts", "look", "raises", "none", "big", "ends"]
     wrong = {"index": "Init<ArgumentError>", "broken.handler": "Init<SyntaxError>", "missing.handler": "Init<LoadError>",

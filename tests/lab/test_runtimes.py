@@ -121,6 +121,7 @@ def invoke(product, name, payload=None, *args):
 
 
 @pytest.mark.ids("EX-4", "EX-12", "RAPI-2", "LOG-1")
+@pytest.mark.mutant("memory-files")
 def test_events_and_context(product, language):
     product.up(lab(language, "index.echo", "index.counts", "index.look", "index.none"))
     assert invoke(product, "index-echo", {"a": [1, None, "\u00e4"]})[1] == {"a": [1, None, "\u00e4"]}
@@ -132,6 +133,9 @@ def test_events_and_context(product, language):
         "arn": "arn:aws:lambda:us-east-1:123456789012:function:index-look", "group": "/aws/lambda/index-look",
         "execution": "AWS_Lambda_" + LANGUAGES[language[0]][0], "trace": "Root=", "cwd": "/var/task", "uid": True,
         **({"decimal": 1.5} if language[0] == "python" else {}), "\u00e4": "\u00fc"}
+    # what its program maps is its own, whoever read it first
+    used = int(re.search(r"Max Memory Used: (\d+) MB", r.err).group(1))
+    assert used > (40 if language[0] == "nodejs" else 14), r.err
     stamp = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z\t[0-9a-f-]{36}\t"
     if language[0] == "python":
         assert re.search(r"^\[WARNING\]\t" + stamp + "a warning$", r.err, re.M) and "\nprinted\n" in r.err, r.err
