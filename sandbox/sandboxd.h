@@ -14,6 +14,7 @@
  *   runtime   managed runtimes               lease      labs that go with their client
  *   throttle  concurrency and rates            room       idle environments that go
  *   listen    the Invoke API on a TCP port   configuration  functions in AWS's words
+ *   invoke_stream  responses in pieces       memory     what an environment used
  *   states    how a function stands
  *
  * What survives a trip through the loop is looked up again or freed together

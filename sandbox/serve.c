@@ -190,6 +190,7 @@ static void get_status(const struct sandboxd *sd, struct http_req *r)
 		{ "invocations", LIMIT_INVOCATIONS },
 		{ "request_bytes", LIMIT_REQUEST },
 		{ "response_bytes", LIMIT_RESPONSE },
+		{ "stream_bytes", LIMIT_STREAM },
 		{ "function_log_bytes", LIMIT_LOG_FILE },
 		{ "node_log_bytes", LIMIT_PROGRAM_LOG },
 		{ "code_bytes", LIMIT_CODE },
