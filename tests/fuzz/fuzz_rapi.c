@@ -62,12 +62,40 @@ static void on_too_large(const char *id, void *arg)
 	on_answer(arg, id);
 }
 
+static void on_stream(const char *id, const char *content_type, void *arg)
+{
+	const struct seen *s = arg;
+
+	if (s->api->state != RAPI_STREAMING || strncmp(id, "id-", 3) != 0 || !content_type)
+		abort();
+}
+
+static void on_stream_piece(const char *id, const char *data, size_t size, void *arg)
+{
+	const struct seen *s = arg;
+
+	(void)id;
+	if (s->api->state != RAPI_STREAMING || !data || !size)
+		abort();
+}
+
+static void on_stream_end(const char *id, const char *type, const char *body, void *arg)
+{
+	(void)type;
+	if (!body)
+		abort();
+	on_answer(arg, id);
+}
+
 static const struct rapi_ops ops = {
 	.next = on_next,
 	.response = on_response,
 	.error = on_error,
 	.init_error = on_init_error,
 	.too_large = on_too_large,
+	.stream = on_stream,
+	.stream_piece = on_stream_piece,
+	.stream_end = on_stream_end,
 };
 
 static void check_out(struct rapi_conn *c)

@@ -64,12 +64,38 @@ static void on_too_large(const char *id, void *arg)
 	note(f, id, "", "", 0);
 }
 
+static void on_stream(const char *id, const char *content_type, void *arg)
+{
+	note(arg, id, content_type, "", 0);
+}
+
+static void on_stream_piece(const char *id, const char *data, size_t size, void *arg)
+{
+	struct fixture *f = arg;
+
+	assert_string_equal(f->id.s, id);
+	buf_add(&f->body, data, size);
+}
+
+static void on_stream_end(const char *id, const char *type, const char *body, void *arg)
+{
+	struct fixture *f = arg;
+
+	assert_string_equal(f->id.s, id);
+	buf_clear(&f->type);
+	buf_adds(&f->type, type ? type : "whole");
+	buf_adds(&f->type, body);
+}
+
 static const struct rapi_ops ops = {
 	.next = on_next,
 	.response = on_response,
 	.error = on_error,
 	.init_error = on_init_error,
 	.too_large = on_too_large,
+	.stream = on_stream,
+	.stream_piece = on_stream_piece,
+	.stream_end = on_stream_end,
 };
 
 static int setup(void **state)
@@ -229,6 +255,38 @@ static void too_large(void **state)
 	assert_string_equal(f->id.s, "i");
 }
 
+#define STREAM                                                                                   \
+	BASE "invocation/i/response" TAIL "Lambda-Runtime-Function-Response-Mode: streaming\r\n" \
+	     "Transfer-Encoding: chunked\r\n\r\n"
+
+/* RAPI-5 */
+static void streams(void **state)
+{
+	struct fixture *f = *state;
+
+	expect(f, NEXT, "", "");
+	give(f, "i");
+	expect(f, STREAM "3\r\nabc\r\n", "", "");
+	assert_int_equal(f->api.state, RAPI_STREAMING);
+	assert_string_equal(f->body.s, "abc");
+	expect(f, "1\r\nd\r\n0\r\n\r\n", "HTTP/1.1 202", "OK");
+	assert_string_equal(f->body.s, "abcd");
+	assert_string_equal(f->type.s, "whole");
+	expect(f, NEXT, "", "");
+	give(f, "i");
+	expect(f,
+	       STREAM "1\r\nx\r\n0\r\nLambda-Runtime-Function-Error-Type: Function.Mine\r\n"
+		      "Lambda-Runtime-Function-Error-Body: e30=\r\n\r\n",
+	       "HTTP/1.1 202", "OK");
+	assert_string_equal(f->type.s, "Function.Minee30=");
+	expect(f, NEXT, "", "");
+	give(f, "i");
+	expect(f, STREAM "3\r\nab", "", "");
+	rapi_conn_end(f->c);
+	assert_string_equal(f->type.s, "Runtime.TruncatedResponse");
+	assert_int_equal(f->api.state, RAPI_ANSWERED);
+}
+
 static void truncated(void **state)
 {
 	struct fixture *f = *state;
@@ -318,9 +376,9 @@ static void error_types(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(a_life),	T(wrong_order), T(init_error), T(pieces_and_pipelines),
-		T(too_large),	T(truncated),	T(nonsense),   T(large_head),
-		T(parked_goes), T(error_types),
+		T(a_life),     T(wrong_order), T(init_error),  T(pieces_and_pipelines),
+		T(too_large),  T(streams),     T(truncated),   T(nonsense),
+		T(large_head), T(parked_goes), T(error_types),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
