@@ -236,10 +236,11 @@ static void offer_functions(const struct line *l)
 /* KIND, or KIND/NAME once there is a kind */
 static void offer_kinds(const struct line *l)
 {
-	static const char *const kinds[] = { "vpcs",	     "subnets",
-					     "route_tables", "security_groups",
-					     "nat_gateways", "network_interfaces",
-					     "instances" };
+	static const char *const kinds[] = {
+		"vpcs",		"subnets",	"route_tables",	      "security_groups",
+		"network_acls", "nat_gateways", "network_interfaces", "flow_logs",
+		"instances"
+	};
 	auto_json cJSON *lab = NULL;
 	const char *slash = strchr(l->last, '/');
 	const cJSON *vpc, *o;
@@ -264,6 +265,16 @@ static void offer_kinds(const struct line *l)
 				offerf(l, "", "%s/%s", kind, o->string); /* nodes are bare */
 }
 
+static void offer_flow_logs(const struct line *l)
+{
+	auto_json cJSON *lab = show(l);
+	const cJSON *vpc, *o;
+
+	cJSON_ArrayForEach(vpc, json_get(lab, "vpcs"))
+		cJSON_ArrayForEach(o, json_get(vpc, "flow_logs"))
+			offer(l, json_str(o, "name", o->string), json_str(o, "resource", ""));
+}
+
 static void offer_ports(const struct line *l)
 {
 	offer(l, "tcp/", "");
@@ -280,7 +291,7 @@ static void offer_token(struct line *l, const char *token)
 	} known[] = {
 		{ "LAB", offer_labs },	 { "NODE", offer_nodes },	  { "FROM", offer_nodes },
 		{ "TO", offer_nodes },	 { "FUNCTION", offer_functions }, { "KIND", offer_kinds },
-		{ "PORT", offer_ports }, { "COMMAND", offer_verbs },
+		{ "PORT", offer_ports }, { "COMMAND", offer_verbs },	  { "L", offer_flow_logs },
 	};
 	size_t i;
 

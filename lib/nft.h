@@ -9,11 +9,10 @@
  *            lists); flags "a,b" match any of them, "!=" takes but one
  *   FIELD:   iifname, oifname, [meta] mark, meta l4proto, meta nfproto, meta pkttype,
  *            ether saddr, ip saddr, ip daddr, ip protocol, ip frag-off, th sport, th dport,
- *            tcp sport, tcp dport, udp sport, udp dport, tcp flags, icmp type, icmp code, ct state, ct direction, ct status,
- *            ct mark, ct label (the number of a bit, 0..127), ct original|reply packets
- *            (these also "> N"), fib daddr . mark oif,
- *            fib daddr . mark oifname, fib daddr type,
- *            arp operation, arp saddr ip
+ *            tcp sport, tcp dport, udp sport, udp dport, tcp flags, icmp type, icmp code,
+ *            ct state, ct direction, ct status, ct mark, ct label (the number of a bit,
+ *            0..127), ct original|reply packets (these also "> N"), fib daddr . mark oif,
+ *            fib daddr . mark oifname, fib daddr type, arp operation, arp saddr ip
  *            (a field behind the IP header that names its protocol asks for it first, and
  *            so must stand first in a key of several)
  *   maps:    FIELD vmap @MAP;  "meta mark & 0xffff0000 vmap @MAP"

@@ -78,8 +78,7 @@ static void count(const struct emit *f, enum flow_kind kind, const char *chain, 
 
 	(void)fmt_print(second, sizeof(second), "%s_second", chain);
 	emit_chain(b, "");
-	if (!MUTANT("flow-one-set"))
-		emit_rule(b, "meta nfproto @" FLOW_SECOND " goto %s", second);
+	emit_rule(b, "meta nfproto @" FLOW_SECOND " goto %s", second);
 	count_into(kind, 1, b);
 	emit_chain_end(f, chain, b);
 	emit_chain(b, "");

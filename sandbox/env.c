@@ -22,6 +22,7 @@
 #include "lib/mutant.h"
 #include "lib/proc.h"
 #include "lib/util.h"
+#include "sandbox/bill.h"
 #include "sandbox/room.h"
 #include "sandbox/functions.h"
 #include "sandbox/front.h"
@@ -122,17 +123,23 @@ static unsigned memory_used(struct env *v)
 	return mb < v->memory_mb ? (unsigned)mb : v->memory_mb;
 }
 
+/* hundredths of a millisecond, as they are printed: what is billed follows from the line */
+static uint64_t hundredths(double ms)
+{
+	return (uint64_t)llround(ms * 100);
+}
+
 /* LOG-1, BILL-1; "error": NULL, or its type */
 static void log_report(struct env *v, const char *id, const char *error, bool timeout)
 {
-	double ms = mono_ms_since(v->inv_started), billed;
+	uint64_t took = v->phase_invoke ? hundredths(mono_ms_since(v->inv_started)) : 0;
+	uint64_t init_took = v->init_ms > 0 ? hundredths(v->init_ms) : 0;
+	uint64_t billed = bill_ms(took, init_took);
 	char init[64] = "", status[160] = "", type[64];
 
-	if (!v->phase_invoke)
-		ms = 0;
-	billed = ceil(ms + (v->init_ms > 0 ? v->init_ms : 0));
 	if (v->init_ms >= 0)
-		(void)snprintf(init, sizeof(init), "Init Duration: %.2f ms\t", v->init_ms);
+		(void)snprintf(init, sizeof(init), "Init Duration: %.2f ms\t",
+			       (double)init_took / 100);
 	if (timeout)
 		(void)snprintf(status, sizeof(status), "Status: timeout");
 	else if (error)
@@ -141,9 +148,10 @@ static void log_report(struct env *v, const char *id, const char *error, bool ti
 	if (!MUTANT("log-end"))
 		log_line(v, "END RequestId: %s\n", id);
 	log_line(v,
-		 "REPORT RequestId: %s\tDuration: %.2f ms\tBilled Duration: %.0f ms\t"
+		 "REPORT RequestId: %s\tDuration: %.2f ms\tBilled Duration: %" PRIu64 " ms\t"
 		 "Memory Size: %u MB\tMax Memory Used: %u MB\t%s%s\n",
-		 id, ms, billed < 1 ? 1 : billed, v->memory_mb, memory_used(v), init, status);
+		 id, (double)took / 100, billed, v->memory_mb, memory_used(v), init, status);
+	bill_add(sd_of(v), v->func->slab->name, v->func->name, billed, v->memory_mb);
 	v->init_ms = -1;
 }
 

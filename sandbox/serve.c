@@ -13,6 +13,7 @@
 
 #include "lib/buf.h"
 #include "lib/util.h"
+#include "sandbox/bill.h"
 #include "sandbox/env.h"
 #include "sandbox/front.h"
 #include "sandbox/functions.h"
@@ -247,6 +248,28 @@ static void get_logs(struct sandboxd *sd, struct http_req *r, const char *lab)
 		http_reply(r, 200, "text/plain; charset=utf-8", buf_str(&b), b.len);
 }
 
+static void get_bill(struct sandboxd *sd, struct http_req *r, const char *lab)
+{
+	const struct slab *l = slab_find(sd, lab);
+	cJSON *functions = NULL, *o;
+	int rc;
+
+	if (!l || !l->lab) {
+		fail(r, ERR_NO_LAB, "there is no lab %s", lab);
+		return;
+	}
+	rc = bill_read(sd, lab, &functions);
+	o = rc == 0 ? cJSON_CreateObject() : NULL;
+	if (o) {
+		cJSON_AddStringToObject(o, "lab", lab);
+		cJSON_AddItemToObject(o, "functions", functions);
+		http_reply_json(r, 200, o);
+	} else {
+		cJSON_Delete(functions);
+		fail(r, ERR_STATE, "bill: %s", strerror(rc ? -rc : ENOMEM));
+	}
+}
+
 static void get_credentials(struct sandboxd *sd, struct http_req *r, const char *lab)
 {
 	const struct slab *l = slab_find(sd, lab);
@@ -295,13 +318,16 @@ static void serve_lab_part(struct sandboxd *sd, struct http_req *r, const char *
 		prober_handle(sd, r, lab);
 	} else if (!strcmp(part, "logs") && get) {
 		get_logs(sd, r, lab);
+	} else if (!strcmp(part, "bill") && get) {
+		get_bill(sd, r, lab);
 	} else if (!strcmp(part, "credentials") && get) {
 		get_credentials(sd, r, lab);
 	} else if (!strcmp(part, "document") && get) {
 		(void)snprintf(path, sizeof(path), "/v1/labs/%s/document", lab);
 		proxy(sd, r, path, lab, NULL);
 	} else if (!strcmp(part, "plan") || !strcmp(part, "probes") || !strcmp(part, "logs") ||
-		   !strcmp(part, "document") || !strcmp(part, "credentials")) {
+		   !strcmp(part, "document") || !strcmp(part, "credentials") ||
+		   !strcmp(part, "bill")) {
 		fail(r, ERR_METHOD, "%s %s", method, http_path(r));
 	} else {
 		fail(r, ERR_NO_ROUTE, "%s %s: there is no such operation", method, http_path(r));

@@ -979,6 +979,18 @@ class Lab:
             self.client._check(a, what)
         return a.body.decode("utf-8", "replace")
 
+    def flows(self, log: Optional[str] = None, *, now: bool = True, timeout: float = CALL_TIMEOUT) -> List[Dict[str, Json]]:
+        """Records of its flow logs, or of one ("L", "VPC/L"): an object each, fields' names with "_", numbers as int,
+        None for what is missing. now: the intervals end first, so that all that has happened is in it."""
+        args = ["flows", self.name, *([log] if log else []), *(["--now"] if now else [])]
+        text, _ = self.client._command(args, timeout)
+        return [json.loads(line) for line in text.splitlines()]
+
+    def bill(self) -> Dict[str, Json]:
+        """What its functions would have cost: "functions", "requests", "gb_seconds", "total", ..., as "vpclab bill"."""
+        o: Dict[str, Json] = self.command("bill")
+        return o
+
     def show(self, what: Optional[str] = None) -> Json:
         """Its objects: all, those of a kind ("instances"), or one ("instances/db"), as "vpclab show"."""
         return self.client.command("show", self.name, *([what] if what else []))

