@@ -8,6 +8,7 @@ PREFIX    ?= /usr/local
 DESTDIR   ?=
 FUZZ_TIME ?= 15
 ROUNDS    ?= 3
+KILLS     ?= 200
 V         ?= 0
 VERSION   := 0.1.0
 ifeq ($(MUTANTS),1)
@@ -171,7 +172,7 @@ unit: $(UNIT)
 kernel: $(KERNEL)
 fuzzers: $(FUZZERS:%=build/fuzz/%)
 
-.PHONY: test check check-root check-asan mutants mutants-full faults fuzz bench demo
+.PHONY: test check check-root check-asan mutants mutants-full kill faults fuzz bench demo
 test:
 	@$(MAKE) --no-print-directory deps
 	@$(AGAIN) all unit kernel
@@ -189,6 +190,9 @@ check-asan:
 mutants mutants-full:
 	@$(AGAIN) MUTANTS=1 all unit
 	@tests/run_mutants $(if $(filter mutants-full,$@),--full)
+kill: all
+	@$(AGAIN) TESTING=1 all
+	@VPCLAB_KILLS=$(KILLS) tests/run_lab test_async_kill.py -rP
 faults: all
 	@$(AGAIN) TESTING=1 all
 	@VPCLAB_FAULTS=all tests/run_lab test_faults.py
@@ -269,6 +273,7 @@ help:
 	@echo 'check-root   kernel and lab tests (root); ROUNDS=20: copies are killed so often ($(ROUNDS))'
 	@echo 'check-asan   unit tests and a third of the lab tests under sanitizers (root)'
 	@echo 'mutants      each mutant against the tests meant to catch it; mutants-full: against all (root)'
+	@echo 'kill         sandboxd is killed KILLS times (200) in an event'"'"'s life (root)'
 	@echo 'faults       every kernel request of three-modes fails once (root)'
 	@echo 'fuzz         each fuzz target for FUZZ_TIME seconds ($(FUZZ_TIME))'
 	@echo 'bench        the figures (root)'

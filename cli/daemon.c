@@ -117,7 +117,7 @@ static bool is_other(const char *wish, double have)
 static int start(struct cli *c, const struct args *a)
 {
 	struct daemon_wishes w = { args_get(a, "group"), args_get(a, "listen"), args_get(a, "idle"),
-				   args_get(a, "memory") };
+				   args_get(a, "memory"), args_get(a, "allow-endpoint") };
 	int r = daemons_start(c, &w);
 	auto_json cJSON *said = r ? NULL : status_of(c, DAEMON_SANDBOXD);
 	const char *other;
@@ -158,6 +158,8 @@ static const struct arg_opt OPTS[] = {
 	{ "listen", 0, "A:PORT",
 	  "start: Lambda's API on a port of the loopback, for AWS's clients" },
 	{ "idle", 0, "SECONDS", "start: of AWS's time that idle environments live (300)" },
+	{ "allow-endpoint", 0, "A:PORT,...",
+	  "start: where queues and topics may be outside of labs" },
 	{ "memory", 0, "MB", "start: of all environments, then idle ones go (80 % of the host's)" },
 	{ 0 },
 };

@@ -137,7 +137,7 @@ static void log_tail(const struct starting *s, char *ret, size_t size)
 static int spawn(const struct cli *c, struct starting *s, const struct daemon_wishes *w)
 {
 	auto_free char *program = proc_beside(NAMES[s->d]);
-	char *argv[14] = { (char *)NAMES[s->d], (char *)"--run-dir", c->run, (char *)"--state-dir",
+	char *argv[16] = { (char *)NAMES[s->d], (char *)"--run-dir", c->run, (char *)"--state-dir",
 			   c->state };
 	size_t n = 5;
 	const int fds[] = { -1, s->log_fd, s->log_fd };
@@ -160,7 +160,8 @@ static int spawn(const struct cli *c, struct starting *s, const struct daemon_wi
 	if (s->d == DAEMON_SANDBOXD) {
 		const char *const own[][2] = { { "--listen", w->listen },
 					       { "--idle", w->idle },
-					       { "--memory", w->memory } };
+					       { "--memory", w->memory },
+					       { "--allow-endpoint", w->allow } };
 
 		for (size_t i = 0; i < ARRAY_SIZE(own); i++)
 			if (own[i][1]) {

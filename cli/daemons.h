@@ -27,6 +27,7 @@ struct daemon_wishes {
 	const char *listen; /* ADDRESS:PORT, sandboxd's, as those that follow */
 	const char *idle;   /* seconds */
 	const char *memory; /* MB */
+	const char *allow;  /* ADDRESS:PORT,... */
 };
 /* 0 also if both ran before, however they were started */
 int daemons_start(struct cli *c, const struct daemon_wishes *w);

@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "cli/cli.h"
 #include "cli/invocation.h"
@@ -98,6 +99,17 @@ static bool is_worth_another(const struct httpc_answer *a)
 	return a->status == 429 || a->status >= 500;
 }
 
+/* full jitter: anything up to the doubled time, so that callers don't come again as one */
+static int pause_ms(uint64_t n)
+{
+	const unsigned most = BACKOFF_MS << (n < 8 ? n : 8);
+	unsigned random = 0;
+
+	if (getrandom(&random, sizeof(random), 0) != sizeof(random))
+		return (int)most;
+	return (int)(random % most) + 1;
+}
+
 static int run(struct cli *c, const struct invocation *i, uint64_t retries,
 	       struct httpc_answer *ret)
 {
@@ -110,7 +122,7 @@ static int run(struct cli *c, const struct invocation *i, uint64_t retries,
 			return r;
 		httpc_answer_done(ret);
 		*ret = (struct httpc_answer){ 0 };
-		(void)poll(NULL, 0, BACKOFF_MS << (n < 8 ? n : 8));
+		(void)poll(NULL, 0, pause_ms(n));
 	}
 }
 
@@ -218,14 +230,12 @@ static int invoke(struct cli *c, const struct args *a)
 		.lab = a->words[0],
 		.function = a->words[1],
 		.qualifier = args_get(a, "qualifier"),
+		.type = args_has(a, "event") ? "Event" : NULL,
 		.tail = args_has(a, "log"),
 	};
 	uint64_t retries;
 	int r;
 
-	if (args_has(a, "event"))
-		return out_fail(c, ERR_UNSUPPORTED,
-				"invoke: --event: this build doesn't have it yet");
 	if (args_number(a, "retries", 0, RETRIES_MAX, 0, &retries) < 0)
 		return out_fail_usage(c, "invoke: --retries %s: not a number (0..%d)",
 				      args_get(a, "retries"), RETRIES_MAX);
@@ -250,7 +260,7 @@ static int invoke(struct cli *c, const struct args *a)
 
 static const struct arg_opt OPTS[] = {
 	{ "payload", 0, "JSON|@FILE|-", "the event ({})" },
-	{ "event", 0, NULL, "asynchronously (not in this build)" },
+	{ "event", 0, NULL, "asynchronously: it is kept, and nobody waits for it" },
 	{ "qualifier", 0, "Q", "version or alias" },
 	{ "stream", 0, NULL, "prints the response as it comes" },
 	{ "log", 0, NULL, "the log's tail, to standard error" },

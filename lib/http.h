@@ -122,4 +122,15 @@ int httpc_start_pieces(struct httpc *c, const char *sock, const char *method, co
 		       int64_t timeout_ms, httpc_piece_fn piece, void *piece_arg, httpc_fn fn,
 		       void *arg);
 
+/* a server of AWS's, anywhere */
+struct httpc_aws {
+	const char *url;     /* http://HOST... */
+	const char *address; /* of HOST; no name is ever looked up */
+	int ns_fd;	     /* the network namespace to go from; -1: the caller's */
+	const char *region, *service, *key_id, *secret; /* what the request is signed with */
+};
+/* POSTs a form (a copy of "body"), signed (AWS Signature Version 4); "fn" as of httpc_start() */
+int httpc_post_aws(struct httpc *c, const struct httpc_aws *to, const void *body, size_t size,
+		   int64_t timeout_ms, httpc_fn fn, void *arg);
+
 #endif

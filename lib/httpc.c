@@ -18,9 +18,11 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/queue.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "lib/buf.h"
+#include "lib/ns.h"
 #include "lib/util.h"
 
 #define ANSWER_HEAD_MAX (256 * 1024)
@@ -32,6 +34,8 @@ struct call {
 	CURL *easy;
 	struct curl_slist *headers;
 	int dir_fd;
+	int ns_fd; /* owns; -1 */
+	struct curl_slist *resolve;
 	struct buf head, body;
 	bool too_large;
 	char error[CURL_ERROR_SIZE];
@@ -92,8 +96,11 @@ static void call_done(struct call *c)
 	if (c->easy)
 		curl_easy_cleanup(c->easy);
 	curl_slist_free_all(c->headers);
+	curl_slist_free_all(c->resolve);
 	if (c->dir_fd >= 0)
 		close(c->dir_fd);
+	if (c->ns_fd >= 0)
+		close(c->ns_fd);
 	buf_done(&c->head);
 	buf_done(&c->body);
 }
@@ -239,23 +246,27 @@ static int set_options(struct call *c, int64_t timeout_ms)
 	return 0;
 }
 
-static int call_init(struct call *c, const char *sock, const char *method, const char *path,
-		     const char *const *headers, const void *body, size_t size, bool copy,
-		     int64_t timeout_ms)
+static int call_new(struct call *c, int64_t timeout_ms)
 {
 	static bool ready;
-	int r;
 
-	*c = (struct call){ .dir_fd = -1 };
+	*c = (struct call){ .dir_fd = -1, .ns_fd = -1 };
 	if (!ready) {
 		if (curl_global_init(CURL_GLOBAL_NOTHING))
 			return -ENOMEM;
 		ready = true;
 	}
 	c->easy = curl_easy_init();
-	if (!c->easy)
-		return -ENOMEM;
-	r = set_options(c, timeout_ms);
+	return c->easy ? set_options(c, timeout_ms) : -ENOMEM;
+}
+
+static int call_init(struct call *c, const char *sock, const char *method, const char *path,
+		     const char *const *headers, const void *body, size_t size, bool copy,
+		     int64_t timeout_ms)
+{
+	int r;
+
+	r = call_new(c, timeout_ms);
 	if (r >= 0)
 		r = set_socket(c, sock);
 	if (r >= 0)
@@ -474,6 +485,22 @@ struct httpc *httpc_free(struct httpc *c)
 	return httpc_destroy(c);
 }
 
+/* hands "k" over to the loop, or frees it; "r": what making it came to */
+static int begin(struct httpc *c, struct call *k, int r, httpc_fn fn, void *arg)
+{
+	if (r >= 0 && curl_multi_add_handle(c->multi, k->easy))
+		r = -ENOMEM;
+	if (r < 0) {
+		call_done(k);
+		free(k);
+		return r == -EACCES ? -EPERM : r;
+	}
+	k->fn = fn;
+	k->arg = arg;
+	LIST_INSERT_HEAD(&c->calls, k, link);
+	return 0;
+}
+
 int httpc_start(struct httpc *c, const char *sock, const char *method, const char *path,
 		const char *const *headers, const void *body, size_t size, int64_t timeout_ms,
 		httpc_fn fn, void *arg)
@@ -493,17 +520,65 @@ int httpc_start_pieces(struct httpc *c, const char *sock, const char *method, co
 	if (!k)
 		return -ENOMEM;
 	r = call_init(k, sock, method, path, headers, body, size, true, timeout_ms);
-	if (r >= 0 && curl_multi_add_handle(c->multi, k->easy))
-		r = -ENOMEM;
-	if (r < 0) {
-		call_done(k);
-		free(k);
-		return r == -EACCES ? -EPERM : r;
-	}
 	k->piece = piece;
 	k->piece_arg = piece_arg;
-	k->fn = fn;
-	k->arg = arg;
-	LIST_INSERT_HEAD(&c->calls, k, link);
+	return begin(c, k, r, fn, arg);
+}
+
+static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *a)
+{
+	struct call *c = arg;
+	int fd = ns_socket(c->ns_fd, a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
+
+	(void)purpose;
+	return fd < 0 ? CURL_SOCKET_BAD : fd;
+}
+
+static int set_aws(struct call *c, const struct httpc_aws *to)
+{
+	auto_buf struct buf name = BUF_INIT, user = BUF_INIT, sign = BUF_INIT;
+	size_t len = strlen("http://"), host = len + strcspn(to->url + len, "/");
+
+	if (to->ns_fd >= 0) {
+		c->ns_fd = fcntl(to->ns_fd, F_DUPFD_CLOEXEC, 0);
+		if (c->ns_fd < 0)
+			return -errno;
+		if (curl_easy_setopt(c->easy, CURLOPT_OPENSOCKETFUNCTION, open_socket) ||
+		    curl_easy_setopt(c->easy, CURLOPT_OPENSOCKETDATA, c))
+			return -ENOMEM;
+	}
+	/* HOST:PORT of the URL is connected to as this address, whatever HOST is */
+	buf_printf(&name, "%.*s%s:%s", (int)(host - len), to->url + len,
+		   memchr(to->url + len, ':', host - len) ? "" : ":80", to->address);
+	buf_printf(&sign, "aws:amz:%s:%s", to->region, to->service);
+	buf_printf(&user, "%s:%s", to->key_id, to->secret);
+	if (buf_error(&name) < 0 || buf_error(&sign) < 0 || buf_error(&user) < 0)
+		return -ENOMEM;
+	c->resolve = curl_slist_append(NULL, buf_str(&name));
+	if (!c->resolve || curl_easy_setopt(c->easy, CURLOPT_RESOLVE, c->resolve) ||
+	    curl_easy_setopt(c->easy, CURLOPT_URL, to->url) ||
+	    curl_easy_setopt(c->easy, CURLOPT_AWS_SIGV4, buf_str(&sign)) ||
+	    curl_easy_setopt(c->easy, CURLOPT_USERPWD, buf_str(&user)))
+		return -ENOMEM;
 	return 0;
+}
+
+int httpc_post_aws(struct httpc *c, const struct httpc_aws *to, const void *body, size_t size,
+		   int64_t timeout_ms, httpc_fn fn, void *arg)
+{
+	static const char *const headers[] = { "Content-Type: application/x-www-form-urlencoded",
+					       NULL };
+	struct call *k = malloc(sizeof(*k));
+	int r;
+
+	if (!k)
+		return -ENOMEM;
+	r = call_new(k, timeout_ms);
+	if (r >= 0)
+		r = set_aws(k, to);
+	if (r >= 0)
+		r = set_body(k, "POST", body, size, true);
+	if (r >= 0)
+		r = set_headers(k, headers, true);
+	return begin(c, k, r, fn, arg);
 }

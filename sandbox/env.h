@@ -56,6 +56,7 @@ struct invocation {
 	struct http_req *req;
 	bool tail;
 	env_done_fn done; /* told once; frees */
+	void *arg;	  /* of who made it, if not a request */
 	/* told of a response that comes in pieces, before "done"; NULL: it is gathered,
 	 * and "done" has it whole */
 	void (*piece)(struct invocation *i, const void *data, size_t size);

@@ -16,6 +16,7 @@
 #include "lib/log.h"
 #include "lib/mutant.h"
 #include "lib/util.h"
+#include "sandbox/async.h"
 #include "sandbox/env.h"
 #include "sandbox/exec.h"
 #include "sandbox/functions.h"
@@ -831,6 +832,7 @@ static void delete_start(struct change *c)
 		exec_end_lab(l);
 		prober_end_lab(l);
 		held_end_lab(l);
+		async_end_lab(l);
 		functions_remove(l);
 		instances_prune(l, NULL);
 		r = ask(c, "DELETE", "", NULL, 0, NULL, on_deleted);

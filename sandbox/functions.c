@@ -13,6 +13,7 @@
 #include "lib/mutant.h"
 #include "lib/util.h"
 #include "sandbox/code.h"
+#include "sandbox/async.h"
 #include "sandbox/env.h"
 #include "sandbox/front.h"
 #include "sandbox/listen.h"
@@ -154,11 +155,26 @@ void functions_env_gone(struct func *f)
 	}
 }
 
-/* concurrency changes nothing of the environments that are there */
+/* what is in force at once: of concurrency and of events */
+static void settings_of(const struct function *s, char ret[17])
+{
+	const struct async *a = &s->async;
+	const struct destination *const d[] = { &a->on_success, &a->on_failure, &s->dead_letter };
+
+	hash_hex(ret, 16, "%ld %u %u %g %d %s %d %s %d %s", s->reserved_concurrent_executions,
+		 a->maximum_retry_attempts, a->maximum_event_age, a->duplicate_rate, d[0]->kind,
+		 d[0]->name ? d[0]->name : "", d[1]->kind, d[1]->name ? d[1]->name : "", d[2]->kind,
+		 d[2]->name ? d[2]->name : "");
+}
+
+/* settings change nothing of the environments that are there */
 static bool is_changed(const struct func *f, const struct function *s, const char *hex)
 {
+	char settings[17];
+
+	settings_of(s, settings);
 	return strcmp(hex, f->digest) != 0 ||
-	       (f->reserved != s->reserved_concurrent_executions && !MUTANT("concurrency-change"));
+	       (strcmp(f->settings, settings) != 0 && !MUTANT("concurrency-change"));
 }
 
 static int apply_one(struct slab *l, const struct function *s, const char *code, cJSON *changes)
@@ -183,7 +199,7 @@ static int apply_one(struct slab *l, const struct function *s, const char *code,
 		tell(changes, "create", s->name);
 	else if (is_changed(f, s, hex))
 		tell(changes, "update", s->name);
-	f->reserved = s->reserved_concurrent_executions;
+	settings_of(s, f->settings);
 	if (!fresh && strcmp(hex, f->digest) != 0)
 		env_drop_all(f, false);
 	if (strcmp(hex, f->digest) != 0)
@@ -383,6 +399,7 @@ void functions_show(const struct func *f, cJSON *o)
 	set(o, "last_update_status_reason_code", text_or_null(s.update_code));
 	set(o, "last_update_status_reason", text_or_null(s.update_reason));
 	set(o, "version", cJSON_CreateString("$LATEST"));
+	set(o, "queued_events", cJSON_CreateNumber((double)async_count(f)));
 	set(o, "environments", cJSON_CreateNumber((double)env_count(f)));
 	set(o, "runtime", cJSON_CreateString(f->spec->runtime));
 }

@@ -17,6 +17,7 @@
 #include "lib/log.h"
 #include "lib/mutant.h"
 #include "lib/util.h"
+#include "sandbox/async.h"
 #include "sandbox/configuration.h"
 #include "sandbox/env.h"
 #include "sandbox/invoke_stream.h"
@@ -80,6 +81,12 @@ void invoke_refuse(struct http_req *r, int status, const char *type, const char 
 	cJSON_AddStringToObject(o, "message", text);
 	cJSON_AddStringToObject(o, "Message", text);
 	http_reply_json(r, status, o);
+}
+
+void invoke_accepted(struct http_req *r, const char *id)
+{
+	add_id(r, id);
+	http_reply(r, 202, NULL, NULL, 0);
 }
 
 static void unknown(struct http_req *r)
@@ -356,15 +363,17 @@ static bool check_payload(struct http_req *r)
 {
 	const char *type = http_header(r, "Content-Type"), *why = "";
 	const char *context = http_header(r, "X-Amz-Client-Context");
+	const char *kind = http_header(r, "X-Amz-Invocation-Type");
+	const size_t most = kind && !strcmp(kind, "Event") ? LIMIT_EVENT : LIMIT_REQUEST;
 	auto_free char *decoded = NULL;
 	size_t size;
 	const char *body = http_body(r, &size);
 
-	if (size > LIMIT_REQUEST && !MUTANT("request-limit")) {
+	if (size > most && !MUTANT("request-limit")) {
 		invoke_refuse(r, 413, "RequestEntityTooLargeException",
-			      "Request must be smaller than %d "
+			      "Request must be smaller than %zu "
 			      "bytes for the InvokeFunction operation",
-			      LIMIT_REQUEST);
+			      most);
 		return false;
 	}
 	/* curl's own choice is no statement about the content */
@@ -595,14 +604,11 @@ void invoke_handle(struct sandboxd *sd, struct http_req *r, const char *lab)
 		add_id(r, NULL);
 		http_reply(r, 204, NULL, NULL, 0);
 	} else if (type && !strcmp(type, "Event") && !stream) {
-		invoke_refuse(
-			r, 501, "UnsupportedOperation",
-			"asynchronous invocation (X-Amz-Invocation-Type: Event) isn't in this "
-			"build");
+		async_accept(t.func, r);
 	} else if (type && strcmp(type, "RequestResponse") != 0) {
 		invoke_refuse(r, 400, "InvalidParameterValueException",
 			      "X-Amz-Invocation-Type %s: "
-			      "RequestResponse or DryRun",
+			      "RequestResponse, Event or DryRun",
 			      type);
 	} else {
 		run(sd, r, &t, stream);

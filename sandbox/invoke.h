@@ -16,6 +16,8 @@ void invoke_handle(struct sandboxd *sd, struct http_req *r, const char *lab);
 /* answers with an error in AWS's form: {"Type","message","Message"} */
 void invoke_refuse(struct http_req *r, int status, const char *type, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
+/* 202: the event is kept (INV-2) */
+void invoke_accepted(struct http_req *r, const char *id);
 /* is the path one of Lambda's API? */
 bool invoke_is_path(const char *path);
 /* is "text" one JSON value?  Quick, keeps nothing; "why" says what is wrong */

@@ -20,6 +20,9 @@
 #define LIMIT_LOG_FILE (8 * 1024 * 1024)	    /* a function's log; one older is kept */
 #define LIMIT_LOG_BACKLOG (256 * 1024)	     /* output of a function that waits in its init */
 #define LIMIT_PROGRAM_LOG (64 * 1024 * 1024) /* a node's log, then it starts anew */
+#define LIMIT_EVENT 1048576		     /* bytes of an asynchronous event (INV-4) */
+#define LIMIT_EVENTS 100000		     /* that wait or run, of an instance */
+#define LIMIT_ASYNC 100			     /* events of one function that run at a time */
 #define LIMIT_ENVIRONMENTS 4000		     /* of an instance of the product */
 #define LIMIT_INVOCATIONS 8000		     /* that wait or run, of an instance */
 #define LIMIT_WAITING 64		     /* changes of a lab that wait for their turn */

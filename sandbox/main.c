@@ -21,6 +21,7 @@
 #include "lib/log.h"
 #include "lib/proc.h"
 #include "lib/util.h"
+#include "sandbox/async.h"
 #include "sandbox/env.h"
 #include "sandbox/exec.h"
 #include "sandbox/front.h"
@@ -32,7 +33,7 @@
 #include "sandbox/rows.h"
 #include "sandbox/serve.h"
 
-enum { OWN_LISTEN, OWN_IDLE, OWN_MEMORY, OWN_END };
+enum { OWN_LISTEN, OWN_IDLE, OWN_MEMORY, OWN_ALLOW, OWN_END };
 
 #define ROTATE_MS 30000
 #define RESTORE_MS 8000 /* for labs to be taken up before the doors open */
@@ -40,7 +41,8 @@ enum { OWN_LISTEN, OWN_IDLE, OWN_MEMORY, OWN_END };
 
 static const char usage[] =
 	"usage: sandboxd [--run-dir DIR] [--state-dir DIR] [--group NAME]\n"
-	"                [--listen ADDRESS:PORT] [--idle SECONDS] [--memory MB] [-v]\n"
+	"                [--listen ADDRESS:PORT] [--idle SECONDS] [--memory MB]\n"
+	"                [--allow-endpoint ADDRESS:PORT,...] [-v]\n"
 	"       sandboxd --gc [--run-dir DIR] [--state-dir DIR]\n"
 	"\n"
 	"The function service of vpclab, in the foreground.\n"
@@ -53,6 +55,7 @@ static const char usage[] =
 	"  --idle SECONDS   of AWS's time that an environment without work lives (default 300)\n"
 	"  --memory MB      that all environments together may use before idle ones go\n"
 	"                   (default 80 % of the host's)\n"
+	"  --allow-endpoint A:PORT,...  where queues and topics may be outside of labs\n"
 	"  --gc             removes what a daemon that is gone has left, and forgets its labs\n"
 	"  --foreground     accepted; it never leaves it\n"
 	"  -v               more in the log; twice: each step\n"
@@ -176,6 +179,7 @@ static int sandboxd_start(struct sandboxd *sd, const struct daemon_options *o,
 		r = cgroups_open(sd->dir.run, &sd->cgroups, e);
 	if (r < 0)
 		return r;
+	sd->allow_endpoint = own[OWN_ALLOW].value;
 	sd->uid_base = uid_base(sd->dir.run);
 	sd->init_fd = init_open(e);
 	if (sd->init_fd < 0)
@@ -191,6 +195,9 @@ static int sandboxd_start(struct sandboxd *sd, const struct daemon_options *o,
 	r = rows_key(sd->db, sd->key, e);
 	if (!r)
 		r = front_restore(sd, e);
+	if (r < 0)
+		return r;
+	r = async_open(sd, e);
 	if (r < 0)
 		return r;
 	restore_wait(sd);
@@ -216,6 +223,7 @@ static void sandboxd_stop(struct sandboxd *sd)
 	}
 	/* requests under way lose their connection: first what would answer them */
 	sd->httpc = httpc_free(sd->httpc);
+	async_close(sd);
 	exec_close(sd);
 	front_release(sd);
 	room_close(sd);
@@ -336,6 +344,7 @@ int main(int argc, char **argv)
 		[OWN_LISTEN] = { "listen", NULL },
 		[OWN_IDLE] = { "idle", NULL },
 		[OWN_MEMORY] = { "memory", NULL },
+		[OWN_ALLOW] = { "allow-endpoint", NULL },
 		[OWN_END] = { 0 },
 	};
 	auto_free char *run = NULL, *state = NULL;

@@ -11,6 +11,7 @@
 #include <sys/random.h>
 
 #include "lib/util.h"
+#include "sandbox/async_rows.h"
 
 static const char *const migrations[] = {
 	"create table labs (lab text primary key, created integer not null,"
@@ -31,6 +32,14 @@ static const char *const migrations[] = {
 	" iif(intended is null, null, 2 * rowid + 1), deleting, lease from old;"
 	"drop table old",
 	"create table keys (name text primary key, value blob not null)",
+	"create table events (id integer primary key, lab text not null, function text not null,"
+	" request text not null, accepted integer not null, due integer not null,"
+	" attempts integer not null, payload blob not null);"
+	"create index events_lab on events (lab);"
+	"create table deliveries (id integer primary key, lab text not null,"
+	" function text not null, kind integer not null, target text not null,"
+	" begun integer not null, body blob not null);"
+	"create index deliveries_lab on deliveries (lab)",
 };
 
 int rows_open(const char *dir, struct db **ret, struct err *e)
@@ -119,7 +128,12 @@ int rows_delete(struct db *d, const char *lab, struct err *e)
 {
 	int r = db_exec(d, "BEGIN IMMEDIATE", e);
 
-	return r ? r : finish(d, db_run(d, e, "delete from labs where lab = ?", "s", lab), e);
+	if (r)
+		return r;
+	r = async_rows_forget(d, lab, e);
+	if (!r)
+		r = db_run(d, e, "delete from labs where lab = ?", "s", lab);
+	return finish(d, r, e);
 }
 
 static int on_key(const struct db_row *r, void *arg)

@@ -12,6 +12,7 @@
  *   code      copies of code                 package    all of a function's
  *   rows      what survives                  wire       the init's messages
  *   runtime   managed runtimes               lease      labs that go with their client
+ *   async     events that nobody waits for
  *   throttle  concurrency and rates            room       idle environments that go
  *   listen    the Invoke API on a TCP port   configuration  functions in AWS's words
  *   invoke_stream  responses in pieces       memory     what an environment used
@@ -44,6 +45,7 @@
 struct env;
 struct lease;
 struct node;
+struct async_queue;
 struct change;
 struct door;
 struct probe_job;
@@ -68,9 +70,11 @@ struct func {
 	char code[65];	     /* digest of its package; "": no code */
 	int64_t modified_ms; /* of AWS's LastModified */
 	LIST_HEAD(, env) envs;
-	size_t n_running; /* invocations */
+	size_t n_running;    /* invocations */
+	size_t n_async;	     /* of them, events */
+	uint64_t n_accepted; /* events */
 	struct bucket requests, ramp;
-	long reserved; /* concurrency, as told last; -1: none */
+	char settings[17]; /* digest of what needs no new environments */
 	size_t next_subnet;
 	bool gone; /* not in the document any more: freed with its last env */
 };
@@ -111,6 +115,8 @@ struct sandboxd {
 	TAILQ_HEAD(, env) idle;	       /* environments, least recently used first */
 	uint64_t memory_most;	       /* bytes; above it idle environments go */
 	unsigned idle_s;	       /* of AWS's time */
+	struct async_queue *async;     /* owns */
+	const char *allow_endpoint;    /* "HOST:PORT,..."; NULL: none */
 	char *netd;		       /* path of its socket; owns */
 	char *root;		       /* RUN/root: where inits mount; owns */
 	int init_fd;		       /* vpclab-init */

@@ -6,10 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/util.h"
 #include "topology/fill.h"
 #include "topology/format.h"
 
 #define ENVIRONMENT_MAX 4096 /* bytes, as AWS measures: the map as JSON */
+#define ASYNC_RETRIES 2	     /* AS-1 */
+#define ASYNC_AGE_S 21600    /* AS-2 */
 #define UNRESERVED_MIN 100   /* concurrency that stays for everybody (CC-2) */
 
 /* ---- runtime ---- */
@@ -275,37 +278,85 @@ static void fill_vpc_config(struct fill *f, const struct place *p, struct functi
 	role_rules(f, p, fn);
 }
 
-/* ---- destinations, concurrency: parsed and checked, not enforced yet ---- */
+/* ---- destinations, concurrency ---- */
 
-static void destination(struct fill *f, const struct place *p)
+/* http: only what answers inside the lab, or is allowed by the daemon's --allow-endpoint; a
+ * topic's URL ends with its ARN (AS-4) */
+static void check_url(struct fill *f, const struct place *p, const struct destination *d)
 {
-	static const char *const kinds[] = { "file:", "sqs:", "sns:" };
+	const char *host = d->name, *path;
+
+	if (strncmp(host, "http://", 7) == 0) {
+		path = strchr(host + 7, '/');
+		if (path && path > host + 7 && path[1] &&
+		    (d->kind == DESTINATION_SQS || strncmp(path, "/arn:", 5) == 0) &&
+		    strcspn(host, " \t\r\n\"<>\\?#") == strlen(host))
+			return;
+	}
+	fault(f->r, FAMILY_RANGE, p, "InvalidParameterValueException",
+	      "\"%s\" is no URL of a %s (allowed: http://HOST[:PORT]/%s)", d->name,
+	      d->kind == DESTINATION_SQS ? "queue" : "topic",
+	      d->kind == DESTINATION_SQS ? "ACCOUNT/QUEUE" : "arn:aws:sns:REGION:ACCOUNT:TOPIC");
+}
+
+static void destination(struct fill *f, const struct place *p, struct destination *ret)
+{
+	static const struct {
+		const char *prefix;
+		enum destination_kind kind;
+	} kinds[] = {
+		{ "function:", DESTINATION_FUNCTION },
+		{ "file:", DESTINATION_FILE },
+		{ "sqs:", DESTINATION_SQS },
+		{ "sns:", DESTINATION_SNS },
+	};
 	const char *s = place_str(p);
 
 	if (!s || !*s)
 		return;
-	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
-		if (strncmp(s, kinds[i], strlen(kinds[i])) == 0 && s[strlen(kinds[i])])
-			return;
-	if (strncmp(s, "function:", 9) != 0)
+	for (size_t i = 0; i < ARRAY_SIZE(kinds) && !ret->kind; i++)
+		if (strncmp(s, kinds[i].prefix, strlen(kinds[i].prefix)) == 0 &&
+		    s[strlen(kinds[i].prefix)])
+			*ret = (struct destination){ kinds[i].kind, s + strlen(kinds[i].prefix) };
+	switch (ret->kind) {
+	case DESTINATION_NONE:
 		fault(f->r, FAMILY_REFERENCE, p, "InvalidParameterValueException",
 		      "\"%s\" is no destination (allowed: function:F, file:NAME, sqs:URL, sns:URL)",
 		      s);
-	else if (!lab_function(f->lab, s + 9))
-		fault(f->r, FAMILY_REFERENCE, p, "ResourceNotFoundException",
-		      "the function '%s' does not exist", s + 9);
+		break;
+	case DESTINATION_FUNCTION:
+		if (!lab_function(f->lab, ret->name))
+			fault(f->r, FAMILY_REFERENCE, p, "ResourceNotFoundException",
+			      "the function '%s' does not exist", ret->name);
+		break;
+	case DESTINATION_FILE:
+		if (!format_file_name.match(ret->name))
+			fault(f->r, FAMILY_RANGE, p, "InvalidParameterValueException",
+			      "\"%s\" (allowed: %s)", ret->name, format_file_name.title);
+		break;
+	case DESTINATION_SQS:
+	case DESTINATION_SNS:
+		check_url(f, p, ret);
+		break;
+	}
 }
 
-static void fill_destinations(struct fill *f, const struct place *p)
+static void fill_async(struct fill *f, const struct place *p, struct function *fn)
 {
 	struct place async = place_member(p, "async");
 	struct place success = place_member(&async, "on_success");
 	struct place failure = place_member(&async, "on_failure");
 	struct place dead = place_member(p, "dead_letter");
+	bool given = cJSON_IsObject(async.item);
 
-	destination(f, &success);
-	destination(f, &failure);
-	destination(f, &dead);
+	fn->async.maximum_retry_attempts =
+		given ? (unsigned)read_num(&async, "maximum_retry_attempts") : ASYNC_RETRIES;
+	fn->async.maximum_event_age =
+		given ? (unsigned)read_num(&async, "maximum_event_age_in_seconds") : ASYNC_AGE_S;
+	fn->async.duplicate_rate = given ? read_num(&async, "duplicate_rate") : 0;
+	destination(f, &success, &fn->async.on_success);
+	destination(f, &failure, &fn->async.on_failure);
+	destination(f, &dead, &fn->dead_letter);
 }
 
 static void fill_concurrency(struct fill *f, const struct place *p, struct function *fn)
@@ -375,7 +426,7 @@ static void fill_function(struct fill *f, const struct place *p, struct function
 	fill_environment(f, p, fn);
 	fill_vpc_config(f, p, fn);
 	fill_concurrency(f, p, fn);
-	fill_destinations(f, p);
+	fill_async(f, p, fn);
 }
 
 void fill_functions(struct fill *f, const struct place *top)

@@ -302,6 +302,28 @@ struct peering {
 	bool auto_accept;
 };
 
+/* where an event's outcome goes (AS-4, AS-6) */
+enum destination_kind {
+	DESTINATION_NONE,
+	DESTINATION_FUNCTION,
+	DESTINATION_FILE,
+	DESTINATION_SQS,
+	DESTINATION_SNS
+};
+
+struct destination {
+	enum destination_kind kind;
+	const char *name; /* a function, a file below the lab's state folder, or a URL */
+};
+
+/* asynchronous invocation */
+struct async {
+	unsigned maximum_retry_attempts;
+	unsigned maximum_event_age; /* s */
+	double duplicate_rate;	    /* 0..1 */
+	struct destination on_success, on_failure;
+};
+
 struct function {
 	const char *name;
 	struct where at;
@@ -325,6 +347,8 @@ struct function {
 	long reserved_concurrent_executions;	/* -1: none */
 	long provisioned_concurrent_executions; /* 0 */
 	bool publish;
+	struct async async;
+	struct destination dead_letter;
 };
 
 /* an end of a probe */

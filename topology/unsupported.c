@@ -91,11 +91,6 @@ static bool other_runtime(const cJSON *item)
 	       (starts_with(item, "dotnet") || starts_with(item, "go"));
 }
 
-static bool is_event(const cJSON *item)
-{
-	return cJSON_IsString(item) && strcmp(item->valuestring, "Event") == 0;
-}
-
 static bool not_latest(const cJSON *item)
 {
 	return cJSON_IsString(item) && strcmp(item->valuestring, "$LATEST") != 0;
@@ -120,10 +115,7 @@ static const struct {
 	  "provisioned_concurrent_executions" },
 	{ "functions/*/publish", is_true, "publish" },
 	{ "functions/*/aliases/*", NULL, "aliases" },
-	{ "functions/*/async", NULL, "async" },
-	{ "functions/*/dead_letter", NULL, "dead_letter" },
 
-	{ "expect/*/type", is_event, "asynchronous invocation (type Event)" },
 	{ "expect/*/qualifier", not_latest, "a qualifier other than $LATEST" },
 };
 
