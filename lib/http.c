@@ -925,15 +925,15 @@ struct http_stream *http_stream_start(struct http_req *r, int status, const char
 
 /* ---- server ---- */
 
-static struct MHD_Daemon *mhd_start(struct http_server *s, int listen_fd)
+static struct MHD_Daemon *mhd_start(struct http_server *s, int listen_fd, unsigned n_conns)
 {
 	struct MHD_Daemon *d;
 
 	/* clang-format off: an option a line */
 	d = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, access_cb, s,
 			     MHD_OPTION_LISTEN_SOCKET, listen_fd, MHD_OPTION_CONNECTION_LIMIT,
-			     (unsigned)HTTP_CONN_MAX, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-			     (size_t)POOL_SIZE, MHD_OPTION_CONNECTION_TIMEOUT, IDLE_SECONDS,
+			     n_conns, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL_SIZE,
+			     MHD_OPTION_CONNECTION_TIMEOUT, IDLE_SECONDS,
 			     MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_URI_LOG_CALLBACK, uri_seen,
 			     s, MHD_OPTION_NOTIFY_COMPLETED, completed, s,
 			     MHD_OPTION_NOTIFY_CONNECTION, conn_changed, s, MHD_OPTION_END);
@@ -944,7 +944,8 @@ static struct MHD_Daemon *mhd_start(struct http_server *s, int listen_fd)
 	return d;
 }
 
-struct http_server *http_server_new(struct loop *l, int listen_fd, http_fn fn, void *arg)
+struct http_server *http_server_new_few(struct loop *l, int listen_fd, unsigned n_conns, http_fn fn,
+					void *arg)
 {
 	struct http_server *s = calloc(1, sizeof(*s));
 	const union MHD_DaemonInfo *info;
@@ -962,7 +963,7 @@ struct http_server *http_server_new(struct loop *l, int listen_fd, http_fn fn, v
 		close(listen_fd);
 		return http_server_free(s);
 	}
-	s->mhd = mhd_start(s, listen_fd);
+	s->mhd = mhd_start(s, listen_fd, n_conns);
 	if (!s->mhd)
 		return http_server_free(s);
 	info = MHD_get_daemon_info(s->mhd, MHD_DAEMON_INFO_EPOLL_FD);
@@ -974,6 +975,11 @@ struct http_server *http_server_new(struct loop *l, int listen_fd, http_fn fn, v
 	if (!s->epoll_ev || !s->kick_ev || !s->idle_ev)
 		return http_server_free(s);
 	return s;
+}
+
+struct http_server *http_server_new(struct loop *l, int listen_fd, http_fn fn, void *arg)
+{
+	return http_server_new_few(l, listen_fd, HTTP_CONN_MAX, fn, arg);
 }
 
 struct http_server *http_server_free(struct http_server *s)

@@ -31,6 +31,9 @@ typedef void (*http_gone_fn)(struct http_req *r, void *arg);
 
 /* "listen_fd" is taken; NULL: out of memory or MHD refused */
 struct http_server *http_server_new(struct loop *l, int listen_fd, http_fn fn, void *arg);
+/* the same, of at most "n_conns" connections */
+struct http_server *http_server_new_few(struct loop *l, int listen_fd, unsigned n_conns, http_fn fn,
+					void *arg);
 struct http_server *http_server_free(struct http_server *s);
 
 /* of a request; strings borrow, valid until http_reply() */

@@ -36,8 +36,18 @@ static void host_items(const struct s_host *h, struct program *p)
 		    "via " GATEWAY_INTERNET " dev eth0 onlink");
 }
 
-static void chains(const struct emit *f, struct buf *b)
+static void api_items(const struct store *s, struct program *p)
 {
+	char key[40];
+
+	(void)fmt_print(key, sizeof(key), "lo %s/32", addr_str(&s->api));
+	program_add(p, "internet", ITEM_ADDR, key, "");
+}
+
+static void chains(const struct store *s, const struct emit *f, struct buf *b)
+{
+	const char *api = addr_is_set(&s->api) ? addr_str(&s->api) : NULL;
+
 	emit_chain(b, "type filter hook prerouting priority -300; policy accept;");
 	emit_rule(b, "meta pkttype != host drop");
 	if (!MUTANT("cells-internet-lost"))
@@ -48,12 +58,17 @@ static void chains(const struct emit *f, struct buf *b)
 	emit_chain_end(f, "pre", b);
 	emit_chain(b, "type filter hook input priority 0; policy drop;");
 	emit_rule(b, "iifname \"lo\" accept");
+	if (api)
+		emit_rule(b, "ip daddr %s meta l4proto tcp accept comment \"%s\"", api,
+			  s->api_name);
 	emit_chain_end(f, "in", b);
 	if (MUTANT("output-policy")) {
 		emit_chain(b, "type filter hook output priority 0; policy accept;");
 	} else {
 		emit_chain(b, "type filter hook output priority 0; policy drop;");
 		emit_rule(b, "oifname \"lo\" accept");
+		if (api)
+			emit_rule(b, "ip saddr %s meta l4proto tcp accept", api);
 	}
 	emit_chain_end(f, "out", b);
 }
@@ -70,7 +85,9 @@ void compile_internet(const struct store *s, struct program *p)
 	emit_table(&f);
 	emit_drop_sets(&f);
 	emit_drop_chains(&f, drops, ARRAY_SIZE(drops));
-	chains(&f, &b);
+	chains(s, &f, &b);
+	if (addr_is_set(&s->api))
+		api_items(s, p);
 	for (i = 0; i < s->n_hosts; i++)
 		host_items(&s->hosts[i], p);
 }

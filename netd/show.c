@@ -23,6 +23,9 @@
 #include "netd/jobs.h"
 #include "netd/metrics.h"
 
+/* "<role-id>:<...>": who asked for functions' interfaces (LN-42) */
+#define LAMBDA_REQUESTER "AROAVPCLABVPCLABVPCLA:123456789012"
+
 struct show {
 	struct netlab *l;
 	const struct store *s;
@@ -168,10 +171,27 @@ static void put_addresses(struct show *w, cJSON *o, const struct s_instance *in)
 				 eni_public_ip(in->enis[k], i));
 }
 
+/* LN-42: nobody's that a user could manage (LN-43) */
+static void put_lambda_attachment(struct show *w, cJSON *o, const struct s_eni *e)
+{
+	cJSON *x = put_object(w, o, "attachment");
+	char id[40];
+
+	(void)snprintf(id, sizeof(id), "ela-attach-%s", strchr(e->o.id, '-') + 1);
+	put_text(w, x, "attachment_id", id);
+	put_text(w, x, "instance_owner_id", "amazon-aws");
+	put_number(w, x, "device_index", 1);
+	put_bool(w, x, "delete_on_termination", false);
+}
+
 static void put_attachment(struct show *w, cJSON *o, const struct s_eni *e)
 {
 	cJSON *x;
 
+	if (e->type == ENI_LAMBDA && !MUTANT("lambda-attachment")) {
+		put_lambda_attachment(w, o, e);
+		return;
+	}
 	if (e->type != ENI_INTERFACE || !e->owner) {
 		put(w, o, "attachment", cJSON_CreateNull());
 		return;
@@ -526,8 +546,9 @@ static void show_eni(struct show *w, cJSON *map, const struct s_eni *e,
 	put_text(w, o, "status", e->o.state);
 	put_text(w, o, "owner", e->owner ? e->owner->id : NULL);
 	put_attachment(w, o, e);
+	put_text(w, o, "requester_id", e->type == ENI_LAMBDA ? LAMBDA_REQUESTER : NULL);
 	put_bool(w, o, "requester_managed",
-		 e->type != ENI_INTERFACE && !MUTANT("requester-managed"));
+		 e->type == ENI_NAT_GATEWAY && !MUTANT("requester-managed"));
 	put_bool(w, o, "source_dest_check", e->source_dest_check);
 	put_idle(w, o, &e->idle);
 	put_text(w, o, "mac_address", e->mac);
@@ -707,6 +728,9 @@ static void show_internet(struct show *w, cJSON *doc)
 	put_addr(w, o, "service_ip", &w->s->lab->service_ip);
 	put_text(w, o, "address_pool", prefix_str(&w->s->lab->address_pool));
 	put_namespace(w, o, "internet");
+	m = put_object(w, o, "endpoints");
+	if (addr_is_set(&w->s->api))
+		put_addr(w, m, w->s->api_name, &w->s->api);
 	if (service) {
 		struct counts c = read_counts(w, service->ns, "ip egress");
 		cJSON *x = put_object(w, o, "service");

@@ -261,8 +261,8 @@ bool zone_same(const struct store *a, const struct store *b)
 {
 	size_t i;
 
-	if (strcmp(a->lab->region, b->lab->region) != 0 || a->n_hosts != b->n_hosts ||
-	    a->n_vpcs != b->n_vpcs)
+	if (strcmp(a->lab->region, b->lab->region) != 0 || !same_addr(&a->api, &b->api) ||
+	    a->n_hosts != b->n_hosts || a->n_vpcs != b->n_vpcs)
 		return false;
 	for (i = 0; i < a->n_hosts; i++)
 		if (!same_strings(&a->hosts[i].def->dns_names, &b->hosts[i].def->dns_names) ||
@@ -288,6 +288,8 @@ cJSON *zone_make(const struct store *s, const struct s_vpc *v)
 
 	for (i = 0; i < s->n_hosts; i++)
 		add_all(&z, &s->hosts[i].def->dns_names, addr_str(&s->hosts[i].def->ip));
+	if (addr_is_set(&s->api))
+		record_add(&z, RECORD_A, s->api_name, addr_str(&s->api));
 	for (i = 0; i < s->n_vpcs; i++)
 		for (k = 0; k < s->vpcs[i].n_instances; k++)
 			add_public(&z, s, &s->vpcs[i].instances[k], &s->vpcs[i] == v);

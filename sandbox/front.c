@@ -17,6 +17,7 @@
 #include "lib/mutant.h"
 #include "lib/util.h"
 #include "sandbox/async.h"
+#include "sandbox/endpoint.h"
 #include "sandbox/env.h"
 #include "sandbox/exec.h"
 #include "sandbox/functions.h"
@@ -92,6 +93,7 @@ static void slab_free(struct slab *l)
 {
 	LIST_REMOVE(l, link);
 	l->sd->n_labs--;
+	endpoint_close(l);
 	lease_free(l->lease);
 	lab_free(l->lab);
 	cJSON_Delete(l->show);
@@ -369,6 +371,7 @@ static void commit(struct change *c)
 	l->failed = false;
 	if (functions_apply(l, c->codes, c->answer ? changes_of(c) : NULL) < 0)
 		log_err("lab=%s out of memory: some functions can't be invoked", l->name);
+	endpoint_settle(l);
 	instances_prune(l, l->lab);
 	instances_sweep_folders(l);
 	if (old != l->lab)
@@ -833,6 +836,7 @@ static void delete_start(struct change *c)
 		prober_end_lab(l);
 		held_end_lab(l);
 		async_end_lab(l);
+		endpoint_close(l);
 		functions_remove(l);
 		instances_prune(l, NULL);
 		r = ask(c, "DELETE", "", NULL, 0, NULL, on_deleted);

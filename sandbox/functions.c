@@ -358,6 +358,8 @@ void functions_environment(struct buf *b, const struct func *f, const char *toke
 		 "LD_LIBRARY_PATH=/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:"
 		 "/var/task:/var/task/lib:/opt/lib",
 		 NULL);
+	/* SDKs that look for it speak HTTP to the lab's endpoint; AWS's is HTTPS */
+	plan_addf(b, "env", "AWS_ENDPOINT_URL_LAMBDA=http://lambda.%s.amazonaws.com", lab->region);
 	plan_addf(b, "env", "AWS_REGION=%s", lab->region);
 	plan_addf(b, "env", "AWS_DEFAULT_REGION=%s", lab->region);
 	plan_addf(b, "env", "AWS_LAMBDA_FUNCTION_NAME=%s", s->name);

@@ -24,6 +24,7 @@
 #define LIMIT_EVENTS 100000		     /* that wait or run, of an instance */
 #define LIMIT_ASYNC 100			     /* events of one function that run at a time */
 #define LIMIT_ENVIRONMENTS 4000		     /* of an instance of the product */
+#define LIMIT_API_CONNECTIONS 256	     /* to a lab's own endpoint of the Invoke API */
 #define LIMIT_INVOCATIONS 8000		     /* that wait or run, of an instance */
 #define LIMIT_WAITING 64		     /* changes of a lab that wait for their turn */
 #define LIMIT_PROBES 4096		     /* of one request */

@@ -84,9 +84,8 @@ static void refuse(struct http_req *r, int how)
 	}
 }
 
-static void on_request(struct http_req *r, void *arg)
+void listen_answer(struct sandboxd *sd, const struct slab *only, struct http_req *r)
 {
-	struct sandboxd *sd = arg;
 	struct sigv4_request q = {
 		.method = http_method(r),
 		.path = http_raw_path(r),
@@ -105,7 +104,7 @@ static void on_request(struct http_req *r, void *arg)
 		return;
 	}
 	l = slab_find(sd, key);
-	if (!l || !l->lab) {
+	if (!l || !l->lab || (only && l != only)) {
 		invoke_refuse(r, 403, "UnrecognizedClientException",
 			      "The security token included in the request is invalid.");
 		return;
@@ -119,6 +118,11 @@ static void on_request(struct http_req *r, void *arg)
 	else
 		invoke_refuse(r, 404, "UnknownOperationException", "%s: no operation of Lambda's",
 			      http_path(r));
+}
+
+static void on_request(struct http_req *r, void *arg)
+{
+	listen_answer(arg, NULL, r);
 }
 
 /* ---- the port ---- */

@@ -20,4 +20,7 @@ void listen_secret(const struct slab *l, char ret[SIGV4_SECRET_SIZE]);
 /* GET /v1/labs/LAB/credentials: what a client signs with, and where it goes */
 void listen_credentials(const struct slab *l, struct http_req *r);
 
+/* answers a request that AWS's client signed; "only": with this lab's key (NULL: any) */
+void listen_answer(struct sandboxd *sd, const struct slab *only, struct http_req *r);
+
 #endif

@@ -17,6 +17,7 @@
  *   listen    the Invoke API on a TCP port   configuration  functions in AWS's words
  *   invoke_stream  responses in pieces       memory     what an environment used
  *   states    how a function stands
+ *   states    how a function stands          endpoint   the Invoke API inside a lab
  *
  * What survives a trip through the loop is looked up again or freed together
  * with what refers to it: a lab waits for its change, a function for its
@@ -93,12 +94,14 @@ struct slab {
 	struct change *change; /* that runs; NULL: none */
 	STAILQ_HEAD(, change) waiting;
 	size_t n_waiting;
-	bool failed;	     /* neither the old document nor the new one holds */
-	bool held;	     /* netd keeps the ways of before the change that runs */
-	bool going;	     /* it is being deleted: nothing new begins in it */
-	size_t n_running;    /* invocations */
-	size_t n_users;	     /* probes and execs under way, connections held */
-	struct lease *lease; /* owns; NULL: none */
+	bool failed;		 /* neither the old document nor the new one holds */
+	struct http_server *api; /* on the lab's internet (endpoint.h); owns; NULL: none */
+	char api_addr[48];	 /* where */
+	bool held;		 /* netd keeps the ways of before the change that runs */
+	bool going;		 /* it is being deleted: nothing new begins in it */
+	size_t n_running;	 /* invocations */
+	size_t n_users;		 /* probes and execs under way, connections held */
+	struct lease *lease;	 /* owns; NULL: none */
 };
 
 struct sandboxd {

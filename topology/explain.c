@@ -102,6 +102,8 @@ static struct addr resolve_public(const struct store *s, const struct s_vpc *v, 
 	for (i = 0; i < s->n_hosts; i++)
 		if (has_name(&s->hosts[i].def->dns_names, name))
 			take_lower(&best, &s->hosts[i].def->ip);
+	if (addr_is_set(&s->api) && !strcasecmp(s->api_name, name))
+		take_lower(&best, &s->api);
 	for (i = 0; i < s->n_vpcs; i++)
 		for (k = 0; k < s->vpcs[i].n_instances; k++) {
 			a = name_of_instance(s, &s->vpcs[i].instances[k], &s->vpcs[i] == v, name);

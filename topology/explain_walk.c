@@ -597,6 +597,21 @@ static const struct s_egress *service_of(const struct store *s)
 	return NULL;
 }
 
+/* AWS's own endpoint (LN-45): the internet's namespace has it itself */
+static void at_api(struct walk *w)
+{
+	struct port port = { .proto = IPPROTO_TCP, .port = STORE_API_PORT };
+	const struct programs api = { .serve = &port, .n_serve = 1 };
+
+	if (w->p.proto != IPPROTO_TCP || w->p.answer) {
+		walk_stop(w, NO_CODE, "internet", w->s->api_name, NULL, "it speaks HTTP only");
+		return;
+	}
+	deliver(w, "internet", w->s->api_name, NULL, &api);
+	w->eni = NULL;
+	w->place = PLACE_INTERNET;
+}
+
 static void at_internet(struct walk *w)
 {
 	const struct s_egress *service = service_of(w->s);
@@ -604,6 +619,10 @@ static void at_internet(struct walk *w)
 
 	w->host = host_by_ip(w->s, &w->p.dst);
 	w->egress = service && addr_equal(&service->address, &w->p.dst) ? service : NULL;
+	if (addr_is_set(&w->s->api) && addr_equal(&w->s->api, &w->p.dst)) {
+		at_api(w);
+		return;
+	}
 	if (!w->host && !w->egress && !e) {
 		walk_stop(w, DROP_UNKNOWN_DESTINATION, "internet", "internet", NULL,
 			  "nobody there has %s", addr_str(&w->p.dst));

@@ -390,14 +390,28 @@ static void check_room(struct fill *f, const struct place *vpc, const struct vpc
 	}
 }
 
+/* LN-43: what a file calls so would be taken for one of those */
+static bool is_interface_id(const char *name)
+{
+	return !strncmp(name, "eni-", 4) && strlen(name) == 21 &&
+	       strspn(name + 4, "0123456789abcdef") == 17;
+}
+
 void fill_network_interfaces(struct fill *f, const struct place *vpc, struct vpc *v)
 {
 	struct place map = place_member(vpc, "network_interfaces");
 	size_t i = 0;
 
-	PLACE_EACH(p, &map)
+	PLACE_EACH(p, &map) {
+		if (is_interface_id(p.key))
+			fault(f->r, FAMILY_NAME, &p, "OperationNotPermitted",
+			      "You are not allowed to manage 'ela-attach' attachments. (%s is the "
+			      "form of ids: interfaces that the service made for functions are "
+			      "nobody else's to attach or delete)",
+			      p.key);
 		if (i < v->n_network_interfaces)
 			fill_interface(f, &p, v, &v->network_interfaces[i++]);
+	}
 	launch_rules(f, vpc, v);
 	check_room(f, vpc, v);
 }

@@ -30,6 +30,7 @@
  * links that come and go begin at twice that.  Not 2: where modules for tunnels are
  * loaded, each new namespace begins with up to ten devices that nobody asked for. */
 #define STORE_INDEX 32
+#define STORE_API_PORT 80      /* of AWS's endpoint; plain HTTP */
 #define STORE_LAMBDA_MAX 500   /* interfaces of functions in a VPC (LN-41) */
 #define STORE_PLACES_MAX 16000 /* of one egress namespace, at a time */
 /* the upper half of a packet's mark, but for its first bit; one more is nobody's */
@@ -312,6 +313,8 @@ struct store {
 	size_t n_egresses, cap_egresses;
 	struct s_function *functions;
 	size_t n_functions;
+	struct addr api; /* of AWS's own endpoint on the internet (LN-45); unset: no functions */
+	const char *api_name; /* "lambda.us-east-1.amazonaws.com" */
 	struct alloc *alloc;
 	struct store_past *past; /* incarnations of all names ever used */
 	struct store_index *index;

@@ -376,6 +376,49 @@ static int reserve_internet(struct build *b)
 	return r;
 }
 
+static bool is_public_of(const struct s_vpc *v, const struct addr *a)
+{
+	size_t i;
+
+	for (i = 0; i < v->n_enis; i++)
+		if (addr_is_set(eni_private_of(v->enis[i], a)))
+			return true;
+	return false;
+}
+
+static bool is_taken(const struct build *b, const struct addr *a)
+{
+	size_t i;
+
+	if (addr_equal(&b->lab->service_ip, a) || prefix_has(&b->lab->address_pool, a))
+		return true;
+	for (i = 0; i < b->s->n_hosts; i++)
+		if (addr_equal(&b->s->hosts[i].def->ip, a))
+			return true;
+	for (i = 0; i < b->s->n_vpcs; i++)
+		if (is_public_of(&b->s->vpcs[i], a))
+			return true;
+	return false;
+}
+
+/* AWS's own endpoint: the first address of 192.0.2.11 to .254 that nobody has */
+static void place_api(struct build *b)
+{
+	uint32_t i;
+
+	if (!b->s->n_functions || MUTANT("api-endpoint"))
+		return;
+	for (i = 11; i < 255; i++) {
+		struct addr a = addr_v4(0xc0000200u + i);
+
+		if (is_taken(b, &a))
+			continue;
+		b->s->api = a;
+		b->s->api_name = pool_printf(b->pool, "lambda.%s.amazonaws.com", b->lab->region);
+		return;
+	}
+}
+
 int build_addresses(struct build *b)
 {
 	int r = each_eni(b, take_fixed);
@@ -392,6 +435,8 @@ int build_addresses(struct build *b)
 		r = each_eni(b, elastic_keep);
 	if (!r)
 		r = each_eni(b, elastic_give);
+	if (!r)
+		place_api(b);
 	return r;
 }
 

@@ -348,7 +348,7 @@ def test_what_show_says_of_interfaces(product):
     enis = shown["network_interfaces"]
     nat = shown["nat_gateways"]["n"]
     kinds = {(e["interface_type"], e["requester_managed"]) for e in enis.values()}
-    assert kinds == {("interface", False), ("nat_gateway", True), ("lambda", True)}
+    assert kinds == {("interface", False), ("nat_gateway", True), ("lambda", False)}
     assert enis[nat["network_interface_id"]]["description"] == "Interface for NAT Gateway " + nat["id"]
     of_function, = [e for e in enis.values() if e["interface_type"] == "lambda"]
     assert of_function["description"].startswith("AWS Lambda VPC ENI-f-")

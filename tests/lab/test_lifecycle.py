@@ -7,6 +7,7 @@ The life of functions' network: interfaces that linger, ways that change under r
 import http.client
 import json
 import os
+import re
 import socket
 import subprocess
 import time
@@ -339,3 +340,92 @@ def test_boto3_waits_for_functions(fresh):
     assert state(fresh, "b")["LastUpdateStatus"] == "InProgress"
     gate.open()
     assert run.communicate()[0].split("\n")[0] == "Active Successful" and run.returncode == 0
+
+
+# ---- what is told of its interface, and AWS's own endpoint
+
+@pytest.mark.ids("LN-42", kind="state")
+@pytest.mark.mutant("lambda-attachment")
+def test_what_is_told_of_a_functions_interface(product):
+    product.up(lab())
+    got = interfaces(product)["10.0.1.4"]
+    told = {k: got[k] for k in ("interface_type", "status", "requester_managed", "source_dest_check", "public_ip", "owner")}
+    assert told == {"interface_type": "lambda", "status": "in-use", "requester_managed": False, "source_dest_check": True,
+                    "public_ip": None, "owner": None}
+    assert re.fullmatch(r"AWS Lambda VPC ENI-a-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", got["description"])
+    assert re.fullmatch(r"[A-Z0-9]+:[0-9]{12}", got["requester_id"])
+    attachment = got["attachment"]
+    assert re.fullmatch(r"ela-attach-[0-9a-f]{17}", attachment.pop("attachment_id"))
+    assert attachment == {"instance_owner_id": "amazon-aws", "device_index": 1, "delete_on_termination": False}
+
+
+@pytest.mark.ids("LN-11", kind="packet")
+@pytest.mark.mutant("function-source")
+def test_ports_are_an_interfaces(product):
+    """Two functions on one interface that use one port are told apart; on two, each has the port."""
+    doc = having(lab(), {**lab()["functions"], "twin": function("small")}, "functions")
+    product.up(doc)
+    script = ("import socket; s = socket.socket(); s.bind(('', 5555)); s.settimeout(10); "
+              "s.connect(('10.0.2.10', 5432)); print(s.recv(200).decode(), flush=True); input()")
+    runs = [subprocess.Popen([product.build + "/vpclab", "--run-dir", product.run, "exec", "life", f, "--",
+                              "/usr/bin/python3", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            for f in ("a", "twin", "b")]
+    seen = [json.loads(r.stdout.readline()) for r in runs]
+    for r in runs:
+        r.communicate("\n", timeout=10)
+    assert [s["from"] for s in seen] == ["10.0.1.4", "10.0.1.4", "10.0.2.4"]
+    assert sorted(s["port"] == 5555 for s in seen[:2]) == [False, True] and seen[2]["port"] == 5555
+
+
+SDK = ["/usr/bin/python3", "-c", """
+import boto3, botocore.config, json, os, sys
+json.load(sys.stdin)
+c = boto3.client("lambda", use_ssl=False, config=botocore.config.Config(
+    connect_timeout=2, read_timeout=20, retries={"max_attempts": 0}))
+try:
+    print(json.dumps(json.loads(c.invoke(FunctionName="target", Payload=b'{"hello": 1}')["Payload"].read())))
+except Exception as e:
+    print(json.dumps(type(e).__name__))
+"""]
+
+
+@pytest.mark.ids("LN-45", kind="packet")
+@pytest.mark.mutant("api-endpoint")
+def test_awss_own_endpoint_is_on_the_internet(product):
+    """An SDK call: without a VPC and behind NAT it gets through; sealed, the name resolves and the call hangs."""
+    doc = {
+        "version": 1, "lab": "life", "roles": ROLES,
+        "vpcs": {"main": {
+            "cidr_block": "10.0.0.0/16", "internet_gateway": True,
+            "subnets": {"public": {"cidr_block": "10.0.9.0/24", "route_table": "public"},
+                        "private": {"cidr_block": "10.0.1.0/24", "route_table": "private"},
+                        "sealed": {"cidr_block": "10.0.3.0/24"}},
+            "nat_gateways": {"nat": {"subnet": "public", "elastic_ip": "203.0.113.10"}},
+            "route_tables": {"public": {"routes": {"0.0.0.0/0": "internet_gateway"}},
+                             "private": {"routes": {"0.0.0.0/0": "nat_gateway:nat"}}},
+            "security_groups": {"fn": {}}}},
+        "functions": {"target": {"runtime": "exec", "command": ["cat"]},
+                      **{name: {**function(name if name != "plain" else "sealed"), "command": SDK, "memory_size": 1024}
+                         for name in ("plain", "private", "sealed")}}}
+    del doc["functions"]["plain"]["vpc_config"]
+    product.up(doc)
+    endpoint = product.show("life")["internet"]["endpoints"]
+    assert list(endpoint) == ["lambda.us-east-1.amazonaws.com"]
+    for name, source in (("plain", "192.0.2.10"), ("private", "203.0.113.10")):
+        capture = product.capture(product.named_netns("life", "internet"))
+        assert call(product, "POST", name + "/invocations", "{}")[::2] == (200, {"hello": 1}), name
+        assert source in {p.src for p in capture.packets() if p.dport == 80 and p.dst in endpoint.values()}
+        capture.close()
+        got = product.probe("life", name, "lambda.us-east-1.amazonaws.com", "tcp/80")
+        assert got["result"] == "open"
+        told = product.json("why", "life", name, "lambda.us-east-1.amazonaws.com", "tcp/80")
+        assert told["result"] == "open"
+    capture = product.capture(product.named_netns("life", "internet"))
+    assert call(product, "POST", "sealed/invocations", "{}")[::2] == (200, "ConnectTimeoutError")
+    assert not [p for p in capture.packets() if p.dport == 80]
+    capture.close()
+    got = product.probe("life", "sealed", "lambda.us-east-1.amazonaws.com", "tcp/80")
+    assert (got["result"], got["dropped"]["code"]) == ("timeout", "NO_ROUTE_TO_DESTINATION")
+    product.kill("sandboxd")
+    product.start()
+    assert call(product, "POST", "plain/invocations", "{}")[::2] == (200, {"hello": 1})
