@@ -5,6 +5,8 @@
  */
 #include "lib/util.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
@@ -36,6 +38,29 @@ void sha256_hex(const void *data, size_t size, char ret[65])
 
 	sha256(data, size, d);
 	hex32(d, ret);
+}
+
+int sha256_file(const char *path, char ret[65])
+{
+	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	uint8_t block[65536], d[32];
+	ssize_t n = -1;
+	int r = fd < 0 ? -errno : 0;
+
+	if (!r && (!ctx || !EVP_DigestInit_ex(ctx, EVP_sha256(), NULL)))
+		r = -ENOMEM;
+	while (!r && (n = read(fd, block, sizeof(block))) > 0)
+		if (!EVP_DigestUpdate(ctx, block, (size_t)n))
+			r = -ENOMEM;
+	if (!r && n < 0)
+		r = -errno;
+	if (!r && !EVP_DigestFinal_ex(ctx, d, NULL))
+		r = -ENOMEM;
+	EVP_MD_CTX_free(ctx);
+	if (!r)
+		hex32(d, ret);
+	return r;
 }
 
 void hmac_sha256(const void *key, size_t n_key, const void *data, size_t size, uint8_t ret[32])

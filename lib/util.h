@@ -61,6 +61,8 @@ int parse_u64(const char *s, uint64_t min, uint64_t max, uint64_t *ret);
 
 /* SHA-256 by libcrypto; "ret" takes 32 bytes / 64 hex characters and NUL */
 void sha256(const void *data, size_t size, uint8_t ret[32]);
+/* of a file, however large; 0 or -errno */
+int sha256_file(const char *path, char ret[65]);
 void sha256_hex(const void *data, size_t size, char ret[65]);
 void hex32(const uint8_t d[32], char ret[65]); /* lower case */
 /* with padding; caller frees, NULL without memory */

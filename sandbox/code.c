@@ -226,12 +226,9 @@ static int make_copy(const char *state, const char *from, bool folder, const cha
 	return r;
 }
 
-int code_take(const char *state, const char *base, const char *path, char ret[65], struct err *e)
+int code_path(const char *base, const char *path, char **ret, struct err *e)
 {
-	auto_free char *whole = NULL, *from = NULL;
-	struct stat st;
-	bool folder;
-	int r;
+	auto_free char *whole = NULL;
 
 	if (path[0] != '/' && (!base || base[0] != '/'))
 		return err_set(e, ERR_INVALID_PARAMETER, EINVAL,
@@ -243,21 +240,35 @@ int code_take(const char *state, const char *base, const char *path, char ret[65
 		whole = NULL;
 		return err_set(e, ERR_INTERNAL, ENOMEM, "out of memory");
 	}
-	from = realpath(whole, NULL);
-	if (!from || stat(from, &st) < 0)
-		return err_set(e, ERR_INVALID_PARAMETER, errno, "code %s: %s", whole,
+	*ret = realpath(whole, NULL);
+	return *ret ? 0 :
+		      err_set(e, ERR_INVALID_PARAMETER, errno, "code %s: %s", whole,
+			      strerror(errno));
+}
+
+int code_take(const char *state, const char *base, const char *path, char ret[65], struct err *e)
+{
+	auto_free char *from = NULL;
+	struct stat st;
+	bool folder;
+	int r = code_path(base, path, &from, e);
+
+	if (r < 0)
+		return r;
+	if (stat(from, &st) < 0)
+		return err_set(e, ERR_INVALID_PARAMETER, errno, "code %s: %s", from,
 			       strerror(errno));
 	folder = S_ISDIR(st.st_mode);
 	if (!folder && !S_ISREG(st.st_mode))
 		return err_set(e, ERR_INVALID_PARAMETER, EINVAL,
 			       "code %s: neither a folder nor a "
 			       ".zip file",
-			       whole);
+			       from);
 	if (!folder && st.st_size > LIMIT_ZIP && !MUTANT("zip-size"))
 		return err_set(e, ERR_INVALID_PARAMETER, EFBIG,
 			       "code %s: it has %lld bytes (allowed: %d, AWS's limit of a direct "
 			       "upload; as a folder: %d)",
-			       whole, (long long)st.st_size, LIMIT_ZIP, LIMIT_CODE);
+			       from, (long long)st.st_size, LIMIT_ZIP, LIMIT_CODE);
 	r = folder ? digest_folder(from, ret, e) : digest_zip(from, ret, e);
 	return r ? r : make_copy(state, from, folder, ret, e);
 }

@@ -11,6 +11,8 @@
 
 #include "lib/err.h"
 
+/* the real path of "path", counted from "base" (may be NULL) if it is relative; caller frees */
+int code_path(const char *base, const char *path, char **ret, struct err *e);
 /* "path" (folder or .zip; relative: to "base") -> its copy below "state";
  * "ret" gets the digest, 64 hex characters */
 int code_take(const char *state, const char *base, const char *path, char ret[65], struct err *e);

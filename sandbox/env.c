@@ -887,6 +887,7 @@ static void add_plan(struct buf *b, const struct env *v)
 	plan_add(b, "role", "function", NULL);
 	plan_add(b, "runtime",
 		 v->exec			? "exec" :
+		 s->image[0]			? "image" :
 		 runtime_is_managed(s->runtime) ? "managed" :
 						  "provided",
 		 NULL);

@@ -21,6 +21,7 @@
 #include "sandbox/package.h"
 #include "sandbox/runtime.h"
 #include "sandbox/states.h"
+#include "sandbox/view.h"
 #include "sandbox/wire.h"
 
 int functions_prepare(const struct sandboxd *sd, const struct lab *lab, const char *base,
@@ -78,6 +79,10 @@ static int digest(const struct slab *l, const struct function *s, const char *co
 	buf_printf(&b, "%s\n%s\n%s\n%u %u %u\n", s->runtime, s->handler, code, s->timeout,
 		   s->memory_size, s->ephemeral_storage);
 	add_strings(&b, &s->command);
+	buf_printf(&b, "%d%d %s\n", s->image_config.has_entry_point, s->image_config.has_command,
+		   s->image_config.working_directory);
+	add_strings(&b, &s->image_config.entry_point);
+	add_strings(&b, &s->image_config.command);
 	for (i = 0; i < s->n_environment; i++)
 		buf_printf(&b, "%s=%zu:%s\n", s->environment[i].name,
 			   strlen(s->environment[i].value), s->environment[i].value);
@@ -372,7 +377,10 @@ void functions_environment(struct buf *b, const struct func *f, const char *toke
 	plan_addf(b, "env", "AWS_SECRET_ACCESS_KEY=%s", secret);
 	plan_add(b, "env", "AWS_SESSION_TOKEN=vpclab", NULL);
 	plan_addf(b, "env", "_HANDLER=%s", s->handler);
-	runtime_environment(b, s->runtime);
+	if (s->image[0])
+		view_image(b, f);
+	else
+		runtime_environment(b, s->runtime);
 	for (i = 0; i < s->n_environment && !MUTANT("own-variables"); i++)
 		plan_addf(b, "env", "%s=%s", s->environment[i].name, s->environment[i].value);
 }

@@ -199,6 +199,20 @@ static void start_failed(struct env *e, const char *type, const char *why)
 	init_error(type, buf_str(&b), b.len, e);
 }
 
+/* PKG-2: what the image, or the function's configuration of it, says */
+static void start_entry_point(struct env *e)
+{
+	int r;
+
+	if (!e->init->n_argv) {
+		start_failed(e, "Runtime.InvalidEntrypoint", "the image names no program");
+		return;
+	}
+	r = start(e, 0, e->log_write, e->init->argv[0]);
+	if (r < 0)
+		start_failed(e, "Runtime.Unknown", strerror(-r));
+}
+
 /* EX-13 */
 static void start_bootstrap(struct env *e)
 {
@@ -286,7 +300,11 @@ static void begin(struct env *e)
 			return;
 		}
 	}
-	if (extension_all_registered(&e->ext))
+	if (!extension_all_registered(&e->ext))
+		return;
+	if (!strcmp(e->init->runtime, "image"))
+		start_entry_point(e);
+	else
 		start_bootstrap(e);
 }
 

@@ -8,6 +8,8 @@
  *   ro PATH SOURCE    rw PATH SOURCE     bind mounts of the host's
  *   over PATH LOWER   a read-only union of LOWER and the host's PATH
  *   lower PATH SOURCE  union PATH    a read-only union of the sources that were named, first over last
+ *   skeleton         what comes until "image" is made apart ...
+ *   image            ... and is the top of a union with the lowers, which is the future root
  *   tmpfs PATH OPTS   proc PATH          devs PATH
  *   guard PATH        what of /proc isn't namespaced, out of reach
  *   pivot             the future root is the root, read-only; the host's is gone
@@ -180,12 +182,40 @@ static int drop_lowers(void)
 	return rmdir(LOWER_DIR) < 0 ? -errno : 0;
 }
 
+static int mount_lowers(const char *at, const char *top)
+{
+	char opts[4096];
+	size_t len = (size_t)snprintf(opts, sizeof(opts), "lowerdir=%s", top);
+	unsigned i;
+
+	for (i = 0; i < n_lowers && len < sizeof(opts); i++)
+		len += (size_t)snprintf(opts + len, sizeof(opts) - len, "%s" LOWER_DIR "/%u",
+					i || *top ? ":" : "", i);
+	if (len >= sizeof(opts))
+		return -ENAMETOOLONG;
+	return mount_("overlay", at, "overlay", MS_RDONLY | MS_NOSUID | MS_NODEV, opts);
+}
+
+static int make_skeleton(void)
+{
+	if (mkdir("./top", 0755) < 0 || mkdir("./image", 0755) < 0 || chdir("./top") < 0)
+		return -errno;
+	return 0;
+}
+
+static int mount_image(void)
+{
+	int r = mount_lowers("../image", ".");
+
+	if (!r && n_lowers)
+		r = drop_lowers();
+	return r < 0 ? r : chdir("../image") < 0 ? -errno : 0;
+}
+
 static int mount_union(const char *path)
 {
-	char at[PATH_MAX], opts[4096];
+	char at[PATH_MAX];
 	int r = below(path, at, sizeof(at));
-	size_t len;
-	unsigned i;
 
 	if (!r && mkdir(at, 0755) < 0 && errno != EEXIST)
 		r = -errno;
@@ -199,13 +229,7 @@ static int mount_union(const char *path)
 				   MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV, NULL);
 		return r ? r : drop_lowers();
 	}
-	len = (size_t)snprintf(opts, sizeof(opts), "lowerdir=");
-	for (i = 0; i < n_lowers && len < sizeof(opts); i++)
-		len += (size_t)snprintf(opts + len, sizeof(opts) - len, "%s" LOWER_DIR "/%u",
-					i ? ":" : "", i);
-	if (len >= sizeof(opts))
-		return -ENAMETOOLONG;
-	r = mount_("overlay", at, "overlay", MS_RDONLY | MS_NOSUID | MS_NODEV, opts);
+	r = mount_lowers(at, "");
 	return r ? r : drop_lowers();
 }
 
@@ -329,6 +353,10 @@ static int carry_out(const struct plan_line *l)
 		return add_lower(l->b);
 	if (!strcmp(l->key, "union"))
 		return mount_union(l->a);
+	if (!strcmp(l->key, "skeleton"))
+		return make_skeleton();
+	if (!strcmp(l->key, "image"))
+		return mount_image();
 	if (!strcmp(l->key, "tmpfs"))
 		return mount_fs("tmpfs", l->a, safe, l->b);
 	if (!strcmp(l->key, "proc"))

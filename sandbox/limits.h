@@ -35,9 +35,12 @@
 #define LIMIT_DOOR_MESSAGE (256 * 1024)
 #define LIMIT_CODE (250 * 1024 * 1024) /* bytes of a function's code, unpacked (PKG-1) */
 #define LIMIT_CODE_FILES 100000
-#define LIMIT_ZIP (50 * 1024 * 1024)	    /* of a .zip file itself (PKG-1) */
-#define LIMIT_PACKAGE (64 * 1024)	    /* the text of a package */
-#define LIMIT_LOG_ANSWER (16 * 1024 * 1024) /* of GET .../logs, a node: its end */
+#define LIMIT_ZIP (50 * 1024 * 1024)		/* of a .zip file itself (PKG-1) */
+#define LIMIT_IMAGE (10LL * 1024 * 1024 * 1024) /* of an image, unpacked (PKG-2) */
+#define LIMIT_IMAGE_FILES 1000000
+#define LIMIT_IMAGE_DOCUMENT (4 * 1024 * 1024) /* manifests, configurations */
+#define LIMIT_PACKAGE (64 * 1024)	       /* the text of a package */
+#define LIMIT_LOG_ANSWER (16 * 1024 * 1024)    /* of GET .../logs, a node: its end */
 
 #define LIMIT_INIT_MS 10000	       /* EX-1 */
 #define LIMIT_SHUTDOWN_MS 2000	       /* EX-3, with external extensions */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * package - see package.h.  The text: "code HEX", then "layer HEX" for each.
+ * package - see package.h.  The text: "code HEX", then "layer HEX" for each; of an image
+ * "image HEX" (its configuration), then "rootfs HEX" for each of its layers.
  */
 #include "sandbox/package.h"
 
@@ -47,6 +48,10 @@ static int write_text(const char *state, const struct package *p, char ret[65], 
 		buf_printf(&b, "code %s\n", p->code);
 	for (i = 0; i < p->n_layers; i++)
 		buf_printf(&b, "layer %s\n", p->layers[i]);
+	if (p->image.config[0])
+		buf_printf(&b, "image %s\n", p->image.config);
+	for (i = 0; i < p->image.n_layers; i++)
+		buf_printf(&b, "rootfs %s\n", p->image.layers[i]);
 	if (b.failed)
 		return err_set(e, ERR_INTERNAL, ENOMEM, "out of memory");
 	sha256_hex(b.s, b.len, ret);
@@ -72,6 +77,19 @@ static int take_layers(const char *state, const char *base, const struct functio
 	return r;
 }
 
+static int take_image(const char *state, const char *base, const struct function *f,
+		      struct image *ret, struct err *e)
+{
+	auto_free char *path = NULL;
+	int r = code_path(base, f->image, &path, e);
+
+	if (!r)
+		r = image_take(state, path, ret, e);
+	if (r < 0)
+		err_path(e, "functions.%s.image", f->name);
+	return r;
+}
+
 int package_take(const char *state, const char *base, const struct function *f, char ret[65],
 		 struct err *e)
 {
@@ -79,6 +97,10 @@ int package_take(const char *state, const char *base, const struct function *f, 
 	int r = 0;
 
 	ret[0] = '\0';
+	if (f->image[0]) {
+		r = take_image(state, base, f, &p.image, e);
+		return r ? r : write_text(state, &p, ret, e);
+	}
 	if (f->code[0]) {
 		r = code_take(state, base, f->code, p.code, e);
 		if (r < 0)
@@ -106,6 +128,11 @@ static int take_line(struct package *p, const char *line, size_t len)
 		to = p->code;
 	else if (len == 6 + 64 && !strncmp(line, "layer ", 6) && p->n_layers < PACKAGE_LAYERS_MAX)
 		to = p->layers[p->n_layers++];
+	else if (len == 6 + 64 && !strncmp(line, "image ", 6))
+		to = p->image.config;
+	else if (len == 7 + 64 && !strncmp(line, "rootfs ", 7) &&
+		 p->image.n_layers < IMAGE_LAYERS_MAX)
+		to = p->image.layers[p->image.n_layers++];
 	if (!to)
 		return -EBADMSG;
 	memcpy(to, line + len - 64, 64);
@@ -157,4 +184,8 @@ void package_keep(const char *state, const char *digest, struct buf *b)
 		buf_printf(b, "%s\n", p.code);
 	for (i = 0; i < p.n_layers; i++)
 		buf_printf(b, "%s\n", p.layers[i]);
+	if (p.image.config[0])
+		buf_printf(b, "%s\n", p.image.config);
+	for (i = 0; i < p.image.n_layers; i++)
+		buf_printf(b, "%s\n", p.image.layers[i]);
 }

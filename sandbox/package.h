@@ -12,6 +12,7 @@
 
 #include "lib/buf.h"
 #include "lib/err.h"
+#include "sandbox/image.h"
 #include "topology/lab.h"
 
 #define PACKAGE_LAYERS_MAX 5 /* PKG-1 */
@@ -19,7 +20,8 @@
 struct package {
 	char code[65]; /* digest of /var/task; "": none */
 	char layers[PACKAGE_LAYERS_MAX][65];
-	size_t n_layers; /* lowest first: a later one's files hide an earlier one's */
+	size_t n_layers;    /* lowest first: a later one's files hide an earlier one's */
+	struct image image; /* config "": none */
 };
 
 /* copies what "f" names, relative paths counted from "base" (may be NULL); "ret" gets the

@@ -83,7 +83,7 @@ int runtime_check(const struct lab *l, struct err *e)
 	for (i = 0; i < l->n_functions && !r; i++) {
 		const struct managed *m = find(l->functions[i].runtime);
 
-		if (m)
+		if (m && !l->functions[i].image[0])
 			r = check_one(&l->functions[i], m, e);
 	}
 	return r;

@@ -101,40 +101,126 @@ static void add_copy(struct buf *b, const struct func *f, const char *key, const
 	plan_add(b, key, path, copy);
 }
 
-static void function_code(struct buf *b, const struct func *f)
+static void function_code(struct buf *b, const struct func *f, const struct package *p)
 {
-	struct package p;
 	size_t i;
 
-	if (package_read(f->slab->sd->dir.state, f->code, &p) < 0)
-		b->failed = true;
 	/* the last one's files hide the others' (PKG-1) */
-	for (i = p.n_layers; i--;)
+	for (i = p->n_layers; i--;)
 		add_copy(b, f, "lower", "/opt",
-			 p.layers[MUTANT("layers-order") ? p.n_layers - 1 - i : i]);
-	if (p.n_layers)
+			 p->layers[MUTANT("layers-order") ? p->n_layers - 1 - i : i]);
+	if (p->n_layers)
 		plan_add(b, "union", "/opt", NULL);
 	else
 		plan_add(b, "dir", "/opt", "755");
-	if (p.code[0])
-		add_copy(b, f, "ro", "/var/task", p.code);
+	if (p->code[0])
+		add_copy(b, f, "ro", "/var/task", p->code);
 	else
 		plan_add(b, "dir", "/var/task", "755");
+}
+
+/* ---- images ---- */
+
+static void add_strings(struct buf *b, const char *key, const cJSON *list)
+{
+	const cJSON *s;
+
+	cJSON_ArrayForEach(s, list)
+		if (cJSON_IsString(s))
+			plan_add(b, key, s->valuestring, NULL);
+}
+
+static void add_args(struct buf *b, const struct strings *own, bool given, const cJSON *image)
+{
+	size_t i;
+
+	if (!given || MUTANT("image-config"))
+		add_strings(b, "arg", image);
+	for (i = 0; i < own->n && given && !MUTANT("image-config"); i++)
+		plan_add(b, "arg", own->v[i], NULL);
+}
+
+/* what runs in it, where, and its variables but for those that AWS sets itself */
+static void image_program(struct buf *b, const struct func *f, const struct package *p)
+{
+	const struct function *s = f->spec;
+	auto_json cJSON *config = image_config(f->slab->sd->dir.state, p->image.config);
+	const char *cwd = json_str(config, "WorkingDir", "");
+	const cJSON *v;
+
+	if (!config) {
+		b->failed = true;
+		return;
+	}
+	add_args(b, &s->image_config.entry_point, s->image_config.has_entry_point,
+		 json_get(config, "Entrypoint"));
+	/* an own entry point makes the image's command nobody's, as docker has it */
+	add_args(b, &s->image_config.command,
+		 s->image_config.has_command || s->image_config.has_entry_point,
+		 json_get(config, "Cmd"));
+	if (s->image_config.working_directory[0])
+		cwd = s->image_config.working_directory;
+	plan_add(b, "cwd", cwd[0] ? cwd : "/", NULL);
+	cJSON_ArrayForEach(v, json_get(config, "Env"))
+		if (cJSON_IsString(v) && strchr(v->valuestring, '=') &&
+		    strncmp(v->valuestring, "AWS_", 4) != 0 &&
+		    strncmp(v->valuestring, "LAMBDA_", 7) != 0 && v->valuestring[0] != '_')
+			plan_add(b, "env", v->valuestring, NULL);
+}
+
+/* the image's root, under what each environment has of its own */
+static void image_root(struct buf *b, const struct func *f, const struct package *p)
+{
+	static const char *const folders[] = { "/tmp", "/proc", "/dev", "/var/task", "/opt" };
+	char text[200];
+	size_t i;
+
+	plan_add(b, "skeleton", NULL, NULL);
+	for (i = 0; i < ARRAY_SIZE(folders); i++)
+		plan_add(b, "dir", folders[i], "755");
+	plan_add(b, "file", "/etc/resolv.conf", "nameserver " VIEW_RESOLVER "\n");
+	(void)snprintf(text, sizeof(text), "127.0.0.1 localhost\n127.0.0.1 %.63s\n", f->name);
+	plan_add(b, "file", "/etc/hosts", text);
+	for (i = p->image.n_layers; i--;)
+		add_copy(b, f, "lower", NULL, p->image.layers[i]);
+	plan_add(b, "image", NULL, NULL);
+}
+
+static void host_root(struct buf *b, const struct func *f, uint32_t uid, const struct package *p)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(system_folders); i++)
+		add_host_path(b, system_folders[i], "ro");
+	function_etc(b, f, uid);
+	plan_add(b, "dir", "/var", "755");
+	function_code(b, f, p);
+	runtime_view(b, f->spec->runtime);
+}
+
+void view_image(struct buf *b, const struct func *f)
+{
+	struct package p;
+
+	if (package_read(f->slab->sd->dir.state, f->code, &p) < 0)
+		b->failed = true;
+	else if (p.image.config[0])
+		image_program(b, f, &p);
 }
 
 void view_function(struct buf *b, const struct func *f, uint32_t uid)
 {
 	const struct sandboxd *sd = f->slab->sd;
 	char text[96], user[16];
-	size_t i;
+	struct package p;
 
 	plan_add(b, "root", sd->root, NULL);
-	for (i = 0; i < ARRAY_SIZE(system_folders); i++)
-		add_host_path(b, system_folders[i], "ro");
-	function_etc(b, f, uid);
-	plan_add(b, "dir", "/var", "755");
-	function_code(b, f);
-	runtime_view(b, f->spec->runtime);
+	if (package_read(sd->dir.state, f->code, &p) < 0)
+		b->failed = true;
+	if (p.image.config[0])
+		image_root(b, f, &p);
+	else
+		host_root(b, f, uid, &p);
 	(void)snprintf(text, sizeof(text), "mode=1777,size=%um,nr_inodes=65536",
 		       MUTANT("function-disk") ? 4096 : f->spec->ephemeral_storage);
 	plan_add(b, "tmpfs", "/tmp", text);

@@ -14,6 +14,8 @@
 
 /* an environment of "f": root, /var/task, /tmp, user, limits, filter */
 void view_function(struct buf *b, const struct func *f, uint32_t uid);
+/* of a function whose code is an image: arguments, folder and variables; else nothing */
+void view_image(struct buf *b, const struct func *f);
 /*
  * a node's programs: the host's system files read-only; "folder" (made by
  * view_node_folder()) holds what is the node's own.  "name": the host name; "p":

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/mutant.h"
 #include "lib/util.h"
 #include "topology/fill.h"
 #include "topology/format.h"
@@ -17,13 +18,50 @@
 
 /* ---- runtime ---- */
 
+/* what an image brings by itself, AWS refuses beside it */
+static void image_rules(struct fill *f, const struct place *p)
+{
+	static const char *const others[] = { "command", "code", "layers", "handler" };
+
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+		struct place other = place_member(p, others[i]);
+
+		if (other.item && !MUTANT("image-rules"))
+			fault(f->r, FAMILY_TYPE, &other, "InvalidParameterValueException",
+			      "\"%s\" doesn't go with an image (allowed: image_config)", others[i]);
+	}
+}
+
+static void fill_image(struct fill *f, const struct place *p, struct function *fn)
+{
+	struct place config = place_member(p, "image_config");
+
+	fn->image = read_str(p, "image");
+	fn->image_config.working_directory = "";
+	if (!config.item)
+		return;
+	fn->image_config.entry_point = read_strings(f->r, &config, "entry_point");
+	fn->image_config.command = read_strings(f->r, &config, "command");
+	fn->image_config.has_entry_point = place_member(&config, "entry_point").item != NULL;
+	fn->image_config.has_command = place_member(&config, "command").item != NULL;
+	if (place_member(&config, "working_directory").item)
+		fn->image_config.working_directory = read_str(&config, "working_directory");
+}
+
 static void runtime_rules(struct fill *f, const struct place *p, const struct function *fn)
 {
 	struct place command = place_member(p, "command");
 	bool is_exec;
 
-	if (!fn->runtime || !*fn->runtime || *fn->image)
+	if (!fn->runtime || !*fn->runtime)
 		return;
+	if (*fn->image) {
+		image_rules(f, p);
+		return;
+	}
+	if (place_member(p, "image_config").item)
+		fault(f->r, FAMILY_TYPE, p, "InvalidParameterValueException",
+		      "\"image\" is missing (image_config says what to change of one)");
 	is_exec = strcmp(fn->runtime, "exec") == 0;
 	if (is_exec && !command.item)
 		fault(f->r, FAMILY_TYPE, p, "InvalidParameterValueException",
@@ -416,7 +454,7 @@ static void fill_function(struct fill *f, const struct place *p, struct function
 	fn->handler = read_str(p, "handler");
 	fn->code = read_str(p, "code");
 	fn->layers = read_strings(f->r, p, "layers");
-	fn->image = read_str(p, "image");
+	fill_image(f, p, fn);
 	fn->timeout = (unsigned)read_num(p, "timeout");
 	fn->memory_size = (unsigned)read_num(p, "memory_size");
 	fn->ephemeral_storage = (unsigned)read_num(p, "ephemeral_storage");

@@ -332,7 +332,12 @@ struct function {
 	const char *handler; /* "" */
 	const char *code;    /* "" ; relative: to the base folder */
 	struct strings layers;
-	const char *image;	    /* "" */
+	const char *image; /* "" */
+	struct {
+		struct strings entry_point, command;
+		bool has_entry_point, has_command; /* given, if only as [] */
+		const char *working_directory;	   /* "" */
+	} image_config;
 	unsigned timeout;	    /* s */
 	unsigned memory_size;	    /* MB */
 	unsigned ephemeral_storage; /* MB */

@@ -109,8 +109,6 @@ static const struct {
 
 	{ "functions/*/runtime", other_runtime,
 	  "a runtime other than exec, provided*, nodejs*, python*, java* and ruby*" },
-	{ "functions/*/image", NULL, "image" },
-	{ "functions/*/image_config", NULL, "image_config" },
 	{ "functions/*/provisioned_concurrent_executions", not_zero,
 	  "provisioned_concurrent_executions" },
 	{ "functions/*/publish", is_true, "publish" },
