@@ -409,10 +409,12 @@ static void members(const struct s_vpc *v, const struct emit *f)
 			(void)fmt_print(name, sizeof(name), "g%u_m", v->enis[i]->groups[k]->number);
 			for (a = 0; a < v->enis[i]->n_private_ips; a++)
 				emit_elem(f, name, "", "%s", addr_str(&v->enis[i]->private_ips[a]));
-			if (!addr_is_set(&v->enis[i]->public_ip))
-				continue;
 			(void)fmt_print(name, sizeof(name), "g%u_p", v->enis[i]->groups[k]->number);
-			emit_elem(f, name, "", "%s", addr_str(&v->enis[i]->public_ip));
+			/* the public address of what is attached to nothing is nobody's */
+			for (a = 0; v->enis[i]->ns && a < v->enis[i]->n_private_ips; a++)
+				if (addr_is_set(eni_public_ip(v->enis[i], a)))
+					emit_elem(f, name, "", "%s",
+						  addr_str(eni_public_ip(v->enis[i], a)));
 		}
 }
 

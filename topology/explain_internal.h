@@ -78,7 +78,8 @@ struct walk {
 	const struct s_peer *peer; /* the side of the router where it is, if it came by it */
 	const struct s_host *host;
 	const struct s_egress *egress;
-	bool refusing;	  /* the answer says no */
+	bool refusing;			  /* the answer says no */
+	const struct s_instance *renamed; /* who put its own name into the answer; NULL: nobody */
 	ssize_t rejected; /* the hop that sent an ICMP error, which is the answer; -1 */
 	struct memory memory[WALK_MEMORY];
 	size_t n_memory;

@@ -12,7 +12,7 @@ static bool met_before(const struct walk *w, const struct s_eni *e, bool ingress
 {
 	size_t i;
 
-	for (i = 0; !w->p.answer && i < w->n_gates; i++) {
+	for (i = 0; i < w->n_gates && !addr_is_set(&w->p.about); i++) {
 		const struct gate_memory *m = &w->gates[i];
 
 		if (m->eni == e && m->ingress == ingress && m->zone == zone &&
@@ -81,7 +81,8 @@ void track_remember(struct walk *w, const struct s_eni *e, bool ingress, unsigne
 	bool ports = w->p.proto == IPPROTO_TCP || w->p.proto == IPPROTO_UDP;
 	bool always = e->type == ENI_LAMBDA || (far && far->type != ENI_INTERFACE);
 
-	if (w->p.answer || w->n_gates == WALK_MEMORY)
+	/* an ICMP error makes no tracked flow of what it tells of */
+	if (addr_is_set(&w->p.about) || w->n_gates == WALK_MEMORY)
 		return;
 	if (ports && !always && has_open_rule(w, e, ingress, false) &&
 	    has_open_rule(w, e, !ingress, true))

@@ -279,6 +279,11 @@ static void deliver(struct walk *w, const char *kind, const char *name, const st
 
 static void arrive(struct walk *w)
 {
+	if (w->renamed) {
+		walk_stop(w, NO_CODE, "instance", w->renamed->o.name, &w->renamed->def->at,
+			  "an answer to a question that didn't pass here leaves in its own name");
+		return;
+	}
 	w->part->result = w->rejected >= 0 ? "unreachable" : w->refusing ? "refused" : "open";
 	w->part->decided = w->rejected;
 	w->place = PLACE_END;
@@ -489,7 +494,8 @@ static void at_nat(struct walk *w, const struct s_nat *n)
 
 /* an instance that masquerades what it forwards.  Of an answer whose question took
  * another way its tracking makes nothing, but for a datagram and for what follows a
- * handshake: they look like something new, and go on in the instance's own name */
+ * handshake: they look like something new, and go on in the instance's own name, which
+ * the asker doesn't know */
 static void masquerade(struct walk *w, const struct s_instance *in)
 {
 	const struct addr *own = &in->eni->private_ips[0];
@@ -503,8 +509,9 @@ static void masquerade(struct walk *w, const struct s_instance *in)
 			w->p.src = *own;
 		}
 	} else if (w->p.proto != IPPROTO_ICMP && !w->refusing) {
-		walk_stop(w, NO_CODE, "instance", in->o.name, at,
-			  "an answer to a question that didn't pass here leaves in its own name");
+		w->renamed = in;
+		if (w->p.proto == IPPROTO_UDP)
+			w->p.src = *own;
 	}
 }
 
@@ -736,6 +743,10 @@ static void leave_by_igw(struct walk *w, const struct s_vpc *v)
 		walk_hop(w, EXPLAIN_TRANSLATE, "internet_gateway", v->o.name, &v->def->at,
 			 "from %s", addr_str(&public));
 	w->p.src = public;
+	/* what an ICMP error tells of is translated as its own addresses are */
+	e = addr_is_set(&w->p.about) ? store_eni_by_private(v, &w->p.about) : NULL;
+	if (e && addr_is_set(eni_public_of(e, &w->p.about)))
+		w->p.about = *eni_public_of(e, &w->p.about);
 	w->place = PLACE_INTERNET;
 }
 

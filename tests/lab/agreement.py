@@ -77,8 +77,8 @@ def same(cell, says, got):
     if got["result"] != "timeout" or cell["port"] == "icmp":
         return True
     model, packet = says["decided_by"], got["dropped"]
-    # a NAT gateway that doesn't know an answer resets who sent it, by a packet of the same addresses that may die as well
-    if model["answer"] and model["kind"] == "nat_gateway" and cell["port"].startswith("tcp"):
+    # who gets an answer that it doesn't know resets the sender, by a packet of the same addresses that may die as well
+    if model["answer"] and not model["code"] and cell["port"].startswith("tcp"):
         return True
     if model["answer"] and not packet and (cell["port"].startswith("udp") or rejected(says)):
         return True
@@ -168,7 +168,7 @@ def likelihood(doc):
         a, b, public = home.get(c["from"]), home.get(c["to"]), c["to"] in hosts or c.get("address") == "public"
         near = b and (a == b or {a, b} in peers) and c["to"] not in functions
         asks = c["port"] in served.get(c["to"], []) or (c["port"] == "icmp" and c["from"] not in functions)
-        return (1 if asks else .2) * (1 if near and not public else .6 if public else .06)
+        return (1 if asks else .12) * (1 if near and not public else .6 if public else .04)
     return weigh
 
 
