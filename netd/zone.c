@@ -293,6 +293,8 @@ cJSON *zone_make(const struct store *s, const struct s_vpc *v)
 	for (i = 0; i < s->n_vpcs; i++)
 		for (k = 0; k < s->vpcs[i].n_instances; k++)
 			add_public(&z, s, &s->vpcs[i].instances[k], &s->vpcs[i] == v);
+	if (!v && s->n_vpcs && MUTANT("default-resolver"))
+		v = &s->vpcs[0];
 	for (k = 0; v && k < v->n_instances; k++)
 		add_private(&z, s, &v->instances[k]);
 	if (v && has_hostnames(v) && !MUTANT("private-zone"))

@@ -351,7 +351,11 @@ void functions_environment(struct buf *b, const struct func *f, const char *toke
 
 	if (gmtime_r(&now, &tm))
 		(void)strftime(day, sizeof(day), "%Y/%m/%d", &tm);
-	plan_add(b, "env", "AWS_LAMBDA_RUNTIME_API=127.0.0.1:9001", NULL);
+	/* the sandbox's own loopback: its network has no part in it (LN-15) */
+	plan_add(b, "env",
+		 MUTANT("runtime-api-way") ? "AWS_LAMBDA_RUNTIME_API=169.254.169.253:9001" :
+					     "AWS_LAMBDA_RUNTIME_API=127.0.0.1:9001",
+		 NULL);
 	plan_add(b, "env", "AWS_LAMBDA_FUNCTION_VERSION=$LATEST", NULL);
 	plan_add(b, "env", "AWS_LAMBDA_INITIALIZATION_TYPE=on-demand", NULL);
 	plan_add(b, "env", "LAMBDA_TASK_ROOT=/var/task", NULL);

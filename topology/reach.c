@@ -4,7 +4,11 @@
  */
 #include "topology/reach.h"
 
-#include "lib/util.h"
+enum { /* places in the table */
+#define REACH_PLACE(sym, number, code, direction, field) PLACE_##sym,
+       REACH_DROPS(REACH_PLACE)
+#undef REACH_PLACE
+};
 
 static const struct reach_drop drops[] = {
 #define REACH_ROW(sym, number, code, direction, field) \
@@ -16,10 +20,12 @@ static const struct reach_drop drops[] = {
 
 const struct reach_drop *reach_drop(unsigned number)
 {
-	size_t i;
-
-	for (i = 0; i < ARRAY_SIZE(drops); i++)
-		if (drops[i].number == number)
-			return &drops[i];
+	switch (number) {
+#define REACH_CASE(sym, number, code, direction, field) \
+	case number:                                    \
+		return &drops[PLACE_##sym];
+		REACH_DROPS(REACH_CASE)
+#undef REACH_CASE
+	}
 	return NULL;
 }

@@ -9,7 +9,8 @@
 
 #include <stddef.h>
 
-/* symbol, number, code, direction, which interface is noted */
+/* symbol, number, code, direction, which interface is noted.  Numbers are given out here and
+ * nowhere else: a new one is the last one and one more; the compiler refuses one twice. */
 #define REACH_DROPS(X)                                                                             \
 	X(DROP_NO_ROUTE, 0x01, "NO_ROUTE_TO_DESTINATION", "egress", "iifname")                     \
 	X(DROP_BAD_STATE_ROUTE, 0x02, "BAD_STATE_ROUTE", "egress", "iifname")                      \
@@ -36,17 +37,17 @@
 	X(DROP_GATEWAY_SPOOFED, 0x12, "GATEWAY_REJECTS_SPOOFED_TRAFFIC", "ingress", "iifname")     \
 	X(DROP_PROTOCOL, 0x13, "PROTOCOL_RESTRICTION", "egress", "iifname")                        \
 	X(DROP_NO_POSSIBLE_DESTINATION, 0x14, "NO_POSSIBLE_DESTINATION", "ingress", "iifname")     \
-	X(DROP_SG_REFERENCE_EGRESS, 0x50, "SG_REFERENCES_NOT_PRESERVED", "egress", "iifname")      \
-	X(DROP_SG_REFERENCE_INGRESS, 0x51, "SG_REFERENCES_NOT_PRESERVED", "ingress", "oifname")    \
 	X(DROP_PORT_ALLOCATION, 0x15, "ErrorPortAllocation", "egress", "iifname")                  \
-	X(DROP_NGW_SOURCE, 0x20, "NGW_REQUIRES_SOURCE_IN_VPC", "ingress", "iifname")               \
-	X(DROP_EDGE_NO_PUBLIC_IP, 0x30, "INGRESS_RTB_NO_PUBLIC_IP", "ingress", "oifname")          \
-	X(DROP_EDGE_REDIRECTION, 0x31, "INGRESS_RTB_TRAFFIC_REDIRECTION", "egress", "iifname")     \
-	X(DROP_PEERING_EGRESS, 0x40, "PCX_REQUIRES_ADDRESS_IN_VPC_CIDR", "egress", "iifname")      \
-	X(DROP_PEERING_INGRESS, 0x41, "PCX_REQUIRES_ADDRESS_IN_VPC_CIDR", "ingress", "iifname")    \
-	X(DROP_LINK_LOCAL_RATE, 0x42, "linklocal_allowance_exceeded", "egress", "iifname")         \
-	X(DROP_TRACKING_FULL_EGRESS, 0x43, "conntrack_allowance_exceeded", "egress", "iifname")    \
-	X(DROP_TRACKING_FULL_INGRESS, 0x44, "conntrack_allowance_exceeded", "ingress", "oifname")
+	X(DROP_NGW_SOURCE, 0x16, "NGW_REQUIRES_SOURCE_IN_VPC", "ingress", "iifname")               \
+	X(DROP_EDGE_NO_PUBLIC_IP, 0x17, "INGRESS_RTB_NO_PUBLIC_IP", "ingress", "oifname")          \
+	X(DROP_EDGE_REDIRECTION, 0x18, "INGRESS_RTB_TRAFFIC_REDIRECTION", "egress", "iifname")     \
+	X(DROP_PEERING_EGRESS, 0x19, "PCX_REQUIRES_ADDRESS_IN_VPC_CIDR", "egress", "iifname")      \
+	X(DROP_PEERING_INGRESS, 0x1a, "PCX_REQUIRES_ADDRESS_IN_VPC_CIDR", "ingress", "iifname")    \
+	X(DROP_LINK_LOCAL_RATE, 0x1b, "linklocal_allowance_exceeded", "egress", "iifname")         \
+	X(DROP_SG_REFERENCE_EGRESS, 0x1c, "SG_REFERENCES_NOT_PRESERVED", "egress", "iifname")      \
+	X(DROP_SG_REFERENCE_INGRESS, 0x1d, "SG_REFERENCES_NOT_PRESERVED", "ingress", "oifname")    \
+	X(DROP_TRACKING_FULL_EGRESS, 0x1e, "conntrack_allowance_exceeded", "egress", "iifname")    \
+	X(DROP_TRACKING_FULL_INGRESS, 0x1f, "conntrack_allowance_exceeded", "ingress", "oifname")
 
 enum reach_drop_number {
 #define REACH_ENUM(sym, number, code, direction, field) sym = number,

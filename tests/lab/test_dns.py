@@ -204,6 +204,7 @@ def test_only_the_vpcs_base_plus_two_answers(product):
 
 
 @pytest.mark.ids("M-9", "DNS-8")
+@pytest.mark.mutant("default-resolver")
 def test_default_mode_does_not_use_a_vpcs_resolver(product):
     product.up(lab())
     assert lookup(product, "plain", "api.example.com") == "0 198.51.100.10"

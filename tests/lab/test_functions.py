@@ -141,15 +141,24 @@ def test_functions_send_no_mail(product, function):
 
 @pytest.mark.asan
 @pytest.mark.ids("LN-15", "M-7")
-def test_sealed_function_is_invoked_and_logs(product):
-    """No route, no egress rule: invocation, answer and log never use a VPC path."""
+@pytest.mark.mutant("runtime-api-way")
+def test_sealed_function_is_invoked_and_logs(product, tmp_path):
+    """No route, no egress rule, a list that denies all: invocation, Runtime API, answer and log never use a VPC path."""
     doc = having(lab(), {"egress": []}, "vpcs", "main", "security_groups", "fn")
+    doc = having(doc, {"none": {"ingress": [], "egress": []}}, "vpcs", "main", "network_acls")
+    doc = having(doc, "none", "vpcs", "main", "subnets", "sealed", "network_acl")
+    (tmp_path / "index.py").write_text("def handler(event, context):\n    print('said')\n    return event\n")
+    doc["functions"]["asks"] = {**doc["functions"]["sealed"], "runtime": "python3.11", "handler": "index.handler",
+                                "code": str(tmp_path), "timeout": 5, "memory_size": 256}
+    doc["functions"]["asks"].pop("command")
     doc["functions"]["sealed"]["command"] = ["sh", "-c", "echo heard >&2; cat"]
     product.up(doc)
     before = product.dropped("functions")
     r = product.vpclab("invoke", "functions", "sealed", "--payload", '{"a": 1}', check=0)
     assert r.out == '{"a": 1}'
     assert "heard" in product.vpclab("logs", "functions", "sealed", check=0).out
+    assert product.vpclab("invoke", "functions", "asks", "--payload", '{"b": 2}', check=0).out == '{"b": 2}'
+    assert "said" in product.vpclab("logs", "functions", "asks", check=0).out
     assert product.dropped("functions") == before
     assert product.probe("functions", "sealed", "api", "tcp/443")["result"] == "timeout"
 
