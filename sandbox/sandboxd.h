@@ -16,7 +16,6 @@
  *   throttle  concurrency and rates            room       idle environments that go
  *   listen    the Invoke API on a TCP port   configuration  functions in AWS's words
  *   invoke_stream  responses in pieces       memory     what an environment used
- *   states    how a function stands
  *   states    how a function stands          endpoint   the Invoke API inside a lab
  *
  * What survives a trip through the loop is looked up again or freed together

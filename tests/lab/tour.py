@@ -18,6 +18,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 DEFAULT_RUN = "/run/vpclab"
 
 LEVEL = [(re.compile(pattern, re.M), to) for pattern, to in (
+    (r"\d+ +\d+\.\d{6}$", "N N.N"),  # what vpclab bill counts
+    (r"\d+\.\d{6}", "N.N"),
     (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "UUID"),
     (r"\b([a-z]+)-[0-9a-f]{8,17}\b", r"\1-ID"),
     (r"\b([a-z-]+)-[0-9a-f]{6}\b", r"\1-COPY"),
