@@ -10,73 +10,48 @@
 
 #include "lib/util.h"
 
-static size_t slot_of(const struct flow_batch *b, const void *key, size_t size)
+static uint64_t hash(const void *elem)
 {
-	size_t i = hash64(key, size, 0) % b->n_slots;
+	const struct flow_elem *e = elem;
 
-	for (; b->slots[i]; i = (i + 1) % b->n_slots) {
-		const struct flow_elem *e = &b->v[b->slots[i] - 1];
-
-		if (e->size == size && memcmp(e->key, key, size) == 0)
-			break;
-	}
-	return i;
+	return hash64(e->key, e->size, 0);
 }
 
-/* at most half of the slots are taken */
-static int room(struct flow_batch *b)
+static bool same(const void *a, const void *b)
 {
-	size_t cap = b->cap ? 2 * b->cap : 256, i;
-	struct flow_elem *v;
-	uint32_t *slots;
+	const struct flow_elem *x = a, *y = b;
 
-	if (b->n == FLOW_BATCH_MAX)
-		return -ENOSPC;
-	if (b->n < b->cap)
-		return 0;
-	v = reallocarray(b->v, cap, sizeof(*v));
-	if (!v)
-		return -ENOMEM;
-	b->v = v;
-	slots = calloc(2 * cap, sizeof(*slots));
-	if (!slots)
-		return -ENOMEM;
-	free(b->slots);
-	b->slots = slots;
-	b->n_slots = 2 * cap;
-	b->cap = cap;
-	for (i = 0; i < b->n; i++)
-		slots[slot_of(b, v[i].key, v[i].size)] = (uint32_t)i + 1;
-	return 0;
+	return x->size == y->size && memcmp(x->key, y->key, x->size) == 0;
 }
+
+static const struct flow_index_kind kind = { sizeof(struct flow_elem), 256, hash, same };
 
 int flow_batch_add(struct flow_batch *b, const void *key, size_t size, uint64_t left_ms,
 		   uint64_t packets, uint64_t bytes)
 {
-	struct flow_elem *e;
-	size_t at;
-	int r;
+	struct flow_elem e = { .left_ms = left_ms, .packets = packets, .bytes = bytes };
+	struct flow_elem *v;
 
 	if (size > FLOW_BATCH_KEY_MAX)
 		return -EINVAL;
-	if (b->n_slots && b->slots[slot_of(b, key, size)])
+	e.size = (uint8_t)size;
+	memcpy(e.key, key, size);
+	if (b->n && b->index.slots[flow_index_slot(&b->index, &kind, b->v, &e)])
 		return 0;
-	r = room(b);
-	if (r < 0)
-		return r;
-	at = slot_of(b, key, size);
-	e = &b->v[b->n++];
-	*e = (struct flow_elem){
-		.size = (uint8_t)size, .left_ms = left_ms, .packets = packets, .bytes = bytes
-	};
-	memcpy(e->key, key, size);
-	b->slots[at] = (uint32_t)b->n;
+	if (b->n == FLOW_BATCH_MAX)
+		return -ENOSPC;
+	v = flow_index_room(&b->index, &kind, b->v, b->n, &b->cap);
+	if (!v)
+		return -ENOMEM;
+	b->v = v;
+	b->index.slots[flow_index_slot(&b->index, &kind, v, &e)] = (uint32_t)b->n + 1;
+	v[b->n++] = e;
 	return 1;
 }
 
 void flow_batch_done(struct flow_batch *b)
 {
 	free(b->v);
-	free(b->slots);
+	free(b->index.slots);
 	*b = (struct flow_batch){ .v = NULL };
 }

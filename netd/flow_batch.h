@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "netd/flow_index.h"
 #include "netd/flow_kind.h"
 
 #define FLOW_BATCH_KEY_MAX 40		       /* bytes of an element's key */
@@ -24,8 +25,7 @@ struct flow_elem {
 struct flow_batch {
 	struct flow_elem *v; /* owns */
 	size_t n, cap;
-	uint32_t *slots; /* owns; 1 + place in "v"; 0: free */
-	size_t n_slots;
+	struct flow_index index;
 };
 
 /* 1: new; 0: its key is there already, the batch stays as it was; -EINVAL (key too long),

@@ -52,16 +52,19 @@ int flow_key_parse(const void *key, size_t size, struct flow_count *ret, char re
 }
 
 /* one 5-tuple, direction, interface and verdict is one record, by whichever way it went */
-static bool same_flow(const struct flow_count *a, const struct flow_count *b)
+static bool same(const void *x, const void *y)
 {
+	const struct flow_count *a = x, *b = y;
+
 	return a->eni == b->eni && a->saddr == b->saddr && a->daddr == b->daddr &&
 	       a->sport == b->sport && a->dport == b->dport && a->proto == b->proto &&
 	       flow_kind_is_egress(a->kind) == flow_kind_is_egress(b->kind) &&
 	       (a->kind & 1) == (b->kind & 1);
 }
 
-static size_t slot_of(const struct flow_table *t, const struct flow_count *c)
+static uint64_t hash(const void *elem)
 {
+	const struct flow_count *c = elem;
 	const struct {
 		const void *eni;
 		uint32_t a[5];
@@ -69,42 +72,13 @@ static size_t slot_of(const struct flow_table *t, const struct flow_count *c)
 		{ c->saddr, c->daddr, (uint32_t)c->sport << 16 | c->dport, c->proto,
 		  (uint32_t)flow_kind_is_egress(c->kind) << 1 | (c->kind & 1) } };
 	uint8_t bytes[sizeof(k.eni) + sizeof(k.a)]; /* without padding */
-	size_t i;
 
 	memcpy(bytes, &k.eni, sizeof(k.eni));
 	memcpy(bytes + sizeof(k.eni), k.a, sizeof(k.a));
-	i = hash64(bytes, sizeof(bytes), 0) % t->n_slots;
-	while (t->slots[i] && !same_flow(&t->v[t->slots[i] - 1], c))
-		i = (i + 1) % t->n_slots;
-	return i;
+	return hash64(bytes, sizeof(bytes), 0);
 }
 
-/* at most half of the slots are taken */
-static int room(struct flow_table *t)
-{
-	size_t cap = t->cap ? 2 * t->cap : 64, i;
-	struct flow_count *v;
-	uint32_t *slots;
-
-	if (t->n == FLOW_RECORDS_MAX && !MUTANT("flow-records-max"))
-		return -ENOSPC;
-	if (t->n < t->cap)
-		return 0;
-	v = reallocarray(t->v, cap, sizeof(*v));
-	if (!v)
-		return -ENOMEM;
-	t->v = v;
-	slots = calloc(2 * cap, sizeof(*slots));
-	if (!slots)
-		return -ENOMEM;
-	free(t->slots);
-	t->slots = slots;
-	t->n_slots = 2 * cap;
-	t->cap = cap;
-	for (i = 0; i < t->n; i++)
-		slots[slot_of(t, &v[i])] = (uint32_t)i + 1;
-	return 0;
-}
+static const struct flow_index_kind kind = { sizeof(struct flow_count), 64, hash, same };
 
 static struct flow_seen *seen(struct flow_table *t, const struct flow_eni *eni)
 {
@@ -148,23 +122,28 @@ void flow_table_skip(struct flow_table *t, const struct flow_eni *eni)
 
 static struct flow_count *add_new(struct flow_table *t, const struct flow_count *c)
 {
+	struct flow_count *v;
 	struct flow_seen *s;
 
-	if (room(t) < 0)
+	if (t->n == FLOW_RECORDS_MAX && !MUTANT("flow-records-max"))
 		return NULL;
+	v = flow_index_room(&t->index, &kind, t->v, t->n, &t->cap);
+	if (!v)
+		return NULL;
+	t->v = v;
 	s = seen(t, c->eni);
 	if (!s)
 		return NULL;
 	s->data = true;
-	t->v[t->n++] = *c;
-	t->slots[slot_of(t, c)] = (uint32_t)t->n;
-	return &t->v[t->n - 1];
+	t->index.slots[flow_index_slot(&t->index, &kind, v, c)] = (uint32_t)t->n + 1;
+	v[t->n++] = *c;
+	return &v[t->n - 1];
 }
 
 void flow_table_add(struct flow_table *t, const struct flow_count *c)
 {
-	size_t i = t->n_slots ? slot_of(t, c) : 0;
-	struct flow_count *at = t->n_slots && t->slots[i] ? &t->v[t->slots[i] - 1] : NULL;
+	uint32_t place = t->n ? t->index.slots[flow_index_slot(&t->index, &kind, t->v, c)] : 0;
+	struct flow_count *at = place ? &t->v[place - 1] : NULL;
 
 	if (!at || MUTANT("flow-merge")) {
 		if (!add_new(t, c))
@@ -182,7 +161,7 @@ void flow_table_add(struct flow_table *t, const struct flow_count *c)
 void flow_table_done(struct flow_table *t)
 {
 	free(t->v);
-	free(t->slots);
+	free(t->index.slots);
 	free(t->seen);
 	*t = (struct flow_table){ .v = NULL };
 }

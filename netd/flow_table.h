@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "netd/flow_index.h"
 #include "netd/flow_kind.h"
 
 #define FLOW_RECORDS_MAX 500000 /* of one log in one interval; more makes SKIPDATA */
@@ -43,8 +44,7 @@ struct flow_seen {
 struct flow_table {
 	struct flow_count *v; /* owns; a record each, "tcp_flags" OR-ed (FL-8) */
 	size_t n, cap;
-	uint32_t *slots; /* owns; 1 + place in "v"; 0: free */
-	size_t n_slots;
+	struct flow_index index;
 	struct flow_seen *seen; /* owns */
 	size_t n_seen, cap_seen;
 	bool skipped; /* of all interfaces something may be missing */
