@@ -26,6 +26,9 @@ ssize_t sock_send_fds(int sock, const void *data, size_t size, const int *fds, s
 ssize_t sock_recv_fds(int sock, void *data, size_t size, int *fds, size_t *n_fds);
 int sock_peer(int sock, pid_t *ret_pid, uid_t *ret_uid);
 
+/* below the state folder: LAB/NAME, what labs write for people (flow logs, outcomes of events) */
+#define RUNDIR_LABS "labs"
+
 /*
  * rundir - of one instance of the product.
  * rundir_open() makes the directories, takes RUN/PROGRAM.lock and writes

@@ -115,8 +115,8 @@ static char *folder_of(const struct netlab *l)
 {
 	char *path;
 
-	return asprintf(&path, "%s/%s/%s", l->netd->dir.state, FLOW_DIRECTORY, l->name) < 0 ? NULL :
-											      path;
+	return asprintf(&path, "%s/%s/%s", l->netd->dir.state, RUNDIR_LABS, l->name) < 0 ? NULL :
+											   path;
 }
 
 static void mark_open(struct flows *f, bool adopted)

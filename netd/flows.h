@@ -22,7 +22,6 @@
 #define FLOW_LINES_MAX 50000	 /* of a lab, kept for "vpclab flows"; older ones go */
 #define FLOW_FILE_MAX (64 << 20) /* bytes of a log's file; then it is NAME.1, a new one begins */
 #define FLOW_ANSWER_MAX 5000	 /* lines of one answer */
-#define FLOW_DIRECTORY "labs"	 /* below the state folder: LAB/NAME */
 
 struct flows;
 

@@ -598,7 +598,7 @@ static void show_flow_log(struct show *w, cJSON *map, const struct s_flow_log *l
 	cJSON *o = put_common(w, map, &l->o);
 	char path[PATH_MAX];
 
-	(void)snprintf(path, sizeof(path), "%s/%s/%s/%s", w->l->netd->dir.state, FLOW_DIRECTORY,
+	(void)snprintf(path, sizeof(path), "%s/%s/%s/%s", w->l->netd->dir.state, RUNDIR_LABS,
 		       w->l->name, l->def->destination ? l->def->destination : "");
 	put_text(w, o, "vpc", l->vpc->def->name);
 	put_text(w, o, "resource", l->def->resource);

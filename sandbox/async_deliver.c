@@ -17,7 +17,6 @@
 #include "lib/util.h"
 #include "sandbox/listen.h"
 
-#define FOLDER "labs" /* below the state folder: LAB/NAME, flow logs' too */
 #define POST_MS 10000
 #define TAIL_STEP 4096
 
@@ -77,7 +76,7 @@ int deliver_file(const struct sandboxd *sd, const char *lab, const char *name, c
 	auto_close int fd = -1;
 	int r;
 
-	if (asprintf(&folder, "%s/" FOLDER "/%s", sd->dir.state, lab) < 0) {
+	if (asprintf(&folder, "%s/" RUNDIR_LABS "/%s", sd->dir.state, lab) < 0) {
 		folder = NULL;
 		return -ENOMEM;
 	}

@@ -17,6 +17,7 @@
 #include "lib/log.h"
 #include "lib/mutant.h"
 #include "lib/util.h"
+#include "sandbox/logs.h"
 
 #define SUFFIX ".bill"
 #define LINE_SIZE 63 /* three numbers of 20 digits, with what is between them */
@@ -113,15 +114,13 @@ static int is_bill(const struct dirent *d)
 int bill_read(const struct sandboxd *sd, const char *lab, cJSON **ret)
 {
 	auto_json cJSON *o = cJSON_CreateObject();
-	auto_free char *path = NULL;
+	auto_free char *path = logs_folder(sd, lab);
 	auto_close int folder = -1;
 	struct dirent **files = NULL;
 	int n, i, r = 0;
 
-	if (!o || asprintf(&path, "%s/logs/%s", sd->dir.run, lab) < 0) {
-		path = NULL;
+	if (!o || !path)
 		return -ENOMEM;
-	}
 	folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	n = folder < 0 ? 0 : scandir(path, &files, is_bill, alphasort);
 	if (folder < 0 && errno != ENOENT)

@@ -22,7 +22,7 @@ char *logs_path(const struct sandboxd *sd, const char *lab, const char *name)
 	return asprintf(&path, "%s/logs/%s/%s.log", sd->dir.run, lab, name) < 0 ? NULL : path;
 }
 
-static char *lab_folder(const struct sandboxd *sd, const char *lab)
+char *logs_folder(const struct sandboxd *sd, const char *lab)
 {
 	char *path;
 
@@ -31,7 +31,7 @@ static char *lab_folder(const struct sandboxd *sd, const char *lab)
 
 int logs_open(const struct sandboxd *sd, const char *lab, const char *name)
 {
-	auto_free char *folder = lab_folder(sd, lab), *path = logs_path(sd, lab, name);
+	auto_free char *folder = logs_folder(sd, lab), *path = logs_path(sd, lab, name);
 	const int flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW;
 	int fd, r;
 
@@ -84,7 +84,7 @@ void logs_bound(const struct sandboxd *sd)
 	const struct slab *l;
 
 	LIST_FOREACH(l, &sd->labs, link) {
-		auto_free char *folder = lab_folder(sd, l->name);
+		auto_free char *folder = logs_folder(sd, l->name);
 		DIR *d = folder ? opendir(folder) : NULL;
 		struct dirent *e;
 		struct stat st;
@@ -110,7 +110,7 @@ void logs_bound(const struct sandboxd *sd)
 
 void logs_remove_lab(const struct sandboxd *sd, const char *lab)
 {
-	auto_free char *folder = lab_folder(sd, lab);
+	auto_free char *folder = logs_folder(sd, lab);
 
 	if (folder)
 		(void)rm_rf(folder); /* what stays is gc's */

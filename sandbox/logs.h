@@ -13,6 +13,8 @@
 
 /* RUN/logs/LAB/NAME.log; caller frees */
 char *logs_path(const struct sandboxd *sd, const char *lab, const char *name);
+/* RUN/logs/LAB, which the first log makes; caller frees */
+char *logs_folder(const struct sandboxd *sd, const char *lab);
 /* opens it for appending (made with its folder); fd or -errno */
 int logs_open(const struct sandboxd *sd, const char *lab, const char *name);
 /* appends to a function's log; a failure (a full disk) loses output, not invocations */
