@@ -22,6 +22,8 @@
 #include "lib/util.h"
 #include "sandbox/limits.h"
 
+#define FOLDER "code" /* below the state folder */
+
 /* walks a folder twice: first for the digest, then to copy */
 struct walk {
 	const char *from, *to; /* to NULL: digest only */
@@ -200,30 +202,62 @@ static int copy(const char *from, const char *dir, bool folder, const char *dige
 	return r;
 }
 
-static int make_copy(const char *state, const char *from, bool folder, const char *digest,
-		     struct err *e)
+char *code_place(const char *state, const char *digest)
 {
-	auto_free char *all = NULL, *done = NULL, *part = NULL;
+	char *path;
+
+	return asprintf(&path, "%s/" FOLDER "/%s", state, digest) < 0 ? NULL : path;
+}
+
+int code_folder(const char *state, struct err *e)
+{
+	auto_free char *all = code_place(state, "");
+	int r = all ? mkdir_p(all, 0755) : -ENOMEM;
+
+	return r < 0 ? err_set(e, ERR_STATE, -r, "%s/" FOLDER ": %s", state, strerror(-r)) : 0;
+}
+
+int code_aside(const char *place, int mode, char **ret, struct err *e)
+{
+	auto_free char *part = NULL;
 	int r;
 
-	if (asprintf(&all, "%s/code", state) < 0 || asprintf(&done, "%s/%s", all, digest) < 0 ||
-	    asprintf(&part, "%s.part", done) < 0)
+	if (asprintf(&part, "%s.part", place) < 0) {
+		part = NULL;
 		return err_set(e, ERR_INTERNAL, ENOMEM, "out of memory");
-	if (access(done, F_OK) == 0)
-		return 0;
-	r = mkdir_p(all, 0755);
-	if (!r)
-		r = rm_rf(part);
-	if (!r && mkdir(part, 0755) < 0)
+	}
+	r = rm_rf(part);
+	if (!r && mkdir(part, (mode_t)mode) < 0)
 		r = -errno;
 	if (r < 0)
 		return err_set(e, ERR_STATE, -r, "%s: %s", part, strerror(-r));
-	r = copy(from, part, folder, digest, e);
-	if (!r && rename(part, done) < 0)
-		r = err_set(e, ERR_STATE, errno, "%s: %s", done, strerror(errno));
+	*ret = steal_ptr(&part);
+	return 0;
+}
+
+int code_settle(const char *part, const char *place, int r, struct err *e)
+{
+	if (!r && rename(part, place) < 0)
+		r = err_set(e, ERR_STATE, errno, "%s: %s", place, strerror(errno));
 	if (r < 0)
 		(void)rm_rf(part); /* or by the next attempt */
 	return r;
+}
+
+static int make_copy(const char *state, const char *from, bool folder, const char *digest,
+		     struct err *e)
+{
+	auto_free char *done = code_place(state, digest), *part = NULL;
+	int r;
+
+	if (!done)
+		return err_set(e, ERR_INTERNAL, ENOMEM, "out of memory");
+	if (access(done, F_OK) == 0)
+		return 0;
+	r = code_folder(state, e);
+	if (!r)
+		r = code_aside(done, 0755, &part, e);
+	return r ? r : code_settle(part, done, copy(from, part, folder, digest, e), e);
 }
 
 int code_path(const char *base, const char *path, char **ret, struct err *e)
@@ -275,17 +309,14 @@ int code_take(const char *state, const char *base, const char *path, char ret[65
 
 int code_bytes(const char *state, const char *digest, uint64_t *ret)
 {
-	auto_free char *path = NULL;
-	char *paths[2] = { NULL };
+	auto_free char *path = code_place(state, digest);
+	char *paths[] = { path, NULL };
 	FTSENT *f;
 	FTS *fts;
 
 	*ret = 0;
-	if (asprintf(&path, "%s/code/%s", state, digest) < 0) {
-		path = NULL;
+	if (!path)
 		return -ENOMEM;
-	}
-	paths[0] = path;
 	fts = fts_open(paths, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
 	if (!fts)
 		return -errno;
@@ -299,15 +330,10 @@ int code_bytes(const char *state, const char *digest, uint64_t *ret)
 
 void code_sweep(const char *state, int (*is_used)(const char *digest, void *arg), void *arg)
 {
-	auto_free char *all = NULL;
+	auto_free char *all = code_place(state, "");
+	DIR *dir = all ? opendir(all) : NULL;
 	struct dirent *d;
-	DIR *dir;
 
-	if (asprintf(&all, "%s/code", state) < 0) {
-		all = NULL;
-		return;
-	}
-	dir = opendir(all);
 	while (dir && (d = readdir(dir))) {
 		auto_free char *path = NULL;
 
@@ -320,5 +346,6 @@ void code_sweep(const char *state, int (*is_used)(const char *digest, void *arg)
 	}
 	if (dir)
 		closedir(dir);
-	(void)rmdir(all); /* only if nothing is left in it */
+	if (all)
+		(void)rmdir(all); /* only if nothing is left in it */
 }

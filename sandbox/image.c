@@ -204,12 +204,11 @@ static int find_manifest(const struct taking *t, struct image_ref *ret)
 
 static int unpack_layer(struct taking *t, const struct image_ref *ref)
 {
-	auto_free char *done = NULL, *part = NULL, *blob = NULL;
+	auto_free char *done = code_place(t->state, ref->digest), *part = NULL, *blob = NULL;
 	uint64_t bytes = 0;
 	int r;
 
-	if (asprintf(&done, "%s/code/%s", t->state, ref->digest) < 0 ||
-	    asprintf(&part, "%s.part", done) < 0)
+	if (!done)
 		return err_set(t->e, ERR_INTERNAL, ENOMEM, "out of memory");
 	if (access(done, F_OK) == 0) {
 		r = code_bytes(t->state, ref->digest, &bytes);
@@ -221,21 +220,14 @@ static int unpack_layer(struct taking *t, const struct image_ref *ref)
 		return 0;
 	}
 	r = open_blob(t, ref, &blob);
+	if (!r)
+		r = code_aside(done, 0755, &part, t->e);
 	if (r < 0)
 		return r;
-	r = rm_rf(part);
-	if (!r && mkdir(part, 0755) < 0)
-		r = -errno;
-	if (r < 0)
-		return err_set(t->e, ERR_STATE, -r, "%s: %s", part, strerror(-r));
 	r = archive_unpack_layer(blob, part, &t->left, LIMIT_IMAGE_FILES, t->e);
 	if (r < 0)
 		err_wrap(t->e, "image %s", t->path);
-	if (!r && rename(part, done) < 0)
-		r = err_set(t->e, ERR_STATE, errno, "%s: %s", done, strerror(errno));
-	if (r < 0)
-		(void)rm_rf(part); /* or by the next attempt */
-	return r;
+	return code_settle(part, done, r, t->e);
 }
 
 static int keep_config(const struct taking *t, const struct image_ref *ref)
@@ -251,10 +243,9 @@ static int keep_config(const struct taking *t, const struct image_ref *ref)
 	if (!o || strcmp(json_str(o, "os", "linux"), "linux") != 0 ||
 	    strcmp(json_str(o, "architecture", "amd64"), "amd64") != 0)
 		return fault(t, "configuration", "not one of linux/amd64");
-	if (asprintf(&path, "%s/code/%s", t->state, ref->digest) < 0) {
-		path = NULL;
+	path = code_place(t->state, ref->digest);
+	if (!path)
 		return err_set(t->e, ERR_INTERNAL, ENOMEM, "out of memory");
-	}
 	r = write_file_atomic(path, text, size, 0600);
 	return r < 0 ? err_set(t->e, ERR_STATE, -r, "%s: %s", path, strerror(-r)) : 0;
 }
@@ -303,20 +294,17 @@ static int take_layout(struct taking *t, struct image *ret)
 /* the archive's files, aside; what is in them is looked at as in a folder */
 static int take_archive(struct taking *t, const char *path, struct image *ret)
 {
-	auto_free char *aside = NULL;
+	auto_free char *place = NULL, *aside = NULL;
 	char hex[65];
 	int r;
 
 	sha256_hex(path, strlen(path), hex);
-	if (asprintf(&aside, "%s/code/%s.part", t->state, hex) < 0) {
-		aside = NULL;
+	place = code_place(t->state, hex);
+	if (!place)
 		return err_set(t->e, ERR_INTERNAL, ENOMEM, "out of memory");
-	}
-	r = rm_rf(aside);
-	if (!r && mkdir(aside, 0700) < 0)
-		r = -errno;
+	r = code_aside(place, 0700, &aside, t->e);
 	if (r < 0)
-		return err_set(t->e, ERR_STATE, -r, "%s: %s", aside, strerror(-r));
+		return r;
 	r = archive_unpack(path, aside, LIMIT_IMAGE, LIMIT_IMAGE_FILES, t->e);
 	if (r < 0)
 		err_wrap(t->e, "image");
@@ -330,35 +318,26 @@ static int take_archive(struct taking *t, const char *path, struct image *ret)
 int image_take(const char *state, const char *path, struct image *ret, struct err *e)
 {
 	struct taking t = { state, path, path, LIMIT_IMAGE, e };
-	auto_free char *all = NULL;
 	struct stat st;
 	int r;
 
 	*ret = (struct image){ 0 };
 	if (stat(path, &st) < 0)
 		return fault(&t, "open", strerror(errno));
-	if (asprintf(&all, "%s/code", state) < 0) {
-		all = NULL;
-		return err_set(e, ERR_INTERNAL, ENOMEM, "out of memory");
-	}
-	r = mkdir_p(all, 0755);
+	r = code_folder(state, e);
 	if (r < 0)
-		return err_set(e, ERR_STATE, -r, "%s: %s", all, strerror(-r));
+		return r;
 	return S_ISDIR(st.st_mode) ? take_layout(&t, ret) : take_archive(&t, path, ret);
 }
 
 cJSON *image_config(const char *state, const char *digest)
 {
-	auto_free char *path = NULL, *text = NULL;
+	auto_free char *path = code_place(state, digest), *text = NULL;
 	auto_json cJSON *o = NULL;
 	cJSON *config;
 	size_t size;
 
-	if (asprintf(&path, "%s/code/%s", state, digest) < 0) {
-		path = NULL;
-		return NULL;
-	}
-	if (read_file(path, LIMIT_IMAGE_DOCUMENT, &text, &size) < 0)
+	if (!path || read_file(path, LIMIT_IMAGE_DOCUMENT, &text, &size) < 0)
 		return NULL;
 	o = json_parse(text, size, NULL);
 	config = o ? cJSON_DetachItemFromObjectCaseSensitive(o, "config") : NULL;

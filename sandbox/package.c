@@ -55,10 +55,9 @@ static int write_text(const char *state, const struct package *p, char ret[65], 
 	if (b.failed)
 		return err_set(e, ERR_INTERNAL, ENOMEM, "out of memory");
 	sha256_hex(b.s, b.len, ret);
-	if (asprintf(&path, "%s/code/%s", state, ret) < 0) {
-		path = NULL;
+	path = code_place(state, ret);
+	if (!path)
 		return err_set(e, ERR_INTERNAL, ENOMEM, "out of memory");
-	}
 	r = write_file_atomic(path, b.s, b.len, 0600);
 	return r < 0 ? err_set(e, ERR_STATE, -r, "%s: %s", path, strerror(-r)) : 0;
 }
@@ -151,10 +150,9 @@ int package_read(const char *state, const char *digest, struct package *ret)
 	*ret = (struct package){ 0 };
 	if (!digest[0])
 		return 0;
-	if (asprintf(&path, "%s/code/%s", state, digest) < 0) {
-		path = NULL;
+	path = code_place(state, digest);
+	if (!path)
 		return -ENOMEM;
-	}
 	if (stat(path, &st) < 0)
 		return -errno;
 	if (S_ISDIR(st.st_mode)) {

@@ -21,6 +21,7 @@
 
 #include "lib/mutant.h"
 #include "lib/util.h"
+#include "sandbox/code.h"
 #include "sandbox/limits.h"
 #include "sandbox/package.h"
 #include "sandbox/runtime.h"
@@ -60,6 +61,16 @@ static void add_limit(struct buf *b, int which, unsigned long long soft, unsigne
 
 /* ---- functions ---- */
 
+/* what names it resolves, with an image's root, too */
+static void name_files(struct buf *b, const struct func *f)
+{
+	char text[200];
+
+	plan_add(b, "file", "/etc/resolv.conf", "nameserver " VIEW_RESOLVER "\n");
+	(void)snprintf(text, sizeof(text), "127.0.0.1 localhost\n127.0.0.1 %.63s\n", f->name);
+	plan_add(b, "file", "/etc/hosts", text);
+}
+
 static void function_etc(struct buf *b, const struct func *f, uint32_t uid)
 {
 	/* what libraries read, and nothing that tells of the host's users or secrets */
@@ -74,11 +85,9 @@ static void function_etc(struct buf *b, const struct func *f, uint32_t uid)
 	for (i = 0; i < ARRAY_SIZE(shared); i++)
 		if (access(shared[i], F_OK) == 0)
 			plan_add(b, "ro", shared[i], shared[i]);
-	plan_add(b, "file", "/etc/resolv.conf", "nameserver " VIEW_RESOLVER "\n");
+	name_files(b, f);
 	plan_add(b, "file", "/etc/nsswitch.conf",
 		 "passwd: files\ngroup: files\nhosts: files dns\n");
-	(void)snprintf(text, sizeof(text), "127.0.0.1 localhost\n127.0.0.1 %.63s\n", f->name);
-	plan_add(b, "file", "/etc/hosts", text);
 	(void)snprintf(text, sizeof(text),
 		       "root:x:0:0:root:/:/bin/false\n"
 		       "sbx_user1051:x:%u:%u::/tmp:/bin/sh\n",
@@ -91,14 +100,12 @@ static void function_etc(struct buf *b, const struct func *f, uint32_t uid)
 static void add_copy(struct buf *b, const struct func *f, const char *key, const char *path,
 		     const char *digest)
 {
-	auto_free char *copy = NULL;
+	auto_free char *copy = code_place(f->slab->sd->dir.state, digest);
 
-	if (asprintf(&copy, "%s/code/%s", f->slab->sd->dir.state, digest) < 0) {
-		copy = NULL;
+	if (copy)
+		plan_add(b, key, path, copy);
+	else
 		b->failed = true;
-		return;
-	}
-	plan_add(b, key, path, copy);
 }
 
 static void function_code(struct buf *b, const struct func *f, const struct package *p)
@@ -172,15 +179,12 @@ static void image_program(struct buf *b, const struct func *f, const struct pack
 static void image_root(struct buf *b, const struct func *f, const struct package *p)
 {
 	static const char *const folders[] = { "/tmp", "/proc", "/dev", "/var/task", "/opt" };
-	char text[200];
 	size_t i;
 
 	plan_add(b, "skeleton", NULL, NULL);
 	for (i = 0; i < ARRAY_SIZE(folders); i++)
 		plan_add(b, "dir", folders[i], "755");
-	plan_add(b, "file", "/etc/resolv.conf", "nameserver " VIEW_RESOLVER "\n");
-	(void)snprintf(text, sizeof(text), "127.0.0.1 localhost\n127.0.0.1 %.63s\n", f->name);
-	plan_add(b, "file", "/etc/hosts", text);
+	name_files(b, f);
 	for (i = p->image.n_layers; i--;)
 		add_copy(b, f, "lower", NULL, p->image.layers[i]);
 	plan_add(b, "image", NULL, NULL);
