@@ -24,6 +24,8 @@
 #include "sandbox/async_policy.h"
 #include "sandbox/async_rows.h"
 #include "sandbox/env.h"
+#include "sandbox/functions.h"
+#include "sandbox/invocation.h"
 #include "sandbox/invoke.h"
 #include "sandbox/limits.h"
 #include "sandbox/states.h"
@@ -135,7 +137,7 @@ static struct event *event_new(struct slab *l, const char *function, const char 
 	if (request)
 		(void)snprintf(v->request, sizeof(v->request), "%s", request);
 	else
-		sandboxd_uuid(v->request);
+		uuid4(v->request);
 	v->id = ++async_of(l)->last_id;
 	TAILQ_INSERT_TAIL(&async_of(l)->events, v, link);
 	async_of(l)->n_events++;
@@ -497,11 +499,11 @@ static void conclude(struct event *v, const struct func *f, enum async_outcome o
 	struct async_event event;
 	auto_buf struct buf payload = BUF_INIT;
 	struct err e = { 0 };
-	char arn[300];
+	char arn[FUNCTIONS_ARN_SIZE], qualified[FUNCTIONS_ARN_SIZE + 10];
 	int64_t now = wall_ms();
 	struct async_record rec = {
 		.id = v->request,
-		.arn = arn,
+		.arn = qualified,
 		.now_ms = now,
 		.has_response = o == ASYNC_SUCCESS || o == ASYNC_FUNCTION_ERROR,
 		.failed = o == ASYNC_FUNCTION_ERROR,
@@ -535,21 +537,12 @@ static void conclude(struct event *v, const struct func *f, enum async_outcome o
 	}
 	rec.payload = buf_str(&payload);
 	rec.size = payload.len;
-	(void)snprintf(arn, sizeof(arn), "arn:aws:lambda:%s:%s:function:%s:$LATEST", l->lab->region,
-		       ACCOUNT, v->function);
+	functions_arn(f, arn);
+	(void)snprintf(qualified, sizeof(qualified), "%s:$LATEST", arn);
 	event_finish(v, s, &rec);
 }
 
 /* ---- running ---- */
-
-static void event_invocation_free(struct invocation *i)
-{
-	free(i->payload);
-	free(i->context);
-	free(i->arn);
-	free(i->trace);
-	free(i);
-}
 
 /* another of the same function that waits for its turn */
 static void wake(struct async_queue *a, const struct slab *l, const char *function)
@@ -572,7 +565,7 @@ static void on_result(struct invocation *i, const struct env_result *res)
 	struct async_queue *a;
 	struct func *f;
 
-	event_invocation_free(i);
+	invocation_free(i);
 	v->running = false;
 	if (v->gone) {
 		event_release(v); /* its lab went: "slab" may be no more */
@@ -597,36 +590,23 @@ static void on_result(struct invocation *i, const struct env_result *res)
 	wake(a, l, f->name);
 }
 
-static struct invocation *event_invocation(struct event *v, const struct lab *lab)
+static struct invocation *event_invocation(struct event *v, const struct func *f)
 {
-	struct invocation *i = calloc(1, sizeof(*i));
-	struct err e = { 0 };
 	auto_buf struct buf payload = BUF_INIT;
-	char id[33];
+	struct invocation *i;
+	struct err e = { 0 };
 
+	if (async_rows_payload(f->slab->sd->db, v->id, &payload, &e) < 0) {
+		log_warn("lab=%s event=%s %s", f->slab->name, v->request, e.msg);
+		return NULL;
+	}
+	/* the same id for all attempts (AS-1) */
+	i = invocation_new(f, v->request, buf_str(&payload), payload.len, NULL, NULL);
 	if (!i)
 		return NULL;
 	i->arg = v;
 	i->done = on_result;
-	memcpy(i->id, v->request, sizeof(i->id)); /* the same for all attempts (AS-1) */
-	if (async_rows_payload(v->slab->sd->db, v->id, &payload, &e) == 0) {
-		i->size = payload.len;
-		i->payload = buf_steal(&payload);
-	}
-	i->context = strdup("");
-	sandboxd_random_id(id);
-	if (asprintf(&i->trace, "Root=1-%08llx-%.24s;Parent=%.16s;Sampled=0",
-		     (unsigned long long)(wall_ms() / 1000), id, id + 8) < 0)
-		i->trace = NULL;
-	if (asprintf(&i->arn, "arn:aws:lambda:%s:%s:function:%s", lab->region, ACCOUNT,
-		     v->function) < 0)
-		i->arn = NULL;
-	if (i->payload && i->context && i->trace && i->arn)
-		return i;
-	if (e.code)
-		log_warn("lab=%s event=%s %s", v->slab->name, v->request, e.msg);
-	event_invocation_free(i);
-	return NULL;
+	return i;
 }
 
 static bool may_run(struct func *f)
@@ -652,7 +632,7 @@ static void event_run(struct event *v, struct func *f)
 		TAILQ_INSERT_TAIL(&async_of(v->slab)->waiting, v, wait_link);
 		return;
 	}
-	i = may_run(f) ? event_invocation(v, f->lab) : NULL;
+	i = may_run(f) ? event_invocation(v, f) : NULL;
 	if (!i) {
 		conclude(v, f, ASYNC_NOT_NOW, NULL, 0);
 		return;
@@ -662,7 +642,7 @@ static void event_run(struct event *v, struct func *f)
 	if (env_invoke(f, i, &e) < 0) {
 		v->running = false;
 		f->n_async--;
-		event_invocation_free(i);
+		invocation_free(i);
 		conclude(v, f, ASYNC_NOT_NOW, NULL, 0);
 		return;
 	}

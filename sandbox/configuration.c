@@ -12,6 +12,7 @@
 
 #include "lib/mutant.h"
 #include "lib/util.h"
+#include "sandbox/functions.h"
 #include "sandbox/states.h"
 
 static void text(cJSON *o, const char *name, const char *value)
@@ -107,11 +108,12 @@ static void code_digest(const struct func *f, cJSON *o)
 cJSON *configuration_of(const struct func *f)
 {
 	const struct function *s = f->spec;
-	const char *region = f->lab->region;
+	char arn[FUNCTIONS_ARN_SIZE];
 	cJSON *o = cJSON_CreateObject();
 
 	text(o, "FunctionName", s->name);
-	textf(o, "FunctionArn", "arn:aws:lambda:%s:" ACCOUNT ":function:%s", region, s->name);
+	functions_arn(f, arn);
+	text(o, "FunctionArn", arn);
 	text(o, "Runtime", s->runtime);
 	textf(o, "Role", "arn:aws:iam::" ACCOUNT ":role/%s", s->role ? s->role->name : "lambda");
 	text(o, "Handler", s->handler);

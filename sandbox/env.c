@@ -19,21 +19,21 @@
 
 #include "lib/log.h"
 #include "lib/mutant.h"
-#include "lib/mutant.h"
 #include "lib/proc.h"
 #include "lib/util.h"
 #include "sandbox/bill.h"
-#include "sandbox/room.h"
-#include "sandbox/functions.h"
 #include "sandbox/front.h"
+#include "sandbox/functions.h"
 #include "sandbox/logs.h"
 #include "sandbox/memory.h"
 #include "sandbox/rapi.h"
+#include "sandbox/room.h"
 #include "sandbox/runtime.h"
 #include "sandbox/throttle.h"
 #include "sandbox/view.h"
 
 #define END_RETRY_MS 20
+#define ERROR_TYPE_SIZE 200
 /* bytes that a group's peak has grown by: what it maps is looked at again */
 #define MEMORY_STEP (1 << 20)
 
@@ -477,15 +477,21 @@ static int on_response(struct env *v, const struct wire_msg *m)
 	return 0;
 }
 
+/* what a runtime calls its error; it need not say */
+static void error_type(const struct wire_msg *m, size_t field, char ret[ERROR_TYPE_SIZE])
+{
+	if (wire_text(m, field, ret, ERROR_TYPE_SIZE) < 0 || !ret[0])
+		(void)snprintf(ret, ERROR_TYPE_SIZE, "Runtime.Unknown");
+}
+
 static int on_error(struct env *v, const struct wire_msg *m)
 {
 	struct env_result r = { 0 };
-	char type[200];
+	char type[ERROR_TYPE_SIZE];
 
 	if (m->n != 3 || !is_ours(v, m))
 		return v->inv ? -EBADMSG : 0;
-	if (wire_text(m, 1, type, sizeof(type)) < 0 || !type[0])
-		(void)snprintf(type, sizeof(type), "Runtime.Unknown");
+	error_type(m, 1, type);
 	r.error = type;
 	r.body = m->field[2].data;
 	r.size = m->field[2].size;
@@ -548,14 +554,13 @@ static int on_stream_end(struct env *v, const struct wire_msg *m)
 	auto_buf struct buf body = BUF_INIT;
 	auto_free char *told = NULL;
 	struct env_result r = { 0 };
-	char type[200] = "";
+	char type[ERROR_TYPE_SIZE];
 
 	if ((m->n != 1 && m->n != 3) || !is_ours(v, m) || !v->streams)
 		return v->inv ? -EBADMSG : 0;
 	v->state = ENV_FINISHING;
 	if (m->n == 3) {
-		if (wire_text(m, 1, type, sizeof(type)) < 0 || !type[0])
-			(void)snprintf(type, sizeof(type), "Runtime.Unknown");
+		error_type(m, 1, type);
 		r.error = type;
 		told = base64_decode(m->field[2].data, m->field[2].size, &r.size);
 		if (!told || !r.size) {
@@ -578,12 +583,11 @@ static int on_stream_end(struct env *v, const struct wire_msg *m)
 static int on_init_error(struct env *v, const struct wire_msg *m)
 {
 	struct env_result r = { 0 };
-	char type[200];
+	char type[ERROR_TYPE_SIZE];
 
 	if (m->n != 2)
 		return -EBADMSG;
-	if (wire_text(m, 0, type, sizeof(type)) < 0 || !type[0])
-		(void)snprintf(type, sizeof(type), "Runtime.Unknown");
+	error_type(m, 0, type);
 	log_line(v,
 		 "INIT_REPORT Init Duration: %.2f ms\tPhase: %s\tStatus: error\tError Type: %s\n",
 		 mono_ms_since(v->started), v->rerun ? "invoke" : "init", type);
@@ -608,7 +612,7 @@ static int on_extensions(struct env *v, const struct wire_msg *m)
 static int on_crash(struct env *v, const struct wire_msg *m)
 {
 	struct env_result r = { 0 };
-	char type[200];
+	char type[ERROR_TYPE_SIZE];
 
 	if (m->n != 2 || wire_text(m, 0, type, sizeof(type)) < 0)
 		return -EBADMSG;

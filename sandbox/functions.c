@@ -340,6 +340,12 @@ void functions_release(struct slab *l)
 
 /* ---- variables ---- */
 
+void functions_arn(const struct func *f, char ret[FUNCTIONS_ARN_SIZE])
+{
+	(void)snprintf(ret, FUNCTIONS_ARN_SIZE, "arn:aws:lambda:%s:%s:function:%s", f->lab->region,
+		       ACCOUNT, f->name);
+}
+
 void functions_environment(struct buf *b, const struct func *f, const char *token)
 {
 	const struct function *s = f->spec;

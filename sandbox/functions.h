@@ -35,6 +35,9 @@ void functions_release(struct slab *l);
 void functions_env_gone(struct func *f);
 /* EX-12, and the function's own variables */
 void functions_environment(struct buf *b, const struct func *f, const char *token);
+#define FUNCTIONS_ARN_SIZE 200 /* a region and a name are short */
+/* without a qualifier */
+void functions_arn(const struct func *f, char ret[FUNCTIONS_ARN_SIZE]);
 /* members of show's functions.F */
 void functions_show(const struct func *f, cJSON *o);
 /* copies of code that no lab uses go */

@@ -20,6 +20,7 @@
 #include "sandbox/async.h"
 #include "sandbox/configuration.h"
 #include "sandbox/env.h"
+#include "sandbox/invocation.h"
 #include "sandbox/invoke_stream.h"
 #include "sandbox/limits.h"
 #include "sandbox/states.h"
@@ -60,7 +61,7 @@ static void add_id(struct http_req *r, const char *id)
 	char fresh[37];
 
 	if (!id) {
-		sandboxd_uuid(fresh);
+		uuid4(fresh);
 		id = fresh;
 	}
 	http_add_header(r, "x-amzn-RequestId", id);
@@ -415,17 +416,6 @@ static bool check_state(struct http_req *r, const struct func *f)
 
 /* ---- the answer ---- */
 
-static void invocation_free(struct invocation *i)
-{
-	if (!i)
-		return;
-	free(i->payload);
-	free(i->context);
-	free(i->arn);
-	free(i->trace);
-	free(i);
-}
-
 static void on_done(struct invocation *i, const struct env_result *res)
 {
 	struct http_req *r = i->req;
@@ -445,49 +435,32 @@ static void on_done(struct invocation *i, const struct env_result *res)
 	invocation_free(i);
 }
 
-static struct invocation *invocation_new(const struct target *t, struct http_req *r)
+static struct invocation *asked_for(const struct target *t, struct http_req *r)
 {
 	const char *context = http_header(r, "X-Amz-Client-Context");
 	const char *tail = http_header(r, "X-Amz-Log-Type");
 	const char *trace = http_header(r, "X-Amzn-Trace-Id");
-	struct invocation *i = calloc(1, sizeof(*i));
-	char id[33];
+	auto_free char *decoded = NULL;
+	struct invocation *i;
 	const void *body;
+	size_t size;
 
+	body = http_body(r, &size);
+	/* no payload is an empty event */
+	if (!size) {
+		body = "{}";
+		size = 2;
+	}
+	if (context && !decode_context(context, &decoded))
+		return NULL;
+	i = invocation_new(t->func, NULL, body, size, decoded,
+			   trace && strlen(trace) < 256 ? trace : NULL);
 	if (!i)
 		return NULL;
 	i->req = r;
 	i->done = on_done;
 	i->tail = tail && !strcasecmp(tail, "Tail");
-	sandboxd_uuid(i->id);
-	body = http_body(r, &i->size);
-	/* no payload is an empty event */
-	if (!i->size) {
-		body = "{}";
-		i->size = 2;
-	}
-	i->payload = malloc(i->size);
-	if (i->payload)
-		memcpy(i->payload, body, i->size);
-	if (!context)
-		i->context = strdup("");
-	else if (!decode_context(context, &i->context)) {
-		invocation_free(i);
-		return NULL;
-	}
-	sandboxd_random_id(id);
-	if (trace && strlen(trace) < 256)
-		i->trace = strdup(trace);
-	else if (asprintf(&i->trace, "Root=1-%08llx-%.24s;Parent=%.16s;Sampled=0",
-			  (unsigned long long)(wall_ms() / 1000), id, id + 8) < 0)
-		i->trace = NULL;
-	if (asprintf(&i->arn, "arn:aws:lambda:%s:%s:function:%s", t->func->lab->region, ACCOUNT,
-		     t->name) < 0)
-		i->arn = NULL;
-	if (i->payload && i->context && i->trace && i->arn)
-		return i;
-	invocation_free(i);
-	return NULL;
+	return i;
 }
 
 static void run(struct sandboxd *sd, struct http_req *r, const struct target *t, bool stream)
@@ -504,8 +477,8 @@ static void run(struct sandboxd *sd, struct http_req *r, const struct target *t,
 		refuse_throttled(r, "CallerRateLimitExceeded");
 		return;
 	}
-	i = invocation_new(t, r);
-	if (i && stream && invoke_stream_prepare(i, sd->loop, invocation_free) < 0) {
+	i = asked_for(t, r);
+	if (i && stream && invoke_stream_prepare(i, sd->loop) < 0) {
 		invocation_free(i);
 		i = NULL;
 	}

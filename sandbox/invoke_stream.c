@@ -12,13 +12,13 @@
 #include "lib/http.h"
 #include "lib/mutant.h"
 #include "lib/util.h"
+#include "sandbox/invocation.h"
 
 #define CHUNK (1024 * 1024) /* of a response that came whole */
 
 struct invoke_stream {
 	struct invocation *inv;
 	struct loop *loop;
-	void (*free_fn)(struct invocation *i);
 	struct http_stream *http; /* NULL: not begun, or it could not */
 	struct loop_event *timer; /* until more may be sent; owns */
 	struct mono began;
@@ -135,18 +135,17 @@ static void on_done(struct invocation *i, const struct env_result *r)
 	put(s, "InvokeComplete", "application/json", buf_str(&b), b.len);
 	if (s->http)
 		http_stream_end(s->http, !b.failed);
-	s->free_fn(i);
+	invocation_free(i);
 	free(s);
 }
 
-int invoke_stream_prepare(struct invocation *i, struct loop *loop,
-			  void (*free_fn)(struct invocation *i))
+int invoke_stream_prepare(struct invocation *i, struct loop *loop)
 {
 	struct invoke_stream *s = calloc(1, sizeof(*s));
 
 	if (!s)
 		return -ENOMEM;
-	*s = (struct invoke_stream){ .inv = i, .loop = loop, .free_fn = free_fn };
+	*s = (struct invoke_stream){ .inv = i, .loop = loop };
 	i->stream = s;
 	i->piece = on_piece;
 	i->done = on_done;

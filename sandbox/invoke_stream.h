@@ -15,9 +15,8 @@
 #include "sandbox/env.h"
 
 /* makes "i", which is about to be given to an environment, one that streams; "done" and
- * "piece" are ours from now on; "free_fn" frees an invocation.  0, -ENOMEM */
-int invoke_stream_prepare(struct invocation *i, struct loop *loop,
-			  void (*free_fn)(struct invocation *i));
+ * "piece" are ours from now on.  0, -ENOMEM */
+int invoke_stream_prepare(struct invocation *i, struct loop *loop);
 /* undoes it: the invocation never ran */
 void invoke_stream_cancel(struct invocation *i);
 

@@ -81,8 +81,3 @@ void sandboxd_random_id(char ret[33])
 	for (i = 0; i < sizeof(b); i++)
 		(void)snprintf(ret + 2 * i, 3, "%02x", b[i]);
 }
-
-void sandboxd_uuid(char ret[37])
-{
-	uuid4(ret);
-}

@@ -143,8 +143,7 @@ const cJSON *slab_node(const struct slab *l, const char *name);
 /* opens a namespace by the path that netd tells, whichever netd runs now;
  * fd or -errno */
 int sandboxd_open_ns(const struct sandboxd *sd, const char *path);
-/* new 32 hex characters, or a UUID; the kernel's randomness */
+/* new 32 hex characters; the kernel's randomness */
 void sandboxd_random_id(char ret[33]);
-void sandboxd_uuid(char ret[37]);
 
 #endif
