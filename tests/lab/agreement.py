@@ -4,32 +4,18 @@ The model held against packets, cell by cell: the result, whom the target sees, 
 question (from, to, port): of every node to every node at each of its addresses, and to addresses that nobody has.
 """
 import collections
-import http.client
 import json
 import os
 import random
-import socket
 
 import random_labs
+from product import Unix
 
 QUESTIONS, PROBES = 200, 400  # of one request
 
 
-class Door(http.client.HTTPConnection):
-    """HTTP on a unix socket."""
-
-    def __init__(self, path):
-        super().__init__("localhost", timeout=120)
-        self.path = path
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self.path)
-
-
 def post(product, daemon, path, body):
-    door = Door(os.path.join(product.run, daemon + ".sock"))
+    door = Unix(os.path.join(product.run, daemon + ".sock"))
     door.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
     answer = door.getresponse()
     text = answer.read()

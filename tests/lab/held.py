@@ -1,24 +1,13 @@
 # SPDX-License-Identifier: MIT
 """Connections that the product holds open for this process, and what became of them."""
-import http.client
 import json
 import os
-import socket
 
-
-class Door(http.client.HTTPConnection):
-    def __init__(self, path):
-        super().__init__("localhost", timeout=60)
-        self.path = path
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self.path)
+from product import Unix
 
 
 def _post(product, lab, rest, body):
-    door = Door(os.path.join(product.run, "sandboxd.sock"))
+    door = Unix(os.path.join(product.run, "sandboxd.sock"))
     door.request("POST", "/v1/labs/%s/connections%s" % (lab, rest), json.dumps(body))
     answer = door.getresponse()
     text = answer.read()

@@ -6,6 +6,7 @@ Captures are packet sockets opened inside a namespace, so they are in force when
 """
 import copy
 import ctypes
+import http.client
 import json
 import os
 import select
@@ -33,6 +34,19 @@ def wait_until(condition, what, timeout=10.0):
         if time.monotonic() > end:
             raise AssertionError("timed out waiting until " + what)
         select.select([], [], [], 0.005)
+
+
+class Unix(http.client.HTTPConnection):
+    """HTTP on a unix socket, kept open from request to request."""
+
+    def __init__(self, path, timeout=600):
+        super().__init__("localhost", timeout=timeout)
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.path)
 
 
 def alive(pid):
@@ -274,8 +288,13 @@ class FunctionLinks:
 
     def __init__(self, product, lab):
         top = product.named_netns(lab, "")
-        self.captures = [Capture(top + ns) for ns in os.listdir(top)
-                         if (ns == "service" or ns.startswith("egress.")) and ".p" not in ns]
+        self.captures = []
+        for ns in os.listdir(top):
+            if (ns == "service" or ns.startswith("egress.")) and ".p" not in ns:
+                try:
+                    self.captures.append(Capture(top + ns))
+                except FileNotFoundError:
+                    pass    # the namespace of a way that is being released
 
     def received(self):
         # a link that is gone by now has no name any more

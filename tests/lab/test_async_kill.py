@@ -11,21 +11,13 @@ import http.client
 
 import pytest
 
-from product import BUILD, ROOT, Product, alive, wait_until
-from test_invoke import Unix
+from product import BUILD, ROOT, Product, Unix, alive, wait_until
+from test_async import lines
 
 # where the daemon ends itself (sandbox/async.c), by the stage that it belongs to
 POINTS = {"accept": ("accept", "answer"), "queue": ("queue",), "dispatch": ("dispatch", "result"), "retry": ("retry",),
           "delivery": ("finish", "deliver")}
 EVENTS = 6
-
-
-def lines(product, name):
-    try:
-        with open(os.path.join(product.run, "state", "labs", "kill", name)) as f:
-            return [json.loads(line) for line in f]
-    except FileNotFoundError:
-        return []
 
 
 def send(product, function, event):
@@ -93,7 +85,7 @@ def test_nothing_that_was_accepted_is_lost(killable):
     for function, files in (("ok", ["done"]), ("bad", ["failed", "dead"])):
         for name in files:
             got = collections.Counter(r["attributes"]["RequestID"] if "attributes" in r else r["requestContext"]["requestId"]
-                                      for r in lines(p, name))
+                                      for r in lines(p, name, "kill"))
             lost = set(accepted[function]) - set(got)
             assert not lost, (name, lost)
             twice += sum(c - 1 for c in got.values())

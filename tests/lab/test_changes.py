@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 
-from product import ROOT, having, in_netns, wait_until, without
+from product import ROOT, Unix, having, in_netns, wait_until, without
 
 
 def lab():
@@ -215,13 +215,7 @@ def test_drift_is_repaired_within_a_second(product, what):
 
 
 def events(product, after=0):
-    import http.client
-
-    class Unix(http.client.HTTPConnection):
-        def connect(self):
-            self.sock = socket.socket(socket.AF_UNIX)
-            self.sock.connect(os.path.join(product.run, "netd.sock"))
-    c = Unix("localhost", timeout=10)
+    c = Unix(os.path.join(product.run, "netd.sock"))
     c.request("GET", "/v1/events?after=%d&wait=0" % after)
     body = c.getresponse().read().decode()
     c.close()

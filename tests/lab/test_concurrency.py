@@ -1,31 +1,23 @@
 # SPDX-License-Identifier: MIT
 """How many invocations run at a time, and how many a second: AWS's limits, and its 429."""
-import http.client
 import json
 import os
-import socket
 import threading
 
 import pytest
 
 from gate import BLOCK, held
-from product import wait_until
+from product import Unix, wait_until
 
 FOREVER = {"runtime": "exec", "command": ["sleep", "infinity"], "timeout": 900}
 ECHO = {"runtime": "exec", "command": ["cat"]}
 
 
-class Connection(http.client.HTTPConnection):
-    """To sandboxd's socket; kept open from call to call."""
+class Connection(Unix):
+    """To sandboxd's socket."""
 
     def __init__(self, product):
-        super().__init__("localhost", timeout=120)
-        self.path = os.path.join(product.run, "sandboxd.sock")
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self.path)
+        super().__init__(os.path.join(product.run, "sandboxd.sock"))
 
     def invoke(self, function):
         self.request("POST", "/2015-03-31/functions/%s/invocations" % function, "1", {"X-Vpclab-Lab": "concurrency"})

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: MIT
 """Labs that can't collide or leak: copies under names of their own, and leases, by which a lab goes with its client."""
-import http.client
 import json
 import os
 import random
@@ -11,7 +10,7 @@ import sys
 
 import pytest
 
-from product import Product, alive, wait_until
+from product import Product, Unix, alive, wait_until
 
 LAB = {
     "version": 1, "lab": "copies",
@@ -44,16 +43,11 @@ def namespaces(product):
     return [n for lab in os.listdir(top) for n in os.listdir(os.path.join(top, lab))] if os.path.isdir(top) else []
 
 
-class Connection(http.client.HTTPConnection):
-    """To sandboxd's socket, kept open."""
+class Connection(Unix):
+    """To sandboxd's socket."""
 
     def __init__(self, product):
-        super().__init__("vpclab")
-        self.path = os.path.join(product.run, "sandboxd.sock")
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.connect(self.path)
+        super().__init__(os.path.join(product.run, "sandboxd.sock"))
 
     def ask(self, method, path, doc=None, headers=()):
         self.request(method, path, None if doc is None else json.dumps(doc), dict(headers))

@@ -10,9 +10,8 @@ import random
 
 import pytest
 
-from product import ROOT, Product, having
+from product import ROOT, Product, Unix, having
 from test_changes import kernel_state, lab
-from test_invoke import Unix
 
 
 @pytest.fixture(scope="module")

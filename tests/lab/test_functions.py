@@ -6,7 +6,7 @@ How functions hang on the network: shared interfaces, one way only, TCP and UDP 
 """
 import pytest
 
-from product import having, in_netns, prove_deny, without
+from product import having, prove_deny, without
 
 ALL = {"protocol": "-1", "cidr_blocks": ["0.0.0.0/0"]}
 

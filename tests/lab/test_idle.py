@@ -18,8 +18,7 @@ import subprocess
 
 import pytest
 
-from held import Door
-from product import having, in_netns, wait_until
+from product import Unix, having, in_netns, wait_until
 
 LAB = "idle"
 SO_ATTACH_FILTER = 26
@@ -72,7 +71,7 @@ def shut(product):
 
 def dropped(product):
     """product.dropped(LAB) without a process, whose time would be a good part of those that are tested."""
-    door = Door(product.run + "/netd.sock")
+    door = Unix(product.run + "/netd.sock")
     door.request("GET", "/v1/labs/" + LAB)
     shown = json.loads(door.getresponse().read())
     door.close()

@@ -11,7 +11,7 @@ import socket
 
 import pytest
 
-from product import having, in_netns, prove_deny, without
+from product import having, in_netns, without
 
 VPC = ("vpcs", "main")
 X = VPC + ("network_interfaces", "x")

@@ -1,17 +1,15 @@
 # SPDX-License-Identifier: MIT
 """Functions: the Invoke API, warm reuse, time-outs, crashes, the Runtime API of provided runtimes, logs."""
 import base64
-import http.client
 import json
 import os
 import re
-import socket
 import subprocess
 import textwrap
 
 import pytest
 
-from product import having
+from product import Unix, having
 
 BOOTSTRAP = textwrap.dedent("""\
     #!/usr/bin/python3 -S
@@ -84,16 +82,6 @@ def lab(product):
 def up(product, lab):
     product.up(lab)
     return product
-
-
-class Unix(http.client.HTTPConnection):
-    def __init__(self, path):
-        super().__init__("localhost", timeout=30)
-        self.path = path
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.connect(self.path)
 
 
 def call(product, function, body, lab="invoke", path=None, **headers):

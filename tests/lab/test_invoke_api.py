@@ -1,28 +1,18 @@
 # SPDX-License-Identifier: MIT
 """What the Invoke API takes and gives besides the payload: client context, qualifier, the log's tail, refusals by kind."""
 import base64
-import http.client
 import json
 import os
-import socket
 
 import pytest
+
+from product import Unix
 
 HANDLER = """\
 def handler(event, context):
     c = context.client_context
     return c and {"custom": c.custom, "env": c.env, "title": c.client.app_title}
 """
-
-
-class Unix(http.client.HTTPConnection):
-    def __init__(self, path):
-        super().__init__("localhost", timeout=30)
-        self.path = path
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.connect(self.path)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ The life of functions' network: interfaces that linger, ways that change under r
 
     small 10.0.1.0/28 (11 addresses)    other 10.0.2.0/24    api 198.51.100.10
 """
-import http.client
 import json
 import os
 import re
@@ -14,7 +13,7 @@ import time
 
 import pytest
 
-from product import having, in_netns, wait_until, without
+from product import Unix, having, in_netns, wait_until, without
 
 ROLES = {"fn": {"managed_policies": ["AWSLambdaVPCAccessExecutionRole"]}}
 
@@ -137,17 +136,6 @@ class Gate:
             return self.up.poll() is not None
         wait_until(knock, "the gate is open")
         return self.up.communicate()
-
-
-class Unix(http.client.HTTPConnection):
-    def __init__(self, path):
-        super().__init__("x", timeout=30)
-        self.path = path
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(30)
-        self.sock.connect(self.path)
 
 
 def call(product, method, path, body=None):

@@ -5,16 +5,14 @@ why --live: what the kernel tells of one packet and its answer, hop by hop, and 
     public 10.0.1.0/24: web (203.0.113.5), NAT gateway (203.0.113.10)
     private 10.0.2.0/24: app, db       api 198.51.100.10 on the internet
 """
-import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 
 import pytest
 
-from product import having, wait_until
+from product import Unix, having, wait_until
 
 LAB = "live"
 
@@ -46,18 +44,8 @@ def lab():
     }
 
 
-class Connection(http.client.HTTPConnection):
-    def __init__(self, path):
-        super().__init__("localhost", timeout=20)
-        self.path = path
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.connect(self.path)
-
-
 def netd(product, path, body):
-    c = Connection(os.path.join(product.run, "netd.sock"))
+    c = Unix(os.path.join(product.run, "netd.sock"))
     c.request("POST", "/v1/labs/%s/%s" % (LAB, path), json.dumps(body), {"Content-Type": "application/json"})
     answer = c.getresponse()
     got = answer.status, json.loads(answer.read())

@@ -14,7 +14,7 @@ import xml.etree.ElementTree as xml
 
 import pytest
 
-from product import ROOT, Product, alive, having, wait_until
+from product import ROOT, alive, having, wait_until
 
 CLIENT = os.environ.get("VPCLAB_PYTHON", os.path.join(ROOT, "clients", "python"))
 sys.path.insert(0, CLIENT)

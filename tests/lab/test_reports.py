@@ -11,8 +11,7 @@ import xml.etree.ElementTree as xml
 
 import pytest
 
-from product import ROOT
-from agreement import Door
+from product import ROOT, Unix
 
 # written as a person writes it: the report points at line and column
 LAB = """{
@@ -280,7 +279,7 @@ def test_what_is_told_of_a_namespace(fresh):
     """Its rules are text that nft takes, and the kernel's stamp says that they are what is there; other names are refused."""
     fresh.start()
     fresh.up(json.loads(LAB))
-    door = Door(os.path.join(fresh.run, "netd.sock"))
+    door = Unix(os.path.join(fresh.run, "netd.sock"))
 
     def ask(name):
         door.request("GET", "/v1/labs/shop/namespace?name=" + name)

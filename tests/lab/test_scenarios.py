@@ -5,17 +5,15 @@ Scenarios: things over time, each on a copy of the lab; and the connections that
     one 10.0.1.0/24: a, b (group b: tcp and udp 80 and tcp 90 from one /24)    two 10.0.2.0/24: c
     public 10.0.9.0/24: the NAT gateway of two                                  internet: api 198.51.100.10
 """
-import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 
 import pytest
 
-from product import ROOT, wait_until
+from product import ROOT, Unix, wait_until
 
 EXAMPLE = os.path.join(ROOT, "topology", "examples", "over-time.json")
 FROM_ONE = [{"protocol": p, "from_port": n, "cidr_blocks": ["10.0.1.0/24"]}
@@ -73,16 +71,6 @@ def lab():
         "functions": {"fn": {"runtime": "exec", "command": ["cat"], "role": "fn",
                              "vpc_config": {"subnets": ["two"], "security_groups": ["a"]}}},
     }
-
-
-class Unix(http.client.HTTPConnection):
-    def __init__(self, path):
-        super().__init__("localhost", timeout=30)
-        self.path = path
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.connect(self.path)
 
 
 def ask(product, method, rest, body=None, lab="times"):

@@ -1,17 +1,15 @@
 # SPDX-License-Identifier: MIT
 """Responses that come in pieces: the Runtime API's streaming mode, and InvokeWithResponseStream."""
-import http.client
 import json
 import os
 import shutil
-import socket
 import subprocess
 import time
 
 import pytest
 from botocore.eventstream import EventStreamBuffer
 
-from product import ROOT, Product
+from product import ROOT, Product, Unix
 
 NPM = os.path.join(ROOT, "build", "npm")
 CLIENTS = os.path.join(ROOT, "tests", "clients")
@@ -35,16 +33,6 @@ def listening(tmp_path_factory):
         yield p
     finally:
         p.close()
-
-
-class Unix(http.client.HTTPConnection):
-    def __init__(self, path):
-        super().__init__("localhost", timeout=60)
-        self.path = path
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.connect(self.path)
 
 
 def stream(p, function, event, **headers):

@@ -11,7 +11,7 @@ import subprocess
 import pytest
 
 from held import alive, hold, state
-from product import having, in_netns, wait_until
+from product import having
 
 ALL = {"protocol": "-1", "cidr_blocks": ["0.0.0.0/0"]}
 GROUPS = ("vpcs", "main", "security_groups")
