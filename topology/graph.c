@@ -135,6 +135,23 @@ static void anchor(const struct out *o, const char *id)
 	buf_printf(o->b, "\"%s_at\" [shape=point style=invis width=0]\n", id);
 }
 
+/* on a ground of its own: Graphviz lets a curved edge run through its label */
+static void edge_label(const struct out *o, const char *s)
+{
+	if (!*s) {
+		buf_adds(o->b, "\"\"");
+		return;
+	}
+	buf_adds(o->b, "<<table border=\"0\" cellspacing=\"0\" cellpadding=\"1\"><tr>"
+		       "<td bgcolor=\"#ffffff\">");
+	for (; *s; s++)
+		if (*s == '&' || *s == '<' || *s == '>')
+			buf_adds(o->b, *s == '&' ? "&amp;" : *s == '<' ? "&lt;" : "&gt;");
+		else
+			buf_add(o->b, s, 1);
+	buf_adds(o->b, "</td></tr></table>>");
+}
+
 /* "from_box", "to_box": that end is a box */
 static void edge(const struct out *o, const char *from, bool from_box, const char *to, bool to_box,
 		 bool dashed, const char *label)
@@ -156,9 +173,9 @@ static void edge(const struct out *o, const char *from, bool from_box, const cha
 		buf_printf(o->b, "ltail=\"cluster_%s\" ", from);
 	if (to_box)
 		buf_printf(o->b, "lhead=\"cluster_%s\" ", to);
-	buf_printf(o->b, "style=%s label=\"", dashed ? "dashed" : "solid");
-	add_label(o, label);
-	buf_adds(o->b, "\"]\n");
+	buf_printf(o->b, "style=%s label=", dashed ? "dashed" : "solid");
+	edge_label(o, label);
+	buf_adds(o->b, "]\n");
 }
 
 /* ---- ids: places in the file ---- */
@@ -223,7 +240,7 @@ static void instance(const struct out *o, const struct vpc *v, const struct inst
 	const struct id id = id_of(o->lab, v, 'i', (size_t)(i - v->instances));
 	auto_buf struct buf b = BUF_INIT;
 
-	buf_adds(&b, i->name);
+	buf_printf(&b, "instance %s", i->name);
 	if (i->n_private_ips)
 		buf_printf(&b, "\n%s", addr_str(&i->private_ips[0]));
 	add_elastic(&b, &i->elastic_ip);
@@ -239,7 +256,7 @@ static void function(const struct out *o, const struct function *f)
 	const struct id id = id_top('f', (size_t)(f - o->lab->functions));
 	auto_buf struct buf b = BUF_INIT;
 
-	buf_adds(&b, f->name);
+	buf_printf(&b, "function %s", f->name);
 	add_groups(&b, f->security_groups, f->n_security_groups);
 	node(o, id.s, KIND_FUNCTION, buf_str(&b));
 }
@@ -289,6 +306,10 @@ static void subnet(struct out *o, const struct vpc *v, const struct subnet *s)
 		buf_printf(&b, "\nroute table %s", s->route_table->name);
 	if (s->network_acl && !s->network_acl->implicit)
 		buf_printf(&b, "\nnetwork ACL %s", s->network_acl->name);
+	for (i = 0; i < s->route_table->n_routes && !MUTANT("graph-blackhole"); i++)
+		if (s->route_table->routes[i].target == TARGET_BLACKHOLE)
+			buf_printf(&b, "\n%s: blackhole",
+				   prefix_str(&s->route_table->routes[i].destination));
 	box_begin(o, id.s, is_public(s) ? KIND_PUBLIC : KIND_PRIVATE, buf_str(&b));
 	anchor(o, id.s);
 	for (i = 0; i < v->n_nat_gateways; i++)
@@ -384,7 +405,7 @@ static void outside(struct out *o)
 	for (i = 0; i < lab->n_hosts; i++) {
 		auto_buf struct buf b = BUF_INIT;
 
-		buf_printf(&b, "%s\n%s", lab->hosts[i].name, addr_str(&lab->hosts[i].ip));
+		buf_printf(&b, "host %s\n%s", lab->hosts[i].name, addr_str(&lab->hosts[i].ip));
 		add_serve(&b, &lab->hosts[i].programs);
 		node(o, id_top('h', i).s, KIND_HOST, buf_str(&b));
 	}
@@ -401,10 +422,9 @@ static void outside(struct out *o)
 
 /* ---- edges ---- */
 
-static void route_edge(const struct out *o, const struct vpc *v, const struct subnet *s,
+static void route_edge(const struct out *o, const struct vpc *v, const char *from, bool from_box,
 		       const struct route *r)
 {
-	const struct id from = id_subnet(o, s);
 	struct id to;
 
 	switch (r->target) {
@@ -427,7 +447,7 @@ static void route_edge(const struct out *o, const struct vpc *v, const struct su
 	case TARGET_BLACKHOLE:
 		return;
 	}
-	edge(o, from.s, true, to.s, false, false, prefix_str(&r->destination));
+	edge(o, from, from_box, to.s, false, false, prefix_str(&r->destination));
 }
 
 static void reference_edges(const struct out *o, const struct vpc *v,
@@ -458,7 +478,12 @@ static void vpc_edges(const struct out *o, const struct vpc *v)
 
 	for (i = 0; i < v->n_subnets && !MUTANT("graph-routes"); i++)
 		for (k = 0; k < v->subnets[i].route_table->n_routes; k++)
-			route_edge(o, v, &v->subnets[i], &v->subnets[i].route_table->routes[k]);
+			route_edge(o, v, id_subnet(o, &v->subnets[i]).s, true,
+				   &v->subnets[i].route_table->routes[k]);
+	for (k = 0;
+	     v->edge_route_table && k < v->edge_route_table->n_routes && !MUTANT("graph-edge"); k++)
+		route_edge(o, v, id_of(o->lab, v, 'w', 0).s, false,
+			   &v->edge_route_table->routes[k]);
 	for (i = 0; i < v->n_security_groups; i++)
 		reference_edges(o, v, &v->security_groups[i]);
 	if (v->internet_gateway)
@@ -482,7 +507,8 @@ static void edges(const struct out *o)
 		const struct peering *p = &lab->peerings[i];
 		const struct id id = id_top('p', i);
 
-		edge(o, id.s, false, id_top('v', (size_t)(p->requester - lab->vpcs)).s, true, false,
+		/* from one to the other: Graphviz puts it between them */
+		edge(o, id_top('v', (size_t)(p->requester - lab->vpcs)).s, true, id.s, false, false,
 		     "requester");
 		edge(o, id.s, false, id_top('v', (size_t)(p->accepter - lab->vpcs)).s, true, false,
 		     "accepter");

@@ -70,11 +70,43 @@ static void test_edges_have_ends(void **state)
 	}
 }
 
+static const char EDGE[] =
+	"{ \"version\": 1, \"lab\": \"l\", \"vpcs\": {"
+	"  \"a\": { \"cidr_block\": \"10.0.0.0/16\","
+	"    \"internet_gateway\": { \"route_table\": \"edge\" },"
+	"    \"subnets\": { \"s\": { \"cidr_block\": \"10.0.1.0/24\", \"route_table\": \"gone\" } "
+	"},"
+	"    \"route_tables\": {"
+	"      \"edge\": { \"routes\": { \"10.0.1.0/24\": \"instance:wall\" } },"
+	"      \"gone\": { \"routes\": { \"192.0.2.0/24\": \"blackhole\" } } },"
+	"    \"instances\": { \"wall\": { \"subnet\": \"s\", \"source_dest_check\": false } } },"
+	"  \"b\": { \"cidr_block\": \"10.1.0.0/16\" } },"
+	"  \"peerings\": { \"p\": { \"requester\": \"a\", \"accepter\": \"b\" } } }";
+
+/* mutant: graph-edge, graph-blackhole */
+static void test_edge_tables_peerings_and_blackholes(void **state)
+{
+	struct lab *lab = lab_of(EDGE);
+	auto_buf struct buf dot = BUF_INIT, mmd = BUF_INIT;
+
+	(void)state;
+	graph_text(lab, GRAPH_DOT, &dot);
+	graph_text(lab, GRAPH_MERMAID, &mmd);
+	assert_non_null(strstr(buf_str(&mmd), "v0_w0 -->|\"10.0.1.0/24\"| v0_i0\n"));
+	assert_non_null(strstr(buf_str(&dot), "\"v0_w0\" -> \"v0_i0\" ["));
+	assert_non_null(strstr(buf_str(&mmd), "route table gone<br/>192.0.2.0/24: blackhole"));
+	/* a peering lies between the two that it joins */
+	assert_non_null(strstr(buf_str(&mmd), "v0 -->|\"requester\"| p0\n"));
+	assert_non_null(strstr(buf_str(&mmd), "p0 -->|\"accepter\"| v1\n"));
+	lab_free(lab);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_goldens),
 		cmocka_unit_test(test_edges_have_ends),
+		cmocka_unit_test(test_edge_tables_peerings_and_blackholes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
