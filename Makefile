@@ -231,7 +231,8 @@ install: all
 		$(SHARE)/zsh/site-functions)
 	install -m 755 build/netd build/sandboxd build/responder build/vpclab-init $(DESTDIR)$(LIBDIR)
 	install -m 755 build/vpclab $(DESTDIR)$(PREFIX)/bin
-	for r in $(RUNTIMES); do install -D -m 755 build/$$r $(DESTDIR)$(LIBDIR)/$$r || exit 1; done
+	for r in $(RUNTIMES); do case $$r in */bootstrap) m=755 ;; *) m=644 ;; esac; \
+		install -D -m $$m build/$$r $(DESTDIR)$(LIBDIR)/$$r || exit 1; done
 	for s in 1 5 8; do install -m 644 man/*.$$s $(DESTDIR)$(SHARE)/man/man$$s || exit 1; done
 	install -m 644 dist/vpclab.bash $(DESTDIR)$(SHARE)/bash-completion/completions/vpclab
 	install -m 644 dist/vpclab.zsh $(DESTDIR)$(SHARE)/zsh/site-functions/_vpclab
