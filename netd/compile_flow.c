@@ -40,34 +40,34 @@ static unsigned set_size(void)
 	return FLOW_SET_SIZE;
 }
 
+#define FLOW_HEAD "ip saddr . ip daddr . meta l4proto"
+
+static void count_ports(const char *set, enum flow_kind kind, const char *link, const char *match,
+			const char *flags, struct buf *b)
+{
+	emit_rule(b,
+		  "%s update @%s { %s . 0x%02x . %s . " FLOW_HEAD
+		  " . th ports timeout %ds counter } return",
+		  match, set, flags, kind, link, FLOW_IDLE_S);
+}
+
 /* a flow's element, whatever its protocol; the last rule is reached when the set is
  * full, so that the log says that something is missing (FL-10) */
 static void count_into(enum flow_kind kind, unsigned set, struct buf *b)
 {
 	const char *link = flow_kind_is_egress(kind) ? "iifname" : "oifname";
-	const char *head = "ip saddr . ip daddr . meta l4proto";
-	static const char *const with_ports[] = { "tcp", "udp" };
 	char name[24];
-	size_t i;
 
 	(void)fmt_print(name, sizeof(name), FLOW_SETS, set);
+	/* datagrams first: they pay a rule of two comparisons less, streams one more */
+	count_ports(name, kind, link, "meta l4proto udp", "0x0", b);
 	if (!MUTANT("flow-tcp-flags"))
-		emit_rule(b,
-			  "tcp flags fin,syn,rst update @%s { tcp flags . 0x%02x . %s . %s . th "
-			  "ports "
-			  "timeout %ds counter } return",
-			  name, kind, link, head, FLOW_IDLE_S);
-	/* two rules cost a packet less than one with a list */
-	for (i = 0; i < ARRAY_SIZE(with_ports); i++)
-		emit_rule(b,
-			  "meta l4proto %s update @%s { 0x0 . 0x%02x . %s . %s . th ports "
-			  "timeout %ds counter } return",
-			  with_ports[i], name, kind, link, head, FLOW_IDLE_S);
+		count_ports(name, kind, link, "tcp flags fin,syn,rst", "tcp flags", b);
+	count_ports(name, kind, link, "meta l4proto tcp", "0x0", b);
 	emit_rule(b,
-		  "meta l4proto != { tcp, udp } update @%s { 0x0 . 0x%02x . %s . %s . %s "
-		  "timeout %ds counter } return",
-		  name, kind, link, head, MUTANT("flow-icmp-ports") ? "th ports" : "0x0",
-		  FLOW_IDLE_S);
+		  "meta l4proto != { tcp, udp } update @%s { 0x0 . 0x%02x . %s . " FLOW_HEAD
+		  " . %s timeout %ds counter } return",
+		  name, kind, link, MUTANT("flow-icmp-ports") ? "th ports" : "0x0", FLOW_IDLE_S);
 	(void)fmt_print(name, sizeof(name), FLOW_SKIPS, set);
 	emit_rule(b, "update @%s { %s counter }", name, link);
 }
@@ -86,13 +86,15 @@ static void count(const struct emit *f, enum flow_kind kind, const char *chain, 
 	emit_chain_end(f, second, b);
 }
 
-/* by which way an egress packet goes: FL-9's traffic-path */
+/* by which way an egress packet goes: FL-9's traffic-path.  What was accepted for another
+ * interface didn't get here (gates). */
 static void ways(const struct emit *f, bool reject, const char *chain, struct buf *b)
 {
 	const char *s = reject ? "rej" : "acc";
 
 	emit_chain(b, "");
-	emit_rule(b, "oifname \"eni-*\" goto flow_%s_vpc", s);
+	if (reject)
+		emit_rule(b, "oifname \"eni-*\" goto flow_%s_vpc", s);
 	emit_rule(b, "oifname \"igw\" goto flow_%s_igw", s);
 	emit_rule(b, "oifname \"pcx-*\" goto flow_%s_pcx", s);
 	emit_rule(b, "goto flow_%s_lost", s);
@@ -136,23 +138,26 @@ static bool all_logged(const struct s_vpc *v)
 	return false;
 }
 
-/* Comparisons cost a packet less than sets: where every interface is logged, and since
+/* Most packets go from interface to interface, and are looked at once for that.
+ * Comparisons cost a packet less than sets: where every interface is logged, and since
  * of what flow_never has only link-local addresses get as far as this (routers' are the
- * router's own). */
+ * router's own), and none of them to an interface. */
 static void gates(const struct s_vpc *v, const struct emit *f, struct buf *b)
 {
 	const char *never = MUTANT("flow-never") ? "" : "ip daddr != " LINK_LOCAL " ";
 	const char *of = all_logged(v) ? "\"eni-*\"" : "@flow_accept";
 
 	emit_chain(b, "type filter hook forward priority -14; policy accept;");
-	if (!MUTANT("flow-egress"))
+	if (!MUTANT("flow-egress")) {
+		emit_rule(b, "iifname %s oifname \"eni-*\" goto flow_acc_vpc", of);
 		emit_rule(b, "iifname %s %sgoto flow_acc_out", of, never);
+	}
 	emit_chain_end(f, "flow_out", b);
 	emit_chain(b, MUTANT("flow-before-groups") ?
 			      "type filter hook forward priority -6; policy accept;" :
 			      "type filter hook forward priority 20; policy accept;");
 	if (!MUTANT("flow-ingress"))
-		emit_rule(b, "oifname %s %sgoto flow_acc_in", of, never);
+		emit_rule(b, "oifname %s goto flow_acc_in", of);
 	emit_chain_end(f, "flow_in", b);
 }
 
