@@ -68,6 +68,18 @@ static void prerouting(const struct s_egress *g, const struct emit *f, struct bu
 	emit_chain_end(f, "pre", b);
 }
 
+/* before pieces are put together, which tracking does */
+static void fragments(const struct s_egress *g, const struct emit *f, struct buf *b)
+{
+	emit_chain(b, "type filter hook prerouting priority -450; policy accept;");
+	if (!MUTANT("functions-fragments"))
+		emit_rule(b,
+			  "iifname \"eth0\" ip frag-off & 0x3fff != 0x0 meta l4proto != udp "
+			  "goto %s comment \"%s: fragments of UDP only (LN-7)\"",
+			  emit_drop(DROP_PROTOCOL), origin_of(g));
+	emit_chain_end(f, "fragments", b);
+}
+
 static void input(const struct s_egress *g, const struct emit *f, struct buf *b)
 {
 	bool open = MUTANT("functions-inbound");
@@ -141,6 +153,8 @@ void egress_compile(const struct s_egress *g, struct program *p)
 	emit_set(&f, "places", "type ifname . ipv4_addr;");
 	emit_drop_sets(&f);
 	emit_drop_chains(&f, drops, sizeof(drops) / sizeof(drops[0]));
+	if (g->eni)
+		fragments(g, &f, &b);
 	prerouting(g, &f, &b);
 	input(g, &f, &b);
 	output(g, &f, &b);

@@ -4,9 +4,15 @@ How functions hang on the network: shared interfaces, one way only, TCP and UDP 
 
     private 10.0.1.0/24 (NAT)   public 10.0.9.0/24   sealed 10.0.3.0/24      api 198.51.100.10
 """
+import json
+import socket
+import struct
+
 import pytest
 
-from product import having, prove_deny, without
+import test_nat
+from held import hold
+from product import FunctionLinks, having, in_netns, prove_deny, wait_until, without
 
 ALL = {"protocol": "-1", "cidr_blocks": ["0.0.0.0/0"]}
 
@@ -137,6 +143,94 @@ def test_functions_send_no_mail(product, function):
     assert (got["result"], got["dropped"]["code"]) == ("timeout", "PROTOCOL_RESTRICTION"), got
     assert product.probe("functions", function, "api", "tcp/443")["result"] == "open"
     assert product.probe("functions", "host", "api", "tcp/25")["result"] == "open"
+
+
+def segment(after, body):
+    """The TCP segment that follows one that was seen, with a body of its own."""
+    source, target = (socket.inet_aton(a) for a in (after.src, after.dst))
+    sport, dport, seq, ack = struct.unpack_from(">HHII", after.payload)
+    seq += len(after.payload) - (after.payload[12] >> 4) * 4
+    head = struct.pack(">HHIIBBH", sport, dport, seq & 0xffffffff, ack, 0x50, 0x18, 1000)
+    pseudo = source + target + struct.pack(">BBH", 0, 6, 20 + len(body))
+    return head + struct.pack(">HH", test_nat.checksum(pseudo + head + b"\0" * 4 + body), 0) + body
+
+
+@pytest.mark.ids("LN-7")
+@pytest.mark.mutant("functions-fragments")
+def test_fragments_of_tcp_do_not_come_in(product):
+    """A segment of an open connection, in two pieces; a datagram in two; and the same segment whole."""
+    product.up(lab())
+    host = product.netns("functions", "host")
+    address = product.show("functions", "instances/host")["private_ip"]
+    tcp = in_netns(host, lambda: socket.create_server((address, 7000)))
+    tcp.settimeout(5)
+    sent = product.capture(host)
+    hold(product, "functions", "c", "a", "host", "tcp/7000")
+    end = tcp.accept()[0]
+    end.sendall(b"one\n")
+    links, said = FunctionLinks(product, "functions"), []
+    wait_until(lambda: said.extend(p for p in sent.packets() if p.outgoing and p.payload.endswith(b"one\n")) or said,
+               "the segment is seen")
+    whole = segment(said[0], b"x" * 1000)
+
+    def say(*pieces):
+        with in_netns(host, lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)) as s:
+            for p in pieces:
+                s.sendto(p, (said[0].dst, 0))
+
+    def piece(payload, frag=0):
+        return test_nat.ip(address, said[0].dst, 6, payload, frag=frag)
+    before = product.dropped("functions")
+
+    def dropped():
+        after = product.dropped("functions")
+        return {c: after[c] - before.get(c, 0) for c in after if after[c] != before.get(c, 0)}
+    say(piece(whole[:512], 0x2000), piece(whole[512:], 64))
+    wait_until(lambda: dropped() == {"PROTOCOL_RESTRICTION": 2}, "both pieces are dropped, and said so")
+    assert not [p for p in links.received() if b"xxxx" in p.data]
+    say(piece(whole))
+    got = []
+    wait_until(lambda: got.extend(p for p in links.received() if b"xxxx" in p.data) or got, "the whole segment comes")
+    assert dropped() == {"PROTOCOL_RESTRICTION": 2}
+    for c in (links, sent, end, tcp):
+        c.close()
+
+
+KEEPER = """
+import socket, sys
+kept = []
+
+def handler(event, context):
+    if not kept:
+        kept.append(socket.create_connection(("198.51.100.10", 443), 2))
+        kept[0].recv(1000)
+    try:
+        kept[0].sendall(b"hello\\n")
+        return kept[0].recv(1000).decode()
+    except OSError as e:
+        return type(e).__name__
+"""
+
+
+@pytest.mark.ids("LN-4", "NAT-5")
+@pytest.mark.mutant("nat-reset", "gateway-map")
+def test_a_socket_kept_across_invocations_dies_of_the_gateways_idle_time(product, tmp_path):
+    """From the private subnet the internet is behind the gateway: a kept socket serves the next invocation, and after its
+    idle time it is reset.  From a public subnet there is no internet at all, gateway or not."""
+    (tmp_path / "keeper.py").write_text(KEEPER)
+    doc = having(lab(), 2, "vpcs", "main", "nat_gateways", "nat", "idle_timeout")
+    for name, subnet in (("keeper", "private"), ("outside", "public")):
+        doc["functions"][name] = {**without(function(subnet), "command"), "runtime": "python3.11", "handler": "keeper.handler",
+                                  "code": str(tmp_path), "timeout": 20}
+    product.up(doc)
+
+    def invoke(name):
+        return json.loads(product.vpclab("invoke", "functions", name, check=None).out)
+    assert invoke("keeper") == "hello\n"
+    wait_until(lambda: product.show("functions", "nat_gateways/main/nat")["metrics"]["ActiveConnectionCount"] == 0,
+               "the gateway has forgotten the connection")
+    assert invoke("keeper") == "ConnectionResetError"
+    assert invoke("outside")["errorType"] == "TimeoutError"
 
 
 @pytest.mark.asan
