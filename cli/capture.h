@@ -11,7 +11,7 @@
 #include "lib/buf.h"
 #include "lib/json.h"
 
-#define CAPTURE_NAMESPACES_MAX 64
+#define CAPTURE_NAMESPACES_MAX 64    /* of capture_begin() */
 #define CAPTURE_BYTES_MAX (64 << 20) /* of frames that are kept; more is an error */
 
 struct capture;
@@ -19,15 +19,24 @@ struct capture;
 /* from its return on, every frame in "namespaces" (an array of names) is held; 0 and
  * "ret" (owns: capture_free()), or exit status, told */
 int capture_begin(struct cli *c, const char *lab, const cJSON *namespaces, struct capture **ret);
+/*
+ * capture_follow() - the same of nodes, and of namespaces that they get later, before anything
+ * in those begins.  "words" are read as nodes until one is none of the lab's, "ret_nodes" says
+ * how many were; NULL: every node, of a lab that need not be there yet.  capture_read() takes up
+ * what comes.  0 and "ret" as above, or exit status, told.
+ */
+int capture_follow(struct cli *c, const char *lab, const char *const *words, size_t n_words,
+		   struct capture **ret, size_t *ret_nodes);
+size_t capture_n_namespaces(const struct capture *k);
 /* only what matches comes from now on, and of what is held already only that is kept;
  * "b" is borrowed until the end.  0 or exit status */
 struct bpf;
 int capture_filter(const struct cli *c, struct capture *k, const struct bpf *b);
-/* the sockets, for whoever waits for frames; borrowed */
-const int *capture_fds(const struct capture *k, size_t *ret_n);
+/* readable as long as frames wait; borrowed */
+int capture_fd(const struct capture *k);
 
 /*
- * For streams: capture_read() takes what has come, in the order of its time; capture_put()
+ * For streams: capture_read() takes what has come, in the order of its time, or some of it; capture_put()
  * then appends it to a pcapng file that pcapng_begin() began, with interfaces as they
  * appear; capture_frame() gives each, and the next capture_read() forgets them.
  */
@@ -40,6 +49,7 @@ struct capture_frame {
 	size_t size, length;
 };
 int capture_read(const struct cli *c, struct capture *k);
+bool capture_more(const struct capture *k); /* the last one left some */
 size_t capture_n_frames(const struct capture *k);
 struct capture_frame capture_frame(const struct capture *k, size_t n);
 /* at most "max" of the frames */

@@ -76,3 +76,81 @@ int capture_open(const struct sandboxd *sd, const char *lab, const cJSON *names,
 		*ret_n = n;
 	return r;
 }
+
+/* ---- nodes ---- */
+
+/* a node's namespace as netd calls it, appended to "list"; 0, -ENOENT */
+static int add_path(cJSON *list, const cJSON *object)
+{
+	const char *path = json_str(object, "namespace", NULL);
+	const char *name = path ? strrchr(path, '/') : NULL;
+
+	if (!name)
+		return -ENOENT;
+	cJSON_AddItemToArray(list, cJSON_CreateString(name + 1));
+	return 0;
+}
+
+/* what a function's sandboxes send passes its egress namespaces, whichever places they have */
+static int add_function(cJSON *list, const cJSON *f)
+{
+	const cJSON *place;
+	int r = -ENOENT;
+
+	cJSON_ArrayForEach(place, json_get(f, "places")) {
+		const char *egress = json_str(place, "egress", NULL);
+
+		if (!egress)
+			continue;
+		cJSON_AddItemToArray(list, cJSON_CreateString(egress));
+		r = 0;
+	}
+	return r;
+}
+
+static int add_gateway(cJSON *list, const cJSON *show, const char *name)
+{
+	size_t len = strcspn(name, "/");
+	const cJSON *vpc;
+
+	cJSON_ArrayForEach(vpc, json_get(show, "vpcs"))
+		if (name[len] && strlen(vpc->string) == len && !strncmp(vpc->string, name, len))
+			return add_path(list,
+					json_get(json_get(vpc, "nat_gateways"), name + len + 1));
+	return -ENOENT;
+}
+
+int capture_names(const cJSON *show, const char *node, cJSON *list)
+{
+	const cJSON *internet = json_get(show, "internet"), *vpc, *o;
+
+	if (!strcmp(node, "internet"))
+		return add_path(list, internet);
+	if (!strncmp(node, "router:", 7))
+		return add_path(list, json_get(json_get(show, "vpcs"), node + 7));
+	if (!strncmp(node, "nat_gateway:", 12))
+		return add_gateway(list, show, node + 12);
+	cJSON_ArrayForEach(vpc, json_get(show, "vpcs")) {
+		o = json_get(json_get(vpc, "instances"), node);
+		if (o)
+			return add_path(list, o);
+	}
+	o = json_get(json_get(show, "functions"), node);
+	if (o)
+		return add_function(list, o);
+	return add_path(list, json_get(json_get(internet, "hosts"), node));
+}
+
+void capture_all_names(const cJSON *show, cJSON *list)
+{
+	const cJSON *vpc, *o;
+
+	/* what has no namespace (it failed to come up) has no packets */
+	cJSON_ArrayForEach(vpc, json_get(show, "vpcs"))
+		cJSON_ArrayForEach(o, json_get(vpc, "instances"))
+			(void)add_path(list, o);
+	cJSON_ArrayForEach(o, json_get(json_get(show, "internet"), "hosts"))
+		(void)add_path(list, o);
+	cJSON_ArrayForEach(o, json_get(show, "functions"))
+		(void)add_function(list, o);
+}

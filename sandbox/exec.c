@@ -21,6 +21,7 @@
 #include "lib/proc.h"
 #include "lib/util.h"
 #include "sandbox/capture.h"
+#include "sandbox/follow.h"
 #include "sandbox/front.h"
 #include "sandbox/instances.h"
 #include "sandbox/limits.h"
@@ -54,6 +55,7 @@ struct door {
 	struct wire_out out;
 	struct cgroup *cgroup;
 	struct loop_event *child, *pair_event, *timer;
+	struct follow *follow; /* a capture that goes on; owns; NULL: none */
 };
 
 static void door_check(struct door *d);
@@ -197,6 +199,7 @@ static void door_free(struct door *d)
 	LIST_REMOVE(d, link);
 	d->sd->n_doors--;
 	loop_event_free(d->event);
+	follow_free(d->follow);
 	if (d->fd >= 0)
 		close(d->fd);
 	free(d);
@@ -245,6 +248,7 @@ static void on_child(pid_t pid, int status, void *arg)
 static void client_gone(struct door *d)
 {
 	d->event = loop_event_free(d->event);
+	d->follow = follow_free(d->follow);
 	if (d->fd >= 0)
 		close(d->fd);
 	d->fd = -1;
@@ -658,6 +662,33 @@ static int send_logs(struct door *d, const cJSON *q, struct err *e)
 
 /* ---- captures ---- */
 
+static void on_follow(cJSON *o, const int *fds, size_t n, void *arg)
+{
+	auto_json cJSON *own = o;
+	auto_free char *text = json_print(own);
+	struct door *d = arg;
+
+	/* a client that doesn't read would miss namespaces without knowing: its end comes */
+	if (!text || sock_send_fds(d->fd, text, strlen(text), fds, n) < 0)
+		(void)shutdown(d->fd, SHUT_RDWR);
+}
+
+static int follow(struct door *d, const cJSON *q, struct err *e)
+{
+	const cJSON *nodes = json_get(q, "nodes");
+
+	if (d->follow)
+		return err_set(e, ERR_BUSY, EBUSY, "a capture runs on this connection already");
+	if (!json_bool(q, "all", false) && !cJSON_IsArray(nodes))
+		return err_set(e, ERR_INVALID_PARAMETER, EINVAL,
+			       "namespaces, nodes or all: one of them");
+	if (!nodes)
+		return follow_new(d->sd, json_str(q, "lab", ""), NULL, on_follow, d, &d->follow, e);
+	if (!slab_find(d->sd, json_str(q, "lab", "")))
+		return err_set(e, ERR_NO_LAB, ENOENT, "there is no lab %s", json_str(q, "lab", ""));
+	return follow_new(d->sd, json_str(q, "lab", ""), nodes, on_follow, d, &d->follow, e);
+}
+
 static int send_captures(struct door *d, const cJSON *q, struct err *e)
 {
 	const char *lab = json_str(q, "lab", "");
@@ -667,6 +698,8 @@ static int send_captures(struct door *d, const cJSON *q, struct err *e)
 	size_t n = 0, i;
 	cJSON *o;
 
+	if (!names)
+		return follow(d, q, e);
 	if (!l || !l->lab)
 		return err_set(e, ERR_NO_LAB, ENOENT, "there is no lab %s", lab);
 	r = capture_open(d->sd, lab, names, fds, &n, e);

@@ -20,6 +20,7 @@
 #include "sandbox/endpoint.h"
 #include "sandbox/env.h"
 #include "sandbox/exec.h"
+#include "sandbox/follow.h"
 #include "sandbox/functions.h"
 #include "sandbox/held.h"
 #include "sandbox/instances.h"
@@ -372,6 +373,9 @@ static void commit(struct change *c)
 	if (functions_apply(l, c->codes, c->answer ? changes_of(c) : NULL) < 0)
 		log_err("lab=%s out of memory: some functions can't be invoked", l->name);
 	endpoint_settle(l);
+	/* what still runs the old way sends there: the next change tells */
+	if (!l->held)
+		follow_settled(l->sd, l->name, l->show);
 	instances_prune(l, l->lab);
 	instances_sweep_folders(l);
 	if (old != l->lab)
@@ -505,6 +509,7 @@ static void on_show(struct httpc_answer *a, void *arg)
 			begin_looking(c);
 		return;
 	}
+	follow_changed(l->sd, l->name, show);
 	instances_apply(l, c->lab);
 	begin_looking(c);
 }
@@ -701,6 +706,7 @@ static void on_old_show(struct httpc_answer *a, void *arg)
 		cJSON_Delete(l->show);
 		l->show = show;
 	}
+	follow_changed(l->sd, l->name, l->show);
 	/* programs as they were; those that only the new document had go */
 	instances_apply(l, l->lab);
 	instances_prune(l, l->lab);

@@ -269,6 +269,7 @@ static int sandboxd_run(const struct daemon_options *o, const struct daemon_own 
 	sd = (struct sandboxd){ .init_fd = -1, .door_fd = -1, .filters = { -1, -1 } };
 	LIST_INIT(&sd.labs);
 	LIST_INIT(&sd.doors);
+	LIST_INIT(&sd.follows);
 	TAILQ_INIT(&sd.idle);
 	if (rundir_open(run, state, "sandboxd", &sd.dir, &e) < 0)
 		return report(&e);

@@ -17,6 +17,7 @@
  *   listen    the Invoke API on a TCP port   configuration  functions in AWS's words
  *   invoke_stream  responses in pieces       memory     what an environment used
  *   states    how a function stands          endpoint   the Invoke API inside a lab
+ *   capture   sockets for captures           follow     captures that go on
  *
  * What survives a trip through the loop is looked up again or freed together
  * with what refers to it: a lab waits for its change, a function for its
@@ -48,6 +49,7 @@ struct node;
 struct async_queue;
 struct change;
 struct door;
+struct follow;
 struct probe_job;
 
 /* what a change that is under way does with a function */
@@ -127,6 +129,7 @@ struct sandboxd {
 	uint8_t uids[SANDBOXD_UIDS / 8];
 	LIST_HEAD(, slab) labs;
 	LIST_HEAD(, door) doors;
+	LIST_HEAD(, follow) follows; /* captures that go on; their doors' */
 	struct loop_event *door_event, *rotate;
 	int door_fd;
 	size_t n_labs, n_envs, n_invocations, n_execs, n_doors;

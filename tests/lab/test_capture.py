@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """
 capture: frames of several namespaces in one stream, as lines or as pcapng, filtered in the kernel; it ends when it is told
-to, or when the lab goes.
+to, or when the lab goes. "up --capture": nodes from their first packet on, and those that come later.
 """
 import json
 import os
@@ -10,6 +10,8 @@ import struct
 import subprocess
 
 import pytest
+
+from product import wait_until
 
 LAB = "seen"
 
@@ -38,6 +40,8 @@ class Running:
         self.p = subprocess.Popen([os.path.join(product.build, "vpclab"), "--run-dir", product.run, *args],
                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.first = self.p.stderr.readline().decode()
+        while self.first.startswith("warning"):
+            self.first = self.p.stderr.readline().decode()
         assert self.first.startswith("capturing in "), self.first
 
     def end(self, sig=signal.SIGINT):
@@ -147,3 +151,66 @@ def test_what_is_refused(product, tmp_path):
     assert product.vpclab("capture", "none", "left").rc == 3
     assert product.vpclab("capture", LAB, "left", "-c", "0").rc == 2
     assert product.vpclab("capture", LAB, "left", "-w", str(tmp_path / "no" / "x")).rc == 5
+
+
+def sender(word, *, groups=("open",)):
+    """A node that sends one datagram to 10.0.1.20 as its very first deed."""
+    program = ("import socket, time; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'%s', ('10.0.1.20', 7));"
+               "time.sleep(1000)" % word)
+    return {"subnet": "a", "security_groups": list(groups), "command": ["/usr/bin/python3", "-c", program]}
+
+
+def places(path, word):
+    """The namespaces' nodes that a datagram was seen in, in the file's order."""
+    with open(path, "rb") as f:
+        data = f.read()
+    try:
+        return [n.split(".")[0] for n, frame in frames(data) if frame[23] == 17 and frame.endswith(word.encode())]
+    except struct.error:  # its last block is being written
+        return []
+
+
+@pytest.mark.asan
+@pytest.mark.mutant("capture-follow")
+def test_up_holds_the_first_packet_of_every_node(product, tmp_path):
+    first = lab()
+    vpc = first["vpcs"]["main"]
+    vpc["security_groups"]["shut"] = {"egress": []}
+    vpc["instances"].update(eager=sender("eager"), mute=sender("mute", groups=["shut"]))
+    path = str(tmp_path / "x.pcapng")
+    k = Running(product, "up", "--capture", path, product.file(json.dumps(first)))
+    # what its group keeps from leaving the interface was sent, and never came
+    wait_until(lambda: places(path, "eager") == ["eager", "right"], "the first packet was seen at both ends")
+    wait_until(lambda: places(path, "mute") == ["mute"], "the one that its group drops was seen where it was sent")
+    # nodes that come while it runs, by whomever
+    product.vpclab("patch", LAB, json.dumps({"vpcs": {"main": {"instances": {"late": sender("late")}}}}), check=0)
+    wait_until(lambda: places(path, "late") == ["late", "right"], "the packets were seen")
+    product.vpclab("patch", LAB, json.dumps({"vpcs": {"main": {"instances": {"late": None}}}}), check=0)
+    status, out, err = k.end()
+    assert status == 0 and out.decode().startswith("seen is up: ") and "0 dropped by the kernel" in err
+    assert places(path, "mute") == ["mute"] and places(path, "eager") == ["eager", "right"]
+    # and on a lab that is up
+    again = Running(product, "up", "--capture", path, "--merge",
+                    json.dumps({"vpcs": {"main": {"instances": {"later": sender("later")}}}}), product.file(json.dumps(first)))
+    wait_until(lambda: places(path, "later") == ["later", "right"], "the packets were seen")
+    product.vpclab("down", LAB, check=0)
+    assert again.end(None)[0] == 0
+    assert not places(path, "eager")
+
+
+def test_a_function_that_moves_is_followed(product):
+    product.up({**lab(), "roles": {"fn": {"managed_policies": ["AWSLambdaVPCAccessExecutionRole"]}}})
+    k = Running(product, "capture", LAB, "plain", "-c", "1", "tcp dst port 80")
+    product.vpclab("patch", LAB, json.dumps({"functions": {"plain": {
+        "role": "fn", "vpc_config": {"subnets": ["a"], "security_groups": ["open"]}}}}), check=0)
+    assert product.probe(LAB, "plain", "right", "tcp/80")["result"] == "open"
+    status, out, _ = k.end(None)
+    assert status == 0 and "> 10.0.1.20:80 tcp S" in out.decode(), out
+
+
+def test_a_capture_that_cannot_be_written_changes_nothing(product, tmp_path):
+    path = product.file(json.dumps(lab()))
+    r = product.vpclab("up", "--capture", str(tmp_path / "no" / "x"), path)
+    assert r.rc == 5 and "No such file" in r.err, r
+    assert product.vpclab("up", "--capture", "-", path).rc == 2
+    assert product.vpclab("show", LAB).rc == 3
