@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "lib/db.h"
+#include "lib/mutant.h"
 #include "lib/ns.h"
 #include "lib/sock.h"
 #include "lib/util.h"
@@ -57,6 +58,17 @@ static int forget_labs(const char *state, struct err *e)
 	return r;
 }
 
+/* what labs wrote for people: sandboxd's half of gc came before, nobody writes any more */
+static int remove_folders(const char *state, struct err *e)
+{
+	auto_free char *path = rundir_file(state, RUNDIR_LABS);
+	int r = path ? rm_rf(path) : -ENOMEM;
+
+	return r < 0 && r != -ENOENT ?
+		       err_set(e, ERR_STATE, -r, "%s/" RUNDIR_LABS ": %s", state, strerror(-r)) :
+		       0;
+}
+
 int gc_run(const char *run, const char *state, struct err *e)
 {
 	struct err first = { .code = ERR_NONE }, next = { .code = ERR_NONE };
@@ -74,6 +86,8 @@ int gc_run(const char *run, const char *state, struct err *e)
 	if (ns_home_exists(run) && ns_home_remove(run, &next) < 0 && !first.code)
 		first = next;
 	if (forget_labs(state, &next) < 0 && !first.code)
+		first = next;
+	if (!MUTANT("gc-folders") && remove_folders(state, &next) < 0 && !first.code)
 		first = next;
 	if (!first.code)
 		remove_files(run);

@@ -113,12 +113,16 @@ def test_a_dead_responder_is_replaced(fresh):
     wait_until(lambda: fresh.probe("crash", "app", "api", "tcp/443")["result"] == "open", "servers answer again")
 
 
+@pytest.mark.mutant("gc-folders")
 def test_gc_after_all_died(fresh):
-    """Nothing of the labs stays: no mount, no process, no cgroup, no state; and the next start is empty."""
+    """Nothing of the labs stays: no mount, no process, no cgroup, no state, no file; and the next start is empty."""
     fresh.start()
     doc = {**copy.deepcopy(LAB), "functions": {"f": {"runtime": "exec", "command": ["cat"]}}}
     doc["vpcs"]["main"]["instances"]["app"]["command"] = ["sleep", "1000"]
+    doc["vpcs"]["main"]["flow_logs"] = {"all": {"resource": "vpc", "destination": "all.log"}}
     fresh.up(doc)
+    folder = os.path.join(fresh.run, "state", "labs")
+    assert os.listdir(folder) == ["crash"]
     fresh.vpclab("invoke", "crash", "f", "--payload", "1", check=0)
     app = fresh.show("crash", "instances/app")["pid"]
     assert alive(app)
@@ -127,6 +131,7 @@ def test_gc_after_all_died(fresh):
     fresh.vpclab("gc", check=0)
     assert not alive(app)
     assert not [m for m in open("/proc/self/mountinfo") if fresh.run in m]
+    assert not os.path.exists(folder)
     fresh.start()
     assert fresh.json("ls") == []
 
