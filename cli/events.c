@@ -49,6 +49,15 @@ static uint64_t next_after(const struct httpc_answer *a, uint64_t after)
 	return after;
 }
 
+static void tell_lost(const struct cli *c, const struct httpc_answer *a)
+{
+	char text[32];
+
+	if (httpc_header(a, "Vpclab-Lost", text, sizeof(text)) == 0)
+		out_warn(c, "events: %s events are lost: they came faster than they were read",
+			 text);
+}
+
 static int poll_once(struct cli *c, const char *lab, uint64_t *after)
 {
 	auto_free char *escaped = lab ? api_escape(lab) : NULL;
@@ -70,6 +79,8 @@ static int poll_once(struct cli *c, const char *lab, uint64_t *after)
 
 		r = out_fail_api(c, "events", a.status, body);
 	}
+	if (!r)
+		tell_lost(c, &a);
 	if (!r && a.size)
 		r = print(c, &a);
 	if (!r)

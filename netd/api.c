@@ -418,24 +418,32 @@ static void get_flows(struct netd *d, struct http_req *r, const char *a, const c
 		http_reply_err(r, &e);
 }
 
-static void post_event(struct netd *d, struct http_req *r, const char *a, const char *b)
+static void post_events(struct netd *d, struct http_req *r, const char *a, const char *b)
 {
-	static const char *const known[] = { "lab", "event", "kind", "name", "id", "detail", NULL };
-	auto_json cJSON *o = body_object(r);
+	static const char *const known[] = { "events", NULL };
+	static const char *const members[] = {
+		"lab", "event", "kind", "name", "id", "detail", NULL
+	};
+	auto_json cJSON *body = body_object(r);
 	struct err e = { .code = ERR_NONE };
-	const char *event;
+	const cJSON *o;
 
 	(void)a, (void)b;
-	if (!o || !only_known(r, o, known))
+	if (!body || !only_known(r, body, known))
 		return;
-	event = json_str(o, "event", NULL);
-	if (!event) {
-		err_set(&e, ERR_INVALID_PARAMETER, EINVAL, "event is required");
-		http_reply_err(r, &e);
-		return;
+	cJSON_ArrayForEach(o, json_get(body, "events")) {
+		if (!only_known(r, o, members))
+			return;
+		if (!json_str(o, "event", NULL)) {
+			err_set(&e, ERR_INVALID_PARAMETER, EINVAL, "event is required");
+			http_reply_err(r, &e);
+			return;
+		}
 	}
-	events_add(d->events, json_str(o, "lab", NULL), event, json_str(o, "kind", NULL),
-		   json_str(o, "name", NULL), json_str(o, "id", NULL), json_str(o, "detail", NULL));
+	cJSON_ArrayForEach(o, json_get(body, "events"))
+		events_add(d->events, json_str(o, "lab", NULL), json_str(o, "event", NULL),
+			   json_str(o, "kind", NULL), json_str(o, "name", NULL),
+			   json_str(o, "id", NULL), json_str(o, "detail", NULL));
 	reply_json(r, cJSON_CreateObject());
 }
 
@@ -487,7 +495,7 @@ static const struct {
 	{ "GET", "/v1/labs/*/flows", get_flows },
 	{ "GET", "/v1/labs/*/namespace", get_namespace },
 	{ "GET", "/v1/events", get_events },
-	{ "POST", "/v1/events", post_event },
+	{ "POST", "/v1/events", post_events },
 #ifdef VPCLAB_TESTING
 	{ "GET", "/v1/testing/fault", get_fault },
 	{ "POST", "/v1/testing/fault", post_fault },

@@ -16,6 +16,7 @@
 #include <sys/queue.h>
 
 #include "lib/buf.h"
+#include "lib/mutant.h"
 #include "lib/util.h"
 #include "netd/netd.h"
 
@@ -38,7 +39,7 @@ struct events {
 	struct loop *loop;
 	struct entry *ring; /* owns "max"; seq % max */
 	size_t max;
-	uint64_t last;
+	uint64_t last, before; /* "before": of an earlier daemon up to that one */
 	LIST_HEAD(, poll) polls;
 	size_t n_polls;
 };
@@ -48,33 +49,50 @@ static bool of_lab(const struct entry *n, const char *lab)
 	return n->line && (!lab || (n->lab && strcmp(n->lab, lab) == 0));
 }
 
-static void lines_after(const struct events *v, uint64_t after, const char *lab, struct buf *b)
+static uint64_t first_kept(const struct events *v)
 {
-	uint64_t first = v->last >= v->max ? v->last - v->max + 1 : 1, seq;
-
-	for (seq = after + 1 > first ? after + 1 : first; seq <= v->last; seq++)
-		if (of_lab(&v->ring[seq % v->max], lab))
-			buf_adds(b, v->ring[seq % v->max].line);
+	return v->last - v->before >= v->max ? v->last - v->max + 1 : v->before + 1;
 }
 
-static void reply(const struct events *v, struct http_req *r, const struct buf *b)
+/* up to which number they are */
+static uint64_t lines_after(const struct events *v, uint64_t after, const char *lab, struct buf *b)
 {
-	char seq[32];
+	uint64_t first = first_kept(v), seq;
 
-	snprintf(seq, sizeof(seq), "%" PRIu64, v->last);
-	http_add_header(r, "Vpclab-Seq", seq);
-	http_reply(r, 200, "application/x-ndjson", buf_str(b), b->len);
+	for (seq = after + 1 > first ? after + 1 : first; seq <= v->last; seq++) {
+		if (of_lab(&v->ring[seq % v->max], lab))
+			buf_adds(b, v->ring[seq % v->max].line);
+		if (b->len >= EVENTS_REPLY_MAX && !MUTANT("events-reply"))
+			return seq;
+	}
+	return v->last;
+}
+
+static void add_number(struct http_req *r, const char *name, uint64_t n)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%" PRIu64, n);
+	http_add_header(r, name, text);
+}
+
+static void reply(const struct events *v, struct http_req *r, uint64_t after, const char *lab)
+{
+	auto_buf struct buf b = BUF_INIT;
+
+	add_number(r, "Vpclab-Seq", lines_after(v, after, lab, &b));
+	/* who begins at 0 asks for what there is */
+	if (after && after >= v->before && first_kept(v) > after + 1 && !MUTANT("events-lost"))
+		add_number(r, "Vpclab-Lost", first_kept(v) - after - 1);
+	http_reply(r, 200, "application/x-ndjson", buf_str(&b), b.len);
 }
 
 static void poll_end(struct poll *p)
 {
-	auto_buf struct buf b = BUF_INIT;
-
 	LIST_REMOVE(p, link);
 	p->of->n_polls--;
 	loop_event_free(p->timer);
-	lines_after(p->of, p->after, p->lab, &b);
-	reply(p->of, p->req, &b);
+	reply(p->of, p->req, p->after, p->lab);
 	free(p->lab);
 	free(p);
 }
@@ -158,9 +176,8 @@ int events_poll(struct events *v, struct http_req *r, uint64_t after, const char
 
 	if (after > v->last) /* numbers of an earlier daemon: all here is news */
 		after = 0;
-	lines_after(v, after, lab, &b);
-	if (b.len > 0 || wait_ms <= 0) {
-		reply(v, r, &b);
+	if (lines_after(v, after, lab, &b) != v->last || b.len > 0 || wait_ms <= 0) {
+		reply(v, r, after, lab);
 		return 0;
 	}
 	if (v->n_polls >= NETD_POLLS_MAX)
@@ -188,7 +205,7 @@ int events_poll(struct events *v, struct http_req *r, uint64_t after, const char
 	return 0;
 }
 
-struct events *events_new(struct loop *l, size_t max)
+struct events *events_new(struct loop *l, size_t max, uint64_t last)
 {
 	struct events *v = calloc(1, sizeof(*v));
 
@@ -196,8 +213,14 @@ struct events *events_new(struct loop *l, size_t max)
 		return NULL;
 	v->loop = l;
 	v->max = max;
+	v->last = v->before = last;
 	v->ring = calloc(max, sizeof(*v->ring));
 	return v->ring ? v : events_free(v);
+}
+
+uint64_t events_last(const struct events *v)
+{
+	return v->last;
 }
 
 struct events *events_free(struct events *v)

@@ -13,7 +13,11 @@
 
 struct events;
 
-struct events *events_new(struct loop *l, size_t max); /* NULL: out of memory */
+#define EVENTS_REPLY_MAX (1 << 20) /* bytes: who reads slowly holds no more of us */
+
+/* "max" are kept; the first is numbered "last" + 1.  NULL: out of memory */
+struct events *events_new(struct loop *l, size_t max, uint64_t last);
+uint64_t events_last(const struct events *v); /* the number of the newest */
 /* polls that still wait are answered */
 struct events *events_free(struct events *v);
 
@@ -27,7 +31,10 @@ void events_addf(struct events *v, const char *lab, const char *event, const cha
 /*
  * events_poll() - answers "r" with the events after "after" (of "lab"; NULL: of
  * all) as JSON lines, at once if there are any or "wait_ms" is 0, else as soon
- * as one comes, else empty.  ERR_LIMIT: too many wait already ("r" is untouched).
+ * as one comes, else empty.  Header Vpclab-Seq is what to ask after next (one
+ * answer is at most EVENTS_REPLY_MAX bytes and a line), Vpclab-Lost how many
+ * came after "after" that the ring no longer holds, if any.
+ * ERR_LIMIT: too many wait already ("r" is untouched).
  */
 int events_poll(struct events *v, struct http_req *r, uint64_t after, const char *lab,
 		int64_t wait_ms, struct err *e);

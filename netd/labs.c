@@ -967,6 +967,8 @@ static void adopt_lab(struct netd *d, struct row *w)
 			l->failed = false;
 	} else {
 		log_info("lab=%s adopted", l->name);
+		/* the ring is empty: it says what is there */
+		events_add(d->events, l->name, "adopted", "lab", l->name, l->store->id, NULL);
 	}
 	if (l->store && observe_watch(l, &e) < 0)
 		log_warn("lab=%s foreign changes will not be noticed: %s", l->name, e.msg);

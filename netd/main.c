@@ -68,6 +68,7 @@ static void stop(int sig, void *arg)
 static int netd_start(struct netd *d, const struct daemon_options *o, const char *seed,
 		      struct err *e)
 {
+	uint64_t last;
 	gid_t gid;
 	int r;
 
@@ -76,10 +77,12 @@ static int netd_start(struct netd *d, const struct daemon_options *o, const char
 		r = state_open(d->dir.state, &d->db, e);
 	if (r == 0)
 		r = state_seed(d->db, seed, &d->seed, e);
+	if (r == 0)
+		r = state_events(d->db, &last, e);
 	if (r < 0)
 		return r;
 	d->loop = loop_new();
-	d->events = d->loop ? events_new(d->loop, NETD_EVENTS_MAX) : NULL;
+	d->events = d->loop ? events_new(d->loop, NETD_EVENTS_MAX, last) : NULL;
 	if (!d->events || !loop_signal(d->loop, SIGTERM, stop, d->loop) ||
 	    !loop_signal(d->loop, SIGINT, stop, d->loop))
 		return err_set(e, ERR_INTERNAL, ENOMEM, "out of memory");
@@ -113,6 +116,9 @@ static void netd_stop(struct netd *d, bool adopted)
 	d->claims = claims_close(d->claims);
 	if (empty)
 		claims_remove(d->dir.run);
+	/* on failure numbers have a gap */
+	if (d->events && state_events_end(d->db, events_last(d->events), &e) < 0)
+		log_warn("%s", e.msg);
 	d->events = events_free(d->events);
 	d->loop = loop_free(d->loop);
 	d->db = db_close(d->db);

@@ -5,12 +5,16 @@
 #include "netd/state.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
+#include "lib/mutant.h"
 #include "lib/util.h"
+
+#define EVENTS_TAKEN 1000000000
 
 /* forward only: a line is never changed once it was released, the next is added */
 static const char *const migrations[] = {
@@ -98,6 +102,32 @@ int state_seed(struct db *d, const char *wish, char **ret, struct err *e)
 		return r;
 	*ret = steal_ptr(&seed);
 	return 0;
+}
+
+static int take_number(const struct db_row *r, void *arg)
+{
+	*(uint64_t *)arg = (uint64_t)db_col_int(r, 0);
+	return 0;
+}
+
+int state_events_end(struct db *d, uint64_t last, struct err *e)
+{
+	char text[32];
+
+	(void)snprintf(text, sizeof(text), "%" PRIu64, last);
+	return db_run(d, e, "INSERT OR REPLACE INTO meta VALUES ('events', ?)", "s", text);
+}
+
+int state_events(struct db *d, uint64_t *ret_last, struct err *e)
+{
+	int r;
+
+	*ret_last = 0;
+	r = db_each(d, e, take_number, ret_last,
+		    "SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'events'", "");
+	if (r < 0 || MUTANT("events-restart"))
+		return r;
+	return state_events_end(d, *ret_last + EVENTS_TAKEN, e);
 }
 
 /* ends a transaction: all of it, or with "r" the failure in "e" and nothing */

@@ -22,6 +22,14 @@ int state_open(const char *dir, struct db **ret, struct err *e);
  * one, else a new one; kept.  Caller frees */
 int state_seed(struct db *d, const char *wish, char **ret, struct err *e);
 
+/*
+ * Numbers of events rise over restarts.  state_events() gives the last that an
+ * earlier daemon may have used, and takes a billion for this one;
+ * state_events_end() gives back what it had no use for.
+ */
+int state_events(struct db *d, uint64_t *ret_last, struct err *e);
+int state_events_end(struct db *d, uint64_t last, struct err *e);
+
 /* one half of a row */
 struct state_half {
 	const char *document; /* NULL: this half is empty */

@@ -27,6 +27,7 @@
 #include "sandbox/lease.h"
 #include "sandbox/limits.h"
 #include "sandbox/logs.h"
+#include "sandbox/notice.h"
 #include "sandbox/prober.h"
 #include "sandbox/rows.h"
 #include "topology/edit.h"
@@ -349,6 +350,7 @@ static void commit(struct change *c)
 	struct slab *l = c->slab;
 	struct lab *old = l->lab;
 	struct err e = { 0 };
+	int n_changes;
 
 	if (c->kind == CHANGE_PUT && rows_done(l->sd->db, l->name, &e) < 0) {
 		c->err = e;
@@ -370,8 +372,12 @@ static void commit(struct change *c)
 		l->base = steal_ptr(&c->base);
 	}
 	l->failed = false;
+	n_changes = c->answer ? cJSON_GetArraySize(changes_of(c)) : 0;
 	if (functions_apply(l, c->codes, c->answer ? changes_of(c) : NULL) < 0)
 		log_err("lab=%s out of memory: some functions can't be invoked", l->name);
+	/* netd tells of its own */
+	if (c->answer)
+		notice_changes(l, changes_of(c), n_changes);
 	endpoint_settle(l);
 	/* what still runs the old way sends there: the next change tells */
 	if (!l->held)

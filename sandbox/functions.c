@@ -18,6 +18,7 @@
 #include "sandbox/front.h"
 #include "sandbox/listen.h"
 #include "sandbox/logs.h"
+#include "sandbox/notice.h"
 #include "sandbox/package.h"
 #include "sandbox/runtime.h"
 #include "sandbox/states.h"
@@ -262,8 +263,11 @@ void functions_settle(struct slab *l, const struct err *why)
 			func_go(f, true);
 			continue;
 		}
-		if (f->phase == FUNC_UPDATING)
+		if (f->phase == FUNC_UPDATING) {
 			states_fail_update(f, why);
+			if (*f->update_failed.code)
+				notice(l, "failed", "function", f->name, why->msg);
+		}
 		f->phase = FUNC_SETTLED;
 	}
 }

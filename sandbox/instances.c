@@ -21,6 +21,7 @@
 #include "lib/util.h"
 #include "sandbox/limits.h"
 #include "sandbox/logs.h"
+#include "sandbox/notice.h"
 #include "sandbox/view.h"
 
 #define TCP_LISTEN_STATE 0x0a
@@ -191,13 +192,16 @@ static void on_gone(pid_t pid, int status, void *arg)
 		(void)cgroup_remove(n->cgroup, 200); /* the next start takes it as it is */
 		n->cgroup = cgroup_close(n->cgroup);
 	}
-	if (!n->stopping)
+	if (!n->stopping) {
 		log_warn("lab=%s node=%s init=%d ended", n->slab->name, n->name, pid);
+		notice_node(n->slab, "failed", n->name, "its init ended, and its programs with it");
+	}
 	if (!n->started && !n->stopping && !n->error[0])
 		(void)snprintf(n->error, sizeof(n->error), "its init ended at once");
 	n->digest[0] = '\0';
 	if (n->stopping && n->want) {
 		n->stopping = false;
+		notice_node(n->slab, "restarted", n->name, "its programs are others");
 		start(n);
 	} else if (n->stopping) {
 		auto_free char *folder = view_node_path(n->slab->sd, n->slab->name, n->name);

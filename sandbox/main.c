@@ -29,6 +29,7 @@
 #include "sandbox/limits.h"
 #include "sandbox/listen.h"
 #include "sandbox/logs.h"
+#include "sandbox/notice.h"
 #include "sandbox/room.h"
 #include "sandbox/rows.h"
 #include "sandbox/serve.h"
@@ -223,6 +224,7 @@ static void sandboxd_stop(struct sandboxd *sd)
 	}
 	/* requests under way lose their connection: first what would answer them */
 	sd->httpc = httpc_free(sd->httpc);
+	notice_end(sd);
 	async_close(sd);
 	exec_close(sd);
 	front_release(sd);

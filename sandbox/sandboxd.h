@@ -18,6 +18,7 @@
  *   invoke_stream  responses in pieces       memory     what an environment used
  *   states    how a function stands          endpoint   the Invoke API inside a lab
  *   capture   sockets for captures           follow     captures that go on
+ *   notice    what netd's events say of us
  *
  * What survives a trip through the loop is looked up again or freed together
  * with what refers to it: a lab waits for its change, a function for its
@@ -122,6 +123,8 @@ struct sandboxd {
 	struct async_queue *async;     /* owns */
 	const char *allow_endpoint;    /* "HOST:PORT,..."; NULL: none */
 	char *netd;		       /* path of its socket; owns */
+	cJSON *notices;		       /* that netd wasn't told yet; owns; NULL: none */
+	bool noticing;		       /* it is being told */
 	char *root;		       /* RUN/root: where inits mount; owns */
 	int init_fd;		       /* vpclab-init */
 	int filters[JAIL_PROGRAM + 1]; /* compiled, by enum jail_filter */
