@@ -30,6 +30,7 @@
 #include "sandbox/limits.h"
 #include "sandbox/states.h"
 #include "sandbox/throttle.h"
+#include "sandbox/versions.h"
 
 #define LATER_MS 100	      /* until a lab that changes, or a full disk, is looked at again */
 #define DELIVERY_FIRST_MS 250 /* doubled with each failure */
@@ -489,21 +490,32 @@ static void event_finish(struct event *v, const struct function *s, const struct
 	event_later(v, LATER_MS); /* out of memory: it runs again */
 }
 
+/* as it was asked for */
+static const char *qualifier_of(const struct event *v)
+{
+	const char *colon = strchr(v->function, ':');
+
+	return colon ? colon + 1 : "$LATEST";
+}
+
 static void conclude(struct event *v, const struct func *f, enum async_outcome o,
 		     const char *response, size_t size)
 {
 	const struct slab *l = v->slab;
-	const struct function *s = f->spec;
+	/* what it says of events is the function's own, whatever version runs them */
+	const struct func *latest = func_find(v->slab, f->name);
+	const struct function *s = latest ? latest->spec : f->spec;
 	const struct async_limits limits = { s->async.maximum_retry_attempts,
 					     s->async.maximum_event_age, l->lab->time_scale };
 	struct async_event event;
 	auto_buf struct buf payload = BUF_INIT;
 	struct err e = { 0 };
-	char arn[FUNCTIONS_ARN_SIZE], qualified[FUNCTIONS_ARN_SIZE + 10];
+	char arn[FUNCTIONS_ARN_SIZE];
 	int64_t now = wall_ms();
 	struct async_record rec = {
 		.id = v->request,
-		.arn = qualified,
+		.arn = arn,
+		.version = f->version,
 		.now_ms = now,
 		.has_response = o == ASYNC_SUCCESS || o == ASYNC_FUNCTION_ERROR,
 		.failed = o == ASYNC_FUNCTION_ERROR,
@@ -537,12 +549,19 @@ static void conclude(struct event *v, const struct func *f, enum async_outcome o
 	}
 	rec.payload = buf_str(&payload);
 	rec.size = payload.len;
-	functions_arn(f, arn);
-	(void)snprintf(qualified, sizeof(qualified), "%s:$LATEST", arn);
+	functions_arn(f, qualifier_of(v), arn);
 	event_finish(v, s, &rec);
 }
 
 /* ---- running ---- */
+
+/* of the function, whatever the qualifier? */
+static bool is_of(const char *whole, const char *function)
+{
+	size_t n = strlen(function);
+
+	return !strncmp(whole, function, n) && (!whole[n] || whole[n] == ':');
+}
 
 /* another of the same function that waits for its turn */
 static void wake(struct async_queue *a, const struct slab *l, const char *function)
@@ -550,7 +569,7 @@ static void wake(struct async_queue *a, const struct slab *l, const char *functi
 	struct event *v;
 
 	TAILQ_FOREACH(v, &a->waiting, wait_link)
-		if (v->slab == l && !strcmp(v->function, function)) {
+		if (v->slab == l && is_of(v->function, function)) {
 			TAILQ_REMOVE(&a->waiting, v, wait_link);
 			v->waiting = false;
 			event_later(v, 0);
@@ -576,7 +595,7 @@ static void on_result(struct invocation *i, const struct env_result *res)
 	if (a->closing || l->sd->stopping)
 		return;
 	kill_point("result");
-	f = func_find(l, v->function);
+	f = versions_find_whole(l, v->function);
 	if (!f || !l->lab) {
 		event_later(v, LATER_MS);
 		return;
@@ -601,7 +620,8 @@ static struct invocation *event_invocation(struct event *v, const struct func *f
 		return NULL;
 	}
 	/* the same id for all attempts (AS-1) */
-	i = invocation_new(f, v->request, buf_str(&payload), payload.len, NULL, NULL);
+	i = invocation_new(f, strchr(v->function, ':') ? qualifier_of(v) : "", v->request,
+			   buf_str(&payload), payload.len, NULL, NULL);
 	if (!i)
 		return NULL;
 	i->arg = v;
@@ -661,7 +681,7 @@ static void on_due(void *arg)
 		event_later(v, LATER_MS);
 		return;
 	}
-	f = func_find(l, v->function);
+	f = versions_find_whole(l, v->function);
 	if (f && !f->gone && f->spec)
 		event_run(v, f);
 	else if (l->change || !l->sd->ready)
@@ -710,7 +730,7 @@ static void delivery_over(struct delivery *d)
 /* one that can't be brought is given up when the event itself would be too old */
 static void delivery_failed(struct delivery *d, const char *why)
 {
-	const struct func *f = func_find(d->slab, d->function);
+	const struct func *f = versions_find_whole(d->slab, d->function);
 	double age_ms = f && f->spec ? f->spec->async.maximum_event_age * 1000.0 : 0;
 	int64_t ms = DELIVERY_FIRST_MS << (d->tries < 8 ? d->tries : 8);
 
@@ -791,8 +811,9 @@ static void on_delivery(void *arg)
 
 /* ---- from outside ---- */
 
-void async_accept(struct func *f, struct http_req *r)
+void async_accept(struct func *f, const char *qualifier, struct http_req *r)
 {
+	char function[FUNCTIONS_ARN_SIZE];
 	struct async_queue *a = async_of(f->slab);
 	bool twice = async_is_doubled(f->spec->async.duplicate_rate, ++f->n_accepted) ||
 		     MUTANT("async-twice");
@@ -804,7 +825,9 @@ void async_accept(struct func *f, struct http_req *r)
 			      LIMIT_EVENTS);
 		return;
 	}
-	v = event_new(f->slab, f->name, NULL);
+	(void)snprintf(function, sizeof(function), "%s%s%s", f->name, *qualifier ? ":" : "",
+		       qualifier);
+	v = event_new(f->slab, function, NULL);
 	first = v ? write_new(WRITE_ADD, v, NULL) : NULL;
 	if (!first) {
 		if (v) {
@@ -816,7 +839,7 @@ void async_accept(struct func *f, struct http_req *r)
 	}
 	first->req = r;
 	/* AS-3: before the one that answers, which ends the request with its payload */
-	if (twice && (v = event_new(f->slab, f->name, v->request))) {
+	if (twice && (v = event_new(f->slab, function, v->request))) {
 		second = write_new(WRITE_ADD, v, NULL);
 		if (second) {
 			second->copy_of = first;
@@ -863,9 +886,9 @@ size_t async_count(const struct func *f)
 	if (!a)
 		return 0;
 	TAILQ_FOREACH(v, &a->events, link)
-		n += v->slab == f->slab && !strcmp(v->function, f->name);
+		n += v->slab == f->slab && is_of(v->function, f->name);
 	TAILQ_FOREACH(d, &a->deliveries, link)
-		n += d->slab == f->slab && !strcmp(d->function, f->name);
+		n += d->slab == f->slab && is_of(d->function, f->name);
 	return n;
 }
 

@@ -127,8 +127,8 @@ void async_put_record(struct buf *b, const struct async_record *r)
 	if (r->has_response) {
 		buf_printf(b,
 			   ",\"responseContext\":{\"statusCode\":200,"
-			   "\"executedVersion\":\"$LATEST\"%s},\"responsePayload\":",
-			   r->failed ? ",\"functionError\":\"Unhandled\"" : "");
+			   "\"executedVersion\":\"%s\"%s},\"responsePayload\":",
+			   r->version, r->failed ? ",\"functionError\":\"Unhandled\"" : "");
 		async_put_json(b, r->response, r->response_size);
 	}
 	buf_adds(b, "}");

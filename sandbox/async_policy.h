@@ -50,7 +50,7 @@ const char *async_condition(enum async_verdict v);
 bool async_is_doubled(double rate, uint64_t n);
 
 struct async_record {
-	const char *id, *arn;
+	const char *id, *arn, *version;
 	enum async_verdict verdict;
 	unsigned attempts;
 	int64_t now_ms;

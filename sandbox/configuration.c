@@ -105,14 +105,14 @@ static void code_digest(const struct func *f, cJSON *o)
 		text(o, "CodeSha256", encoded);
 }
 
-cJSON *configuration_of(const struct func *f)
+cJSON *configuration_of(const struct func *f, const char *qualifier)
 {
 	const struct function *s = f->spec;
 	char arn[FUNCTIONS_ARN_SIZE];
 	cJSON *o = cJSON_CreateObject();
 
 	text(o, "FunctionName", s->name);
-	functions_arn(f, arn);
+	functions_arn(f, qualifier, arn);
 	text(o, "FunctionArn", arn);
 	text(o, "Runtime", s->runtime);
 	textf(o, "Role", "arn:aws:iam::" ACCOUNT ":role/%s", s->role ? s->role->name : "lambda");
@@ -122,7 +122,7 @@ cJSON *configuration_of(const struct func *f)
 	cJSON_AddNumberToObject(o, "MemorySize", s->memory_size);
 	modified(f, o);
 	code_digest(f, o);
-	text(o, "Version", "$LATEST");
+	text(o, "Version", f->version);
 	if (s->vpc)
 		cJSON_AddItemToObject(o, "VpcConfig", vpc_config(f));
 	environment(s, o);

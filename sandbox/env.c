@@ -30,6 +30,7 @@
 #include "sandbox/room.h"
 #include "sandbox/runtime.h"
 #include "sandbox/throttle.h"
+#include "sandbox/versions.h"
 #include "sandbox/view.h"
 
 #define END_RETRY_MS 20
@@ -343,7 +344,17 @@ static void begin_invocation(struct env *v)
 	v->inv_started = mono_now();
 	v->timer = loop_event_free(v->timer);
 	v->timer = loop_timer(sd_of(v)->loop, (int64_t)v->timeout_s * 1000, on_timeout, v);
-	log_line(v, "START RequestId: %s Version: $LATEST\n", v->inv->id);
+	log_line(v, "START RequestId: %s Version: %s\n", v->inv->id, v->func->version);
+}
+
+/* EX-1: what nobody waits for has longer */
+static int64_t init_limit_ms(const struct env *v)
+{
+	int64_t ms = (int64_t)v->timeout_s * 1000;
+
+	if (!v->provisioned)
+		return LIMIT_INIT_MS;
+	return ms > LIMIT_PROVISIONED_INIT_MS ? ms : LIMIT_PROVISIONED_INIT_MS;
 }
 
 /* EX-1: an init phase past its limit is run again under the function's time-out */
@@ -352,9 +363,13 @@ static void on_init_timeout(void *arg)
 	struct env *v = arg;
 
 	v->timer = loop_event_free(v->timer);
-	log_line(v, "INIT_REPORT Init Duration: %d.00 ms\tPhase: init\tStatus: timeout\n",
-		 LIMIT_INIT_MS);
+	log_line(v, "INIT_REPORT Init Duration: %" PRId64 ".00 ms\tPhase: init\tStatus: timeout\n",
+		 init_limit_ms(v));
 	v->init_ms = -1;
+	if (v->provisioned && v->cold) {
+		env_end(v);
+		return;
+	}
 	reset(v, "timeout");
 }
 
@@ -429,11 +444,13 @@ static void set_idle(struct env *v)
 		return;
 	}
 	v->timer = loop_event_free(v->timer);
-	v->timer = loop_timer(sd->loop, room_idle_ms(sd, v->func->slab->lab->time_scale),
-			      on_idle_long, v);
+	if (!v->provisioned || MUTANT("provisioned-idle"))
+		v->timer = loop_timer(sd->loop, room_idle_ms(sd, v->func->slab->lab->time_scale),
+				      on_idle_long, v);
 	v->freeze = loop_event_free(v->freeze);
 	v->freeze = loop_timer(sd->loop, LIMIT_FREEZE_MS, on_freeze, v);
-	room_idle(v);
+	if (!v->provisioned)
+		room_idle(v);
 }
 
 /* ---- what the init tells ---- */
@@ -441,7 +458,9 @@ static void set_idle(struct env *v)
 static void on_next(struct env *v)
 {
 	if (v->cold) {
-		v->init_ms = mono_ms_since(v->started);
+		v->init_ms = v->provisioned && !MUTANT("provisioned-init") ?
+				     -1 :
+				     mono_ms_since(v->started);
 		if (!end_init(v))
 			return;
 	}
@@ -595,6 +614,11 @@ static int on_init_error(struct env *v, const struct wire_msg *m)
 	r.error = type;
 	r.body = m->field[1].data;
 	r.size = m->field[1].size;
+	if (v->provisioned && v->cold && !v->inv) {
+		versions_init_failed(v->func, type);
+		env_end(v);
+		return 0;
+	}
 	/* the first time it is tried again, within the invocation (EX-1) */
 	if (v->inv && (!v->cold || MUTANT("init-again")))
 		finish(v, &r);
@@ -635,7 +659,14 @@ static int on_exit_(struct env *v, const struct wire_msg *m)
 
 	if (wire_number(m, 0, &status) < 0)
 		return -EBADMSG;
-	if (v->state == ENV_LEAVING || !end_init(v))
+	if (v->state == ENV_LEAVING)
+		return 0;
+	if (v->provisioned && v->cold && !v->inv) {
+		versions_init_failed(v->func, "Runtime.ExitError");
+		env_end(v);
+		return 0;
+	}
+	if (!end_init(v))
 		return 0;
 	if (first) {
 		/* EX-1: tried again, within the invocation */
@@ -870,6 +901,9 @@ void env_end(struct env *v)
 		return;
 	v->state = ENV_ENDING;
 	room_busy(v);
+	if (v->provisioned && v->cold && !v->stale && !v->func->gone &&
+	    !*v->func->provisioned_failed)
+		versions_init_failed(v->func, "the init phase didn't come to its end");
 	v->timer = loop_event_free(v->timer);
 	v->freeze = loop_event_free(v->freeze);
 	if (v->inv)
@@ -896,7 +930,7 @@ static void add_plan(struct buf *b, const struct env *v)
 						  "provided",
 		 NULL);
 	view_function(b, v->func, sd_of(v)->uid_base + v->uid_idx);
-	functions_environment(b, v->func, v->name);
+	functions_environment(b, v->func, v->name, v->provisioned);
 	for (i = 0; v->exec && i < s->command.n; i++)
 		plan_add(b, "arg", s->command.v[i], NULL);
 }
@@ -990,7 +1024,7 @@ static void start(struct env *v, const cJSON *place)
 		return;
 	}
 	if (!v->exec && !MUTANT("init-limit"))
-		v->timer = loop_timer(sd_of(v)->loop, LIMIT_INIT_MS, on_init_timeout, v);
+		v->timer = loop_timer(sd_of(v)->loop, init_limit_ms(v), on_init_timeout, v);
 	if (v->inv)
 		send_invocation(v);
 }
@@ -1112,18 +1146,23 @@ static struct env *env_new(struct func *f, struct err *e)
 
 static struct env *choose(struct func *f)
 {
-	struct env *v, *soon = NULL;
+	struct env *v, *soon = NULL, *idle = NULL;
 
 	LIST_FOREACH(v, &f->envs, link) {
 		if (v->stale || v->inv)
 			continue;
-		if (v->state == ENV_IDLE)
+		/* what is kept ready comes first */
+		if (v->state == ENV_IDLE && (v->provisioned || !f->provisioned))
 			return v;
+		if (v->state == ENV_IDLE) {
+			idle = v;
+			continue;
+		}
 		/* while extensions work nobody knows how long */
 		if ((v->state == ENV_FINISHING && !v->late.due) || v->state == ENV_RESETTING)
 			soon = v;
 	}
-	return soon;
+	return idle ? idle : soon;
 }
 
 static void give(struct env *v, struct invocation *i)
@@ -1168,6 +1207,44 @@ int env_invoke(struct func *f, struct invocation *i, struct err *e)
 		return -e->errnum ? -e->errnum : -EAGAIN;
 	give(v, i);
 	return 0;
+}
+
+int env_provision(struct func *f, struct err *e)
+{
+	struct env *v = env_new(f, e);
+
+	if (!v)
+		return -e->errnum ? -e->errnum : -EAGAIN;
+	v->provisioned = true;
+	log_line(v, "INIT_START Runtime Version: %s\n", f->spec->runtime);
+	v->tail_len = 0;
+	return 0;
+}
+
+void env_unprovision(struct func *f)
+{
+	struct env *v, *found = NULL;
+
+	LIST_FOREACH(v, &f->envs, link)
+		if (v->provisioned && !v->stale && v->state != ENV_LEAVING &&
+		    v->state != ENV_ENDING && (!found || v->state == ENV_IDLE))
+			found = v;
+	if (!found)
+		return;
+	found->stale = true;
+	if (found->state == ENV_IDLE)
+		leave(found);
+}
+
+size_t env_provisioned(const struct func *f)
+{
+	const struct env *v;
+	size_t n = 0;
+
+	LIST_FOREACH(v, &f->envs, link)
+		n += v->provisioned && !v->stale && v->state != ENV_LEAVING &&
+		     v->state != ENV_ENDING;
+	return n;
 }
 
 void env_drop_all(struct func *f, bool now)

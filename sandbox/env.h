@@ -52,6 +52,7 @@ typedef void (*env_done_fn)(struct invocation *i, const struct env_result *r);
 struct invocation {
 	char id[37];
 	char *payload, *context, *arn, *trace;
+	char version[12]; /* that runs it */
 	size_t size;
 	struct http_req *req;
 	bool tail;
@@ -69,9 +70,10 @@ struct env {
 	TAILQ_ENTRY(env) idle_link; /* while "is_idle": room.c's list */
 	struct func *func;
 	enum env_state state;
-	bool cold;  /* its first init phase isn't over */
-	bool rerun; /* the runtime starts again, inside an invocation */
-	bool stale; /* made for what the function was before */
+	bool cold;	  /* its first init phase isn't over */
+	bool rerun;	  /* the runtime starts again, inside an invocation */
+	bool stale;	  /* made for what the function was before */
+	bool provisioned; /* kept ready (versions.h) */
 	bool is_idle;
 	bool frozen, exec; /* exec: a process an invocation */
 	char name[33];	   /* of its cgroup, and token of its place */
@@ -117,6 +119,11 @@ void env_drop_all(struct func *f, bool now);
 /* the daemon ends: invocations fail, environments' memory goes; their processes
  * are left to env_clean() */
 void env_release(struct func *f);
+/* begins an environment that nobody waits for and that stays; 0, or "e" */
+int env_provision(struct func *f, struct err *e);
+/* one of those is as others from now on; what isn't used goes */
+void env_unprovision(struct func *f);
+size_t env_provisioned(const struct func *f);
 size_t env_count(const struct func *f);
 /* ends an environment; an invocation of its fails */
 void env_end(struct env *v);

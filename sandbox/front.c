@@ -30,6 +30,7 @@
 #include "sandbox/notice.h"
 #include "sandbox/prober.h"
 #include "sandbox/rows.h"
+#include "sandbox/versions.h"
 #include "topology/edit.h"
 
 #define LOOK_MS 5	  /* between looks at what has to become ready */
@@ -46,12 +47,13 @@ struct change {
 	struct http_req *req;  /* NULL: nobody waits */
 	char *document, *base; /* own */
 	size_t size;
-	struct lab *lab;   /* owns until it is in force */
-	struct edit *edit; /* owns; or what changes in the lab in force */
-	char (*codes)[65]; /* owns */
-	cJSON *warnings;   /* owns */
-	cJSON *answer;	   /* netd's; owns */
-	cJSON *old_show;   /* owns */
+	struct lab *lab;		 /* owns until it is in force */
+	struct edit *edit;		 /* owns; or what changes in the lab in force */
+	char (*codes)[65];		 /* owns */
+	cJSON *warnings;		 /* owns */
+	struct publication *publication; /* owns */
+	cJSON *answer;			 /* netd's; owns */
+	cJSON *old_show;		 /* owns */
 	bool strict, cancelled, undoing, redo;
 	double timeout_ms;
 	struct mono began, step_began;
@@ -131,6 +133,7 @@ static void change_free(struct change *c)
 	lab_free(c->lab);
 	edit_free(c->edit);
 	free(c->codes);
+	publication_free(c->publication);
 	cJSON_Delete(c->warnings);
 	cJSON_Delete(c->answer);
 	cJSON_Delete(c->old_show);
@@ -340,9 +343,23 @@ static void reply_done(struct change *c)
 	set(c->answer, "took_ms", cJSON_CreateNumber(mono_ms_since(c->began)));
 	if (!json_get(c->answer, "warnings"))
 		cJSON_AddItemToObject(c->answer, "warnings", steal_ptr(&c->warnings));
+	versions_warn(c->slab, cJSON_GetObjectItemCaseSensitive(c->answer, "warnings"));
 	http_reply_json(c->req, 200, c->answer);
 	c->answer = NULL;
 	c->req = NULL;
+}
+
+/* it is in force, and "up" returns when what is kept ready is ready, or can't be */
+static void on_provisioned(void *arg)
+{
+	struct change *c = arg;
+
+	if (!versions_are_ready(c->slab) && !c->cancelled &&
+	    mono_ms_since(c->began) <= c->timeout_ms)
+		return;
+	c->tick = loop_event_free(c->tick);
+	reply_done(c);
+	change_end(c);
 }
 
 static void commit(struct change *c)
@@ -352,7 +369,13 @@ static void commit(struct change *c)
 	struct err e = { 0 };
 	int n_changes;
 
-	if (c->kind == CHANGE_PUT && rows_done(l->sd->db, l->name, &e) < 0) {
+	if (c->kind == CHANGE_PUT && !c->edit &&
+	    versions_prepare(l, c->lab, c->codes, c->document, c->size, &c->publication, &e) < 0) {
+		c->err = e;
+		undo(c);
+		return;
+	}
+	if (c->kind == CHANGE_PUT && versions_commit(l, c->publication, &e) < 0) {
 		c->err = e;
 		undo(c);
 		return;
@@ -375,6 +398,7 @@ static void commit(struct change *c)
 	n_changes = c->answer ? cJSON_GetArraySize(changes_of(c)) : 0;
 	if (functions_apply(l, c->codes, c->answer ? changes_of(c) : NULL) < 0)
 		log_err("lab=%s out of memory: some functions can't be invoked", l->name);
+	versions_link(c->publication, c->answer ? changes_of(c) : NULL);
 	/* netd tells of its own */
 	if (c->answer)
 		notice_changes(l, changes_of(c), n_changes);
@@ -388,6 +412,11 @@ static void commit(struct change *c)
 		lab_free(old);
 	if (c->lease)
 		take_lease(l, steal_ptr(&c->lease));
+	if (versions_settle(l) && c->kind == CHANGE_PUT) {
+		c->tick = loop_every(l->sd->loop, LOOK_MS, on_provisioned, c);
+		if (c->tick)
+			return;
+	}
 	reply_done(c);
 	change_end(c);
 }
@@ -1215,6 +1244,9 @@ int front_restore(struct sandboxd *sd, struct err *e)
 	struct slab *l, *next;
 	int r = rows_each(sd->db, restore_row, sd, e);
 
+	LIST_FOREACH(l, &sd->labs, link)
+		if (!r)
+			r = versions_restore(l, e);
 	if (r < 0)
 		return r == -ENOMEM ? err_set(e, ERR_INTERNAL, ENOMEM, "out of memory") : r;
 	for (l = LIST_FIRST(&sd->labs); l; l = next) {

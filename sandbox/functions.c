@@ -22,6 +22,7 @@
 #include "sandbox/package.h"
 #include "sandbox/runtime.h"
 #include "sandbox/states.h"
+#include "sandbox/versions.h"
 #include "sandbox/view.h"
 #include "sandbox/wire.h"
 
@@ -72,7 +73,7 @@ static void add_network(struct buf *b, const struct slab *l, const struct functi
 			buf_printf(b, "%s ", id->valuestring);
 }
 
-static int digest(const struct slab *l, const struct function *s, const char *code, char ret[65])
+int functions_digest(const struct slab *l, const struct function *s, const char *code, char ret[65])
 {
 	auto_buf struct buf b = BUF_INIT;
 	size_t i;
@@ -96,25 +97,30 @@ static int digest(const struct slab *l, const struct function *s, const char *co
 
 /* ---- changing ---- */
 
-static void tell(cJSON *changes, const char *action, const char *name)
+void functions_tell(cJSON *changes, const char *action, const char *kind, const char *name)
 {
 	const cJSON *c;
 	cJSON *o;
 
 	/* netd tells of the network half of a function by itself */
 	cJSON_ArrayForEach(c, changes)
-		if (!strcmp(json_str(c, "kind", ""), "function") &&
+		if (!strcmp(json_str(c, "kind", ""), kind) &&
 		    !strcmp(json_str(c, "name", ""), name))
 			return;
 	if (!changes)
 		return;
 	o = cJSON_CreateObject();
 	cJSON_AddStringToObject(o, "action", action);
-	cJSON_AddStringToObject(o, "kind", "function");
+	cJSON_AddStringToObject(o, "kind", kind);
 	cJSON_AddStringToObject(o, "name", name);
 	cJSON_AddNullToObject(o, "id");
 	cJSON_AddNullToObject(o, "because");
 	cJSON_AddItemToArray(changes, o);
+}
+
+static void tell(cJSON *changes, const char *action, const char *name)
+{
+	functions_tell(changes, action, "function", name);
 }
 
 static struct func *func_new(struct slab *l, const char *name)
@@ -129,6 +135,7 @@ static struct func *func_new(struct slab *l, const char *name)
 		return NULL;
 	}
 	f->slab = l;
+	(void)snprintf(f->version, sizeof(f->version), "$LATEST");
 	LIST_INIT(&f->envs);
 	LIST_INSERT_HEAD(&l->funcs, f, link);
 	return f;
@@ -138,6 +145,7 @@ static void func_free(struct func *f)
 {
 	LIST_REMOVE(f, link);
 	cJSON_Delete(f->places);
+	version_doc_put(f->doc);
 	free(f->name);
 	free(f);
 }
@@ -146,6 +154,7 @@ static void func_go(struct func *f, bool now)
 {
 	f->gone = true;
 	f->spec = NULL;
+	f->provisioned = 0;
 	env_drop_all(f, now);
 	if (LIST_EMPTY(&f->envs))
 		func_free(f);
@@ -158,6 +167,8 @@ void functions_env_gone(struct func *f)
 	if (f->gone && LIST_EMPTY(&f->envs)) {
 		func_free(f);
 		front_env_gone(l);
+	} else {
+		versions_env_gone(f);
 	}
 }
 
@@ -199,7 +210,7 @@ static int apply_one(struct slab *l, const struct function *s, const char *code,
 		f->update_failed = (struct func_failure){ 0 };
 	f->phase = FUNC_SETTLED;
 	states_take(f, json_get(json_get(l->show, "functions"), s->name));
-	if (digest(l, s, code, hex) < 0)
+	if (functions_digest(l, s, code, hex) < 0)
 		return -ENOMEM;
 	if (fresh)
 		tell(changes, "create", s->name);
@@ -224,17 +235,15 @@ static bool begin_one(struct slab *l, const struct lab *lab, size_t i, const cha
 	if (!f) {
 		/* without memory it is there when the change is through, or not at all */
 		f = func_new(l, s->name);
-		if (f)
-			*f = (struct func){ .link = f->link,
-					    .slab = l,
-					    .name = f->name,
-					    .lab = lab,
-					    .spec = s,
-					    .phase = FUNC_PENDING,
-					    .modified_ms = wall_ms() };
+		if (f) {
+			f->lab = lab;
+			f->spec = s;
+			f->phase = FUNC_PENDING;
+			f->modified_ms = wall_ms();
+		}
 		return false;
 	}
-	if (digest(l, s, code, hex) == 0 && !is_changed(f, s, hex))
+	if (functions_digest(l, s, code, hex) == 0 && !is_changed(f, s, hex))
 		return false;
 	f->phase = FUNC_UPDATING;
 	return true;
@@ -295,11 +304,28 @@ int functions_apply(struct slab *l, char (*codes)[65], cJSON *changes)
 		next = LIST_NEXT(f, link);
 		if (f->gone || lab_function(l->lab, f->name))
 			continue;
+		if (f->number) {
+			func_go(f, false);
+			continue;
+		}
 		tell(changes, "delete", f->name);
 		logs_remove(l->sd, l->name, f->name);
 		func_go(f, false);
 	}
 	return r;
+}
+
+/* what is new is published too, where that is asked for */
+static void plan_version(const struct slab *l, const struct function *s, const char *digest,
+			 cJSON *changes)
+{
+	unsigned number = versions_next(l, s, digest);
+	char name[100];
+
+	if (!number)
+		return;
+	(void)snprintf(name, sizeof(name), "%s:%u", s->name, number);
+	functions_tell(changes, "create", "function_version", name);
 }
 
 void functions_plan(const struct slab *l, const struct lab *next, char (*codes)[65], cJSON *changes)
@@ -312,13 +338,14 @@ void functions_plan(const struct slab *l, const struct lab *next, char (*codes)[
 		f = l ? func_find(l, next->functions[i].name) : NULL;
 		if (!f)
 			tell(changes, "create", next->functions[i].name);
-		else if (digest(l, &next->functions[i], codes[i], hex) == 0 &&
+		else if (functions_digest(l, &next->functions[i], codes[i], hex) == 0 &&
 			 is_changed(f, &next->functions[i], hex))
 			tell(changes, "update", f->name);
+		plan_version(l, &next->functions[i], f ? hex : "", changes);
 	}
 	if (l)
 		LIST_FOREACH(f, &l->funcs, link)
-			if (!f->gone && !lab_function(next, f->name))
+			if (!f->gone && !f->number && !lab_function(next, f->name))
 				tell(changes, "delete", f->name);
 }
 
@@ -344,13 +371,13 @@ void functions_release(struct slab *l)
 
 /* ---- variables ---- */
 
-void functions_arn(const struct func *f, char ret[FUNCTIONS_ARN_SIZE])
+void functions_arn(const struct func *f, const char *qualifier, char ret[FUNCTIONS_ARN_SIZE])
 {
-	(void)snprintf(ret, FUNCTIONS_ARN_SIZE, "arn:aws:lambda:%s:%s:function:%s", f->lab->region,
-		       ACCOUNT, f->name);
+	(void)snprintf(ret, FUNCTIONS_ARN_SIZE, "arn:aws:lambda:%s:%s:function:%s%s%s",
+		       f->lab->region, ACCOUNT, f->name, *qualifier ? ":" : "", qualifier);
 }
 
-void functions_environment(struct buf *b, const struct func *f, const char *token)
+void functions_environment(struct buf *b, const struct func *f, const char *token, bool provisioned)
 {
 	const struct function *s = f->spec;
 	const struct lab *lab = f->lab;
@@ -366,8 +393,9 @@ void functions_environment(struct buf *b, const struct func *f, const char *toke
 		 MUTANT("runtime-api-way") ? "AWS_LAMBDA_RUNTIME_API=169.254.169.253:9001" :
 					     "AWS_LAMBDA_RUNTIME_API=127.0.0.1:9001",
 		 NULL);
-	plan_add(b, "env", "AWS_LAMBDA_FUNCTION_VERSION=$LATEST", NULL);
-	plan_add(b, "env", "AWS_LAMBDA_INITIALIZATION_TYPE=on-demand", NULL);
+	plan_addf(b, "env", "AWS_LAMBDA_FUNCTION_VERSION=%s", f->version);
+	plan_addf(b, "env", "AWS_LAMBDA_INITIALIZATION_TYPE=%s",
+		  provisioned ? "provisioned-concurrency" : "on-demand");
 	plan_add(b, "env", "LAMBDA_TASK_ROOT=/var/task", NULL);
 	plan_add(b, "env", "LAMBDA_RUNTIME_DIR=/var/runtime", NULL);
 	plan_add(b, "env", "TZ=:UTC", NULL);
@@ -384,7 +412,7 @@ void functions_environment(struct buf *b, const struct func *f, const char *toke
 	plan_addf(b, "env", "AWS_LAMBDA_FUNCTION_NAME=%s", s->name);
 	plan_addf(b, "env", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=%u", s->memory_size);
 	plan_addf(b, "env", "AWS_LAMBDA_LOG_GROUP_NAME=/aws/lambda/%s", s->name);
-	plan_addf(b, "env", "AWS_LAMBDA_LOG_STREAM_NAME=%s/[$LATEST]%s", day, token);
+	plan_addf(b, "env", "AWS_LAMBDA_LOG_STREAM_NAME=%s/[%s]%s", day, f->version, token);
 	/* clients of AWS refuse to work without; the key names the lab */
 	listen_secret(f->slab, secret);
 	plan_addf(b, "env", "AWS_ACCESS_KEY_ID=%s", f->slab->name);
@@ -422,7 +450,8 @@ void functions_show(const struct func *f, cJSON *o)
 	set(o, "last_update_status", text_or_null(s.update));
 	set(o, "last_update_status_reason_code", text_or_null(s.update_code));
 	set(o, "last_update_status_reason", text_or_null(s.update_reason));
-	set(o, "version", cJSON_CreateString("$LATEST"));
+	set(o, "version", cJSON_CreateString(f->version));
+	versions_show(f, o);
 	set(o, "queued_events", cJSON_CreateNumber((double)async_count(f)));
 	set(o, "environments", cJSON_CreateNumber((double)env_count(f)));
 	set(o, "runtime", cJSON_CreateString(f->spec->runtime));

@@ -34,10 +34,16 @@ void functions_release(struct slab *l);
 /* an environment was freed: a function that is gone is, too, with its last one */
 void functions_env_gone(struct func *f);
 /* EX-12, and the function's own variables */
-void functions_environment(struct buf *b, const struct func *f, const char *token);
-#define FUNCTIONS_ARN_SIZE 200 /* a region and a name are short */
-/* without a qualifier */
-void functions_arn(const struct func *f, char ret[FUNCTIONS_ARN_SIZE]);
+void functions_environment(struct buf *b, const struct func *f, const char *token,
+			   bool provisioned);
+/* of all that makes new environments needed; 0 or -ENOMEM */
+int functions_digest(const struct slab *l, const struct function *s, const char *code,
+		     char ret[65]);
+/* appends to a list of changes (NULL: nothing) what it doesn't tell yet */
+void functions_tell(cJSON *changes, const char *action, const char *kind, const char *name);
+#define FUNCTIONS_ARN_SIZE 330 /* a region and a name are short */
+/* "qualifier": "" for none */
+void functions_arn(const struct func *f, const char *qualifier, char ret[FUNCTIONS_ARN_SIZE]);
 /* members of show's functions.F */
 void functions_show(const struct func *f, cJSON *o);
 /* copies of code that no lab uses go */

@@ -20,8 +20,9 @@ static char *new_trace(void)
 		       trace;
 }
 
-struct invocation *invocation_new(const struct func *f, const char *id, const void *payload,
-				  size_t size, const char *context, const char *trace)
+struct invocation *invocation_new(const struct func *f, const char *qualifier, const char *id,
+				  const void *payload, size_t size, const char *context,
+				  const char *trace)
 {
 	struct invocation *i = calloc(1, sizeof(*i));
 	char arn[FUNCTIONS_ARN_SIZE];
@@ -32,11 +33,12 @@ struct invocation *invocation_new(const struct func *f, const char *id, const vo
 		(void)snprintf(i->id, sizeof(i->id), "%s", id);
 	else
 		uuid4(i->id);
+	memcpy(i->version, f->version, sizeof(i->version));
 	i->size = size;
 	i->payload = malloc(size);
 	if (i->payload)
 		memcpy(i->payload, payload, size);
-	functions_arn(f, arn);
+	functions_arn(f, qualifier, arn);
 	i->arn = strdup(arn);
 	i->context = strdup(context ? context : "");
 	i->trace = trace ? strdup(trace) : new_trace();

@@ -25,8 +25,10 @@
 #include "sandbox/limits.h"
 #include "sandbox/states.h"
 #include "sandbox/throttle.h"
+#include "sandbox/versions.h"
 
 #define PREFIX "/2015-03-31/functions"
+#define PROVISIONED_PREFIX "/2019-09-30/functions/"
 #define SUFFIX "/invocations"
 #define STREAM_PREFIX "/2021-11-15/functions/"
 #define STREAM_SUFFIX "/response-streaming-invocations"
@@ -51,6 +53,7 @@ bool invoke_is_path(const char *path)
 	size_t len = strlen(PREFIX);
 
 	return (!strncmp(path, PREFIX, len) && (!path[len] || path[len] == '/')) ||
+	       !strncmp(path, PROVISIONED_PREFIX, strlen(PROVISIONED_PREFIX)) ||
 	       is_stream_path(path);
 }
 
@@ -93,8 +96,9 @@ void invoke_accepted(struct http_req *r, const char *id)
 static void unknown(struct http_req *r)
 {
 	invoke_refuse(r, 501, "UnsupportedOperation",
-		      "%s %s: this build has Invoke, GetFunction, GetFunctionConfiguration and "
-		      "ListFunctions",
+		      "%s %s: this build has Invoke, GetFunction, GetFunctionConfiguration, "
+		      "ListFunctions, ListVersionsByFunction, ListAliases, GetAlias and "
+		      "GetProvisionedConcurrencyConfig",
 		      http_method(r), http_path(r));
 }
 
@@ -308,11 +312,14 @@ static void split_name(const char *whole, struct target *t)
 		(void)snprintf(t->qualifier, sizeof(t->qualifier), "%s", colon + 1);
 }
 
-/* answers itself where there is nothing to invoke */
-static bool find_target(struct sandboxd *sd, struct http_req *r, const char *lab, struct target *t)
+/* answers itself where there is nothing to invoke; "invoked": an alias may stand for no
+ * qualifier */
+static bool find_target(struct sandboxd *sd, struct http_req *r, const char *lab, bool invoked,
+			struct target *t)
 {
 	const char *q = http_query(r, "Qualifier");
 	char whole[300], region[64] = "us-east-1";
+	const char *counts = NULL;
 
 	if (lab)
 		(void)snprintf(t->lab, sizeof(t->lab), "%s", lab);
@@ -326,19 +333,23 @@ static bool find_target(struct sandboxd *sd, struct http_req *r, const char *lab
 	split_name(whole, t);
 	if (q)
 		(void)snprintf(t->qualifier, sizeof(t->qualifier), "%s", q);
-	if (!t->qualifier[0])
-		(void)snprintf(t->qualifier, sizeof(t->qualifier), "$LATEST");
 	t->slab = slab_find(sd, t->lab);
-	t->func = t->slab && !t->slab->going ? func_find(t->slab, t->name) : NULL;
+	t->func = t->slab && !t->slab->going ?
+			  versions_find(t->slab, t->name, t->qualifier, &counts) :
+			  NULL;
+	if (counts && counts != t->qualifier && invoked)
+		(void)snprintf(t->qualifier, sizeof(t->qualifier), "%s", counts);
+	else if (t->func && !t->qualifier[0])
+		t->func = func_find(t->slab, t->name);
 	if (t->func)
 		(void)snprintf(region, sizeof(region), "%s", t->func->lab->region);
 	else if (t->slab && t->slab->lab)
 		(void)snprintf(region, sizeof(region), "%s", t->slab->lab->region);
-	if (t->func && !strcmp(t->qualifier, "$LATEST"))
+	if (t->func)
 		return true;
 	invoke_refuse(r, 404, "ResourceNotFoundException",
 		      "Function not found: arn:aws:lambda:%s:%s:function:%s:%s", region, ACCOUNT,
-		      t->name, t->qualifier);
+		      t->name, *t->qualifier ? t->qualifier : "$LATEST");
 	return false;
 }
 
@@ -423,7 +434,7 @@ static void on_done(struct invocation *i, const struct env_result *res)
 
 	add_id(r, i->id);
 	if (!MUTANT("executed-version"))
-		http_add_header(r, "X-Amz-Executed-Version", "$LATEST");
+		http_add_header(r, "X-Amz-Executed-Version", i->version);
 	if (res->error && !MUTANT("function-error"))
 		http_add_header(r, "X-Amz-Function-Error", "Unhandled");
 	if (log)
@@ -453,7 +464,7 @@ static struct invocation *asked_for(const struct target *t, struct http_req *r)
 	}
 	if (context && !decode_context(context, &decoded))
 		return NULL;
-	i = invocation_new(t->func, NULL, body, size, decoded,
+	i = invocation_new(t->func, t->qualifier, NULL, body, size, decoded,
 			   trace && strlen(trace) < 256 ? trace : NULL);
 	if (!i)
 		return NULL;
@@ -513,41 +524,99 @@ static void list(struct sandboxd *sd, struct http_req *r, const char *lab)
 	for (i = 0; l && l->lab && i < l->lab->n_functions; i++) {
 		f = func_find(l, l->lab->functions[i].name);
 		if (f && f->spec && !f->gone)
-			cJSON_AddItemToArray(all, configuration_of(f));
+			cJSON_AddItemToArray(all, configuration_of(f, ""));
 	}
 	if (l)
 		LIST_FOREACH(f, &l->funcs, link)
 			if (f->phase == FUNC_PENDING)
-				cJSON_AddItemToArray(all, configuration_of(f));
+				cJSON_AddItemToArray(all, configuration_of(f, ""));
 	add_id(r, NULL);
 	http_reply_json(r, 200, o);
 }
 
-/* GET functions/, functions/NAME, functions/NAME/configuration */
+typedef cJSON *(*part_fn)(const struct target *t, struct http_req *r);
+
+static cJSON *get_function(const struct target *t, struct http_req *r)
+{
+	cJSON *o = cJSON_CreateObject();
+
+	(void)r;
+	cJSON_AddItemToObject(o, "Configuration", configuration_of(t->func, t->qualifier));
+	configuration_more(t->func, o);
+	return o;
+}
+
+static cJSON *get_configuration(const struct target *t, struct http_req *r)
+{
+	(void)r;
+	return configuration_of(t->func, t->qualifier);
+}
+
+static cJSON *get_versions(const struct target *t, struct http_req *r)
+{
+	(void)r;
+	return versions_list(t->func);
+}
+
+static cJSON *get_aliases(const struct target *t, struct http_req *r)
+{
+	char name[130] = "";
+
+	return http_segment(r, 4, name, sizeof(name)) == 0 && *name ?
+		       versions_alias(t->func, name) :
+		       versions_aliases(t->func);
+}
+
+static cJSON *get_provisioned(const struct target *t, struct http_req *r)
+{
+	(void)r;
+	return versions_provisioned(t->func);
+}
+
+static part_fn find_part(const char *part)
+{
+	static const struct {
+		const char *name;
+		part_fn fn;
+	} all[] = {
+		{ "configuration", get_configuration },
+		{ "versions", get_versions },
+		{ "aliases", get_aliases },
+		{ "provisioned-concurrency", get_provisioned },
+	};
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(all); i++)
+		if (!strcmp(all[i].name, part))
+			return all[i].fn;
+	return NULL;
+}
+
+/* GET functions/, functions/NAME, functions/NAME/configuration and so on */
 static void get(struct sandboxd *sd, struct http_req *r, const char *lab)
 {
 	char part[40] = "", name[300] = "";
 	struct target t = { 0 };
 	int n = http_segment(r, 2, name, sizeof(name));
+	part_fn more;
 	cJSON *o;
 
 	if (n == -ENOENT || (!n && !*name)) {
 		list(sd, r, lab);
 		return;
 	}
-	if (http_segment(r, 3, part, sizeof(part)) == 0 && strcmp(part, "configuration") != 0) {
+	more = http_segment(r, 3, part, sizeof(part)) == 0 ? find_part(part) : get_function;
+	if (!more) {
 		unknown(r);
 		return;
 	}
-	if (!find_target(sd, r, lab, &t))
+	if (!find_target(sd, r, lab, false, &t))
 		return;
-	o = configuration_of(t.func);
-	if (!*part) {
-		cJSON *whole = cJSON_CreateObject();
-
-		cJSON_AddItemToObject(whole, "Configuration", o);
-		configuration_more(t.func, whole);
-		o = whole;
+	o = more(&t, r);
+	if (!o) {
+		invoke_refuse(r, 404, "ResourceNotFoundException", "%s of %s: there is none", part,
+			      t.name);
+		return;
 	}
 	add_id(r, NULL);
 	http_reply_json(r, 200, o);
@@ -571,13 +640,13 @@ void invoke_handle(struct sandboxd *sd, struct http_req *r, const char *lab)
 		invoke_refuse(r, 405, "MethodNotAllowed", "%s: Invoke is a POST", http_method(r));
 		return;
 	}
-	if (!find_target(sd, r, lab, &t) || !check_payload(r) || !check_state(r, t.func))
+	if (!find_target(sd, r, lab, true, &t) || !check_payload(r) || !check_state(r, t.func))
 		return;
 	if (type && !strcmp(type, "DryRun") && !MUTANT("dry-run")) {
 		add_id(r, NULL);
 		http_reply(r, 204, NULL, NULL, 0);
 	} else if (type && !strcmp(type, "Event") && !stream) {
-		async_accept(t.func, r);
+		async_accept(t.func, t.qualifier, r);
 	} else if (type && strcmp(type, "RequestResponse") != 0) {
 		invoke_refuse(r, 400, "InvalidParameterValueException",
 			      "X-Amz-Invocation-Type %s: "

@@ -69,7 +69,7 @@ static void begin(struct invoke_stream *s)
 	s->begun = true;
 	s->began = mono_now();
 	http_add_header(r, "x-amzn-RequestId", s->inv->id);
-	http_add_header(r, "X-Amz-Executed-Version", "$LATEST");
+	http_add_header(r, "X-Amz-Executed-Version", s->inv->version);
 	s->http = http_stream_start(r, 200, "application/vnd.amazon.eventstream", on_room, s);
 }
 

@@ -23,6 +23,8 @@
 #define LIMIT_EVENT 1048576		     /* bytes of an asynchronous event (INV-4) */
 #define LIMIT_EVENTS 100000		     /* that wait or run, of an instance */
 #define LIMIT_ASYNC 100			     /* events of one function that run at a time */
+#define LIMIT_PROVISIONED_INIT_MS 130000     /* of what is kept ready (EX-1) */
+#define LIMIT_VERSIONS 200		     /* published ones of a lab */
 #define LIMIT_ENVIRONMENTS 4000		     /* of an instance of the product */
 #define LIMIT_API_CONNECTIONS 256	     /* to a lab's own endpoint of the Invoke API */
 #define LIMIT_INVOCATIONS 8000		     /* that wait or run, of an instance */

@@ -40,6 +40,10 @@ static const char *const migrations[] = {
 	" function text not null, kind integer not null, target text not null,"
 	" begun integer not null, body blob not null);"
 	"create index deliveries_lab on deliveries (lab)",
+	"create table versions (lab text not null, function text not null,"
+	" version integer not null, document integer not null, code text not null,"
+	" digest text not null, published integer not null,"
+	" primary key (lab, function, version))",
 };
 
 int rows_open(const char *dir, struct db **ret, struct err *e)
@@ -62,7 +66,8 @@ static int finish(struct db *d, int r, struct err *e)
 	if (!r)
 		r = db_run(d, e,
 			   "delete from documents where not exists (select 1 from labs"
-			   " where documents.id in (labs.document, labs.intended))",
+			   " where documents.id in (labs.document, labs.intended))"
+			   " and id not in (select document from versions)",
 			   "");
 	if (!r)
 		r = db_exec(d, "COMMIT", e);
@@ -89,9 +94,10 @@ int rows_intend(struct db *d, const char *lab, int64_t created_ms, const struct 
 	return finish(d, r, e);
 }
 
-int rows_done(struct db *d, const char *lab, struct err *e)
+int rows_done(struct db *d, const char *lab, const struct rows_versions *versions, struct err *e)
 {
 	int r = db_exec(d, "BEGIN IMMEDIATE", e);
+	size_t i;
 
 	if (r)
 		return r;
@@ -99,7 +105,47 @@ int rows_done(struct db *d, const char *lab, struct err *e)
 		   "update labs set document = intended, intended = null"
 		   " where lab = ? and intended is not null",
 		   "s", lab);
+	for (i = 0; versions && i < versions->n_gone && !r; i++)
+		r = db_run(d, e, "delete from versions where lab = ? and function = ?", "ss", lab,
+			   versions->gone[i]);
+	for (i = 0; versions && i < versions->n && !r; i++) {
+		const struct rows_version *v = &versions->v[i];
+
+		r = db_run(
+			d, e,
+			"insert into versions (lab, function, version, document, code, digest,"
+			" published) select lab, ?, ?, document, ?, ?, ? from labs where lab = ?",
+			"sissis", v->function, (int64_t)v->number, v->code, v->digest,
+			v->published_ms, lab);
+	}
 	return finish(d, r, e);
+}
+
+struct each_version {
+	rows_version_fn fn;
+	void *arg;
+};
+
+static int on_version(const struct db_row *r, void *arg)
+{
+	const struct each_version *each = arg;
+	size_t size;
+	const char *text = db_col_blob(r, 5, &size);
+	const struct rows_version v = { db_col_text(r, 0), (unsigned)db_col_int(r, 1),
+					db_col_text(r, 2), db_col_text(r, 3), db_col_int(r, 6) };
+
+	return each->fn(&v, db_col_int(r, 4), text, size, each->arg);
+}
+
+int rows_versions_each(struct db *d, const char *lab, rows_version_fn fn, void *arg, struct err *e)
+{
+	struct each_version each = { fn, arg };
+
+	return db_each(d, e, on_version, &each,
+		       "select function, version, code, digest, document, text, published"
+		       " from versions join documents on id = document where lab = ?"
+		       " order by document, function, version",
+		       "s", lab);
 }
 
 int rows_undone(struct db *d, const char *lab, struct err *e)
@@ -131,6 +177,8 @@ int rows_delete(struct db *d, const char *lab, struct err *e)
 	if (r)
 		return r;
 	r = async_rows_forget(d, lab, e);
+	if (!r)
+		r = db_run(d, e, "delete from versions where lab = ?", "s", lab);
 	if (!r)
 		r = db_run(d, e, "delete from labs where lab = ?", "s", lab);
 	return finish(d, r, e);

@@ -29,7 +29,30 @@ struct rows_doc {
 int rows_open(const char *dir, struct db **ret, struct err *e);
 int rows_intend(struct db *d, const char *lab, int64_t created_ms, const struct rows_doc *doc,
 		struct err *e);
-int rows_done(struct db *d, const char *lab, struct err *e);
+
+/* a published version of a function; strings borrow */
+struct rows_version {
+	const char *function;
+	unsigned number;
+	const char *code, *digest;
+	int64_t published_ms;
+};
+
+/* what a change publishes, and the functions whose versions go with it */
+struct rows_versions {
+	struct rows_version *v;
+	size_t n;
+	const char **gone;
+	size_t n_gone;
+};
+
+/* the intended document is in force, and with it "versions" (NULL: none), which are
+ * published from it */
+int rows_done(struct db *d, const char *lab, const struct rows_versions *versions, struct err *e);
+/* "row": of its document, "text", which several have in a row */
+typedef int (*rows_version_fn)(const struct rows_version *v, int64_t row, const char *text,
+			       size_t size, void *arg);
+int rows_versions_each(struct db *d, const char *lab, rows_version_fn fn, void *arg, struct err *e);
 /* the intended document is forgotten, and with it a row without another */
 int rows_undone(struct db *d, const char *lab, struct err *e);
 /* "lease": "PID START" of the process that the lab goes with; NULL: none */

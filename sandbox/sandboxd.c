@@ -28,7 +28,7 @@ struct func *func_find(const struct slab *l, const char *name)
 	struct func *f;
 
 	LIST_FOREACH(f, &l->funcs, link)
-		if (!f->gone && !strcmp(f->name, name))
+		if (!f->gone && !f->number && !strcmp(f->name, name))
 			return f;
 	return NULL;
 }

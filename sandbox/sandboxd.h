@@ -19,6 +19,7 @@
  *   states    how a function stands          endpoint   the Invoke API inside a lab
  *   capture   sockets for captures           follow     captures that go on
  *   notice    what netd's events say of us
+ *   versions  published versions, aliases, provisioned concurrency
  *
  * What survives a trip through the loop is looked up again or freed together
  * with what refers to it: a lab waits for its change, a function for its
@@ -52,6 +53,7 @@ struct change;
 struct door;
 struct follow;
 struct probe_job;
+struct version_doc;
 
 /* what a change that is under way does with a function */
 enum func_phase { FUNC_SETTLED, FUNC_PENDING, FUNC_UPDATING };
@@ -67,11 +69,16 @@ struct func {
 	const struct function *spec; /* borrows from it */
 	enum func_phase phase;
 	struct func_failure failed, update_failed;
-	cJSON *places;	     /* netd's, of what is in force: its ways; owns; NULL */
-	char *name;	     /* owns */
-	char digest[65];     /* of all that makes new environments needed */
-	char code[65];	     /* digest of its package; "": no code */
-	int64_t modified_ms; /* of AWS's LastModified */
+	cJSON *places;		      /* netd's, of what is in force: its ways; owns; NULL */
+	char *name;		      /* owns */
+	char version[12];	      /* "$LATEST", or of a published one the number (versions.h) */
+	unsigned number;	      /* of a published one; 0: $LATEST */
+	struct version_doc *doc;      /* of a published one: what it was published from */
+	size_t provisioned;	      /* environments that are to be ready */
+	char provisioned_failed[300]; /* why they can't be; "" */
+	char digest[65];	      /* of all that makes new environments needed */
+	char code[65];		      /* digest of its package; "": no code */
+	int64_t modified_ms;	      /* of AWS's LastModified */
 	LIST_HEAD(, env) envs;
 	size_t n_running;    /* invocations */
 	size_t n_async;	     /* of them, events */
@@ -142,6 +149,7 @@ struct sandboxd {
 };
 
 struct slab *slab_find(const struct sandboxd *sd, const char *name); /* NULL: none */
+/* $LATEST of a function; NULL: none */
 struct func *func_find(const struct slab *l, const char *name);
 /* netd's object of a node in the cached show: an instance or an internet host;
  * NULL: there is none */

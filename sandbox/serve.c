@@ -132,7 +132,7 @@ static void merge_lab(struct sandboxd *sd, const char *name, cJSON *o)
 		cJSON *fo = cJSON_GetObjectItemCaseSensitive(
 			cJSON_GetObjectItemCaseSensitive(o, "functions"), f->name);
 
-		if (fo && f->spec && !f->gone)
+		if (fo && f->spec && !f->gone && !f->number)
 			functions_show(f, fo);
 	}
 	set(o, "state", cJSON_CreateString(state_of(l, json_str(o, "state", "up"))));
@@ -188,6 +188,7 @@ static void get_status(const struct sandboxd *sd, struct http_req *r)
 		double value;
 	} limits[] = {
 		{ "environments", LIMIT_ENVIRONMENTS },
+		{ "versions", LIMIT_VERSIONS },
 		{ "invocations", LIMIT_INVOCATIONS },
 		{ "request_bytes", LIMIT_REQUEST },
 		{ "response_bytes", LIMIT_RESPONSE },

@@ -100,6 +100,11 @@ int states_refusal(const struct func *f, const char **ret_type, char *ret, size_
 			(void)snprintf(ret, size, "%s", s.reason);
 			return 502;
 		}
+	if (f->number && !strcmp(s.code ? s.code : "", STATES_OTHER_NETWORK)) {
+		*ret_type = "UnsupportedOperation";
+		(void)snprintf(ret, size, "%s", s.reason);
+		return 501;
+	}
 	*ret_type = "ResourceConflictException";
 	(void)snprintf(ret, size,
 		       "The operation cannot be performed at this time. The function is currently "

@@ -19,6 +19,9 @@
 
 #define STATES_PENDING_MS 360000 /* AWS time; a later change ends one that takes longer (LN-32) */
 
+/* of a published version: netd keeps the network of $LATEST */
+#define STATES_OTHER_NETWORK "InvalidConfiguration"
+
 /* NULL: nothing to say; strings borrow from "f" */
 struct func_state {
 	const char *state, *code, *reason;

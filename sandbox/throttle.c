@@ -4,6 +4,8 @@
  */
 #include "sandbox/throttle.h"
 
+#include <string.h>
+
 #include "lib/mutant.h"
 #include "sandbox/sandboxd.h"
 
@@ -25,9 +27,37 @@ bool bucket_take(struct bucket *b, double most, double ms, int64_t now_ms)
 	return true;
 }
 
+/* $LATEST stands for all versions, which share what is the function's */
+static struct func *latest(struct func *f)
+{
+	struct func *g = f->number ? func_find(f->slab, f->name) : f;
+
+	return g ? g : f;
+}
+
 static bool is_reserved(const struct func *f)
 {
 	return f->spec->reserved_concurrent_executions >= 0;
+}
+
+/* what runs in environments that weren't kept ready for it (CC-3) */
+static long spilled(const struct func *f)
+{
+	return f->n_running > f->provisioned ? (long)(f->n_running - f->provisioned) : 0;
+}
+
+static long spilled_of_all(const struct func *of, long *ret_provisioned)
+{
+	const struct func *g;
+	long running = 0;
+
+	*ret_provisioned = 0;
+	LIST_FOREACH(g, &of->slab->funcs, link)
+		if (!strcmp(g->name, of->name)) {
+			running += spilled(g);
+			*ret_provisioned += (long)g->provisioned;
+		}
+	return running;
 }
 
 /* what the functions without a reservation share, and how much of it runs */
@@ -41,30 +71,38 @@ static long unreserved(const struct slab *l, long *ret_running)
 	for (i = 0; i < lab->n_functions; i++)
 		if (lab->functions[i].reserved_concurrent_executions > 0)
 			most -= lab->functions[i].reserved_concurrent_executions;
-	LIST_FOREACH(g, &l->funcs, link)
-		if (!g->spec || !is_reserved(g))
-			running += (long)g->n_running;
+	LIST_FOREACH(g, &l->funcs, link) {
+		const struct func *whole = g->number ? func_find(l, g->name) : g;
+
+		if (whole && whole->spec && is_reserved(whole))
+			continue;
+		running += spilled(g);
+		most -= (long)g->provisioned;
+	}
 	*ret_running = running;
 	return most;
 }
 
 const char *throttle_request(struct func *f, int64_t now_ms)
 {
-	long running = (long)f->n_running, most = f->spec->reserved_concurrent_executions;
+	struct func *whole = latest(f);
+	long ready, running = spilled_of_all(whole, &ready);
+	long most = whole->spec->reserved_concurrent_executions - ready;
 
-	if (!is_reserved(f))
+	if (!is_reserved(whole))
 		most = unreserved(f->slab, &running);
-	if (running >= most && !MUTANT("concurrency"))
-		return is_reserved(f) ? "ReservedFunctionConcurrentInvocationLimitExceeded" :
-					"ConcurrentInvocationLimitExceeded";
-	if (!bucket_take(&f->requests, (double)most * THROTTLE_RATE_FACTOR, 1000, now_ms) &&
+	if (f->n_running >= f->provisioned && running >= most && !MUTANT("concurrency"))
+		return is_reserved(whole) ? "ReservedFunctionConcurrentInvocationLimitExceeded" :
+					    "ConcurrentInvocationLimitExceeded";
+	if (!bucket_take(&whole->requests, (double)(most + ready) * THROTTLE_RATE_FACTOR, 1000,
+			 now_ms) &&
 	    !MUTANT("request-rate"))
-		return is_reserved(f) ? "ReservedFunctionInvocationRateLimitExceeded" :
-					"FunctionInvocationRateLimitExceeded";
+		return is_reserved(whole) ? "ReservedFunctionInvocationRateLimitExceeded" :
+					    "FunctionInvocationRateLimitExceeded";
 	return NULL;
 }
 
 bool throttle_environment(struct func *f, int64_t now_ms)
 {
-	return bucket_take(&f->ramp, THROTTLE_RAMP, THROTTLE_RAMP_MS, now_ms);
+	return bucket_take(&latest(f)->ramp, THROTTLE_RAMP, THROTTLE_RAMP_MS, now_ms);
 }

@@ -417,23 +417,69 @@ static void fill_concurrency(struct fill *f, const struct place *p, struct funct
 		      fn->reserved_concurrent_executions);
 }
 
+/* "$LATEST", or the number of a version, of which only a change knows whether it is there */
+static bool version_ok(const char *s)
+{
+	return MUTANT("validate-versions") || !strcmp(s, "$LATEST") ||
+	       (s[0] >= '1' && s[0] <= '9' && strlen(s) < 9 &&
+		strspn(s, "0123456789") == strlen(s));
+}
+
+static void fill_aliases(struct fill *f, const struct place *p, struct function *fn)
+{
+	struct place map = place_member(p, "aliases");
+
+	if (!cJSON_IsObject(map.item))
+		return;
+	fn->aliases = NEW(f->r, place_n_children(&map), struct function_alias);
+	PLACE_EACH(v, &map) {
+		const char *version = read_str(&v, "function_version");
+		struct place at = place_member(&v, "function_version");
+
+		if (strspn(v.key, "0123456789") == strlen(v.key))
+			fault(f->r, FAMILY_NAME, &v, "InvalidParameterValueException",
+			      "\"%s\" would be the number of a version (allowed: a name that isn't "
+			      "digits alone)",
+			      v.key);
+		if (!version || !*version)
+			continue;
+		if (!version_ok(version))
+			fault(f->r, FAMILY_RANGE, &at, "InvalidParameterValueException",
+			      "\"%s\" is no version (allowed: $LATEST, or a number from 1)",
+			      version);
+		else if (!strcmp(v.key, LIVE_ALIAS) && fn->provisioned_concurrent_executions &&
+			 !strcmp(version, "$LATEST"))
+			fault(f->r, FAMILY_TYPE, &at, "InvalidParameterValueException",
+			      "Provisioned Concurrency Configs cannot be applied to unpublished "
+			      "function versions.");
+		fn->aliases[fn->n_aliases++] = (struct function_alias){ v.key, version };
+	}
+}
+
 static void check_reserved(struct fill *f, const struct place *functions)
 {
 	long left = (long)f->lab->concurrent_executions;
 	size_t i = 0;
 
 	PLACE_EACH(p, functions) {
-		struct place reserved = place_member(&p, "reserved_concurrent_executions");
+		struct place at = place_member(&p, "reserved_concurrent_executions");
+		const struct function *fn;
 		long wish;
 
 		if (i == f->lab->n_functions)
 			break;
-		wish = f->lab->functions[i++].reserved_concurrent_executions;
+		fn = &f->lab->functions[i++];
+		wish = fn->reserved_concurrent_executions;
+		/* what is kept ready is nobody else's either */
+		if (wish < 0) {
+			at = place_member(&p, "provisioned_concurrent_executions");
+			wish = fn->provisioned_concurrent_executions;
+		}
 		if (wish <= 0)
 			continue;
 		left -= wish;
 		if (left < UNRESERVED_MIN) {
-			fault(f->r, FAMILY_RANGE, &reserved, "InvalidParameterValueException",
+			fault(f->r, FAMILY_RANGE, &at, "InvalidParameterValueException",
 			      "Specified ReservedConcurrentExecutions for function decreases "
 			      "account's UnreservedConcurrentExecution below its minimum value of "
 			      "[%d].",
@@ -464,6 +510,7 @@ static void fill_function(struct fill *f, const struct place *p, struct function
 	fill_environment(f, p, fn);
 	fill_vpc_config(f, p, fn);
 	fill_concurrency(f, p, fn);
+	fill_aliases(f, p, fn);
 	fill_async(f, p, fn);
 }
 

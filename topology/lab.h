@@ -324,6 +324,13 @@ struct async {
 	struct destination on_success, on_failure;
 };
 
+#define LIVE_ALIAS "live" /* of a function with provisioned concurrency */
+
+/* a name of a version */
+struct function_alias {
+	const char *name, *function_version; /* "$LATEST", or a number */
+};
+
 struct function {
 	const char *name;
 	struct where at;
@@ -352,6 +359,8 @@ struct function {
 	long reserved_concurrent_executions;	/* -1: none */
 	long provisioned_concurrent_executions; /* 0 */
 	bool publish;
+	struct function_alias *aliases;
+	size_t n_aliases;
 	struct async async;
 	struct destination dead_letter;
 };

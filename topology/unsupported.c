@@ -70,16 +70,6 @@ bool unsupported_word(struct reader *r, const struct place *p)
 
 /* ---- what waits for a later build ---- */
 
-static bool is_true(const cJSON *item)
-{
-	return cJSON_IsTrue(item);
-}
-
-static bool not_zero(const cJSON *item)
-{
-	return cJSON_IsNumber(item) && item->valuedouble != 0;
-}
-
 static bool starts_with(const cJSON *item, const char *prefix)
 {
 	return cJSON_IsString(item) && strncmp(item->valuestring, prefix, strlen(prefix)) == 0;
@@ -89,11 +79,6 @@ static bool other_runtime(const cJSON *item)
 {
 	return cJSON_IsString(item) && format_runtime.match(item->valuestring) &&
 	       (starts_with(item, "dotnet") || starts_with(item, "go"));
-}
-
-static bool not_latest(const cJSON *item)
-{
-	return cJSON_IsString(item) && strcmp(item->valuestring, "$LATEST") != 0;
 }
 
 /*
@@ -109,12 +94,6 @@ static const struct {
 
 	{ "functions/*/runtime", other_runtime,
 	  "a runtime other than exec, provided*, nodejs*, python*, java* and ruby*" },
-	{ "functions/*/provisioned_concurrent_executions", not_zero,
-	  "provisioned_concurrent_executions" },
-	{ "functions/*/publish", is_true, "publish" },
-	{ "functions/*/aliases/*", NULL, "aliases" },
-
-	{ "expect/*/qualifier", not_latest, "a qualifier other than $LATEST" },
 };
 
 /* follows "path" from "p" into every value it names */

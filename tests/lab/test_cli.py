@@ -232,9 +232,9 @@ def test_unknown_member_points_at_its_line(product):
 
 
 def test_unsupported_is_refused_by_name(product):
-    doc = having(LAB, {"f": {"runtime": "provided", "code": "x", "aliases": {"y": {"function_version": "1"}}}}, "functions")
+    doc = having(LAB, {"f": {"runtime": "dotnet8", "code": "x", "handler": "y"}}, "functions")
     r = product.vpclab("up", product.file(doc))
-    assert r.rc == 4 and "functions.f.aliases.y: aliases: not supported by this build" in r.err, r
+    assert r.rc == 4 and "functions.f.runtime: a runtime other than exec" in r.err, r
     assert product.json("ls") == []
 
 

@@ -93,6 +93,7 @@ static void test_documents(void **state)
 	const struct async_record r = {
 		.id = "i",
 		.arn = "a",
+		.version = "$LATEST",
 		.verdict = ASYNC_EXHAUSTED,
 		.attempts = 3,
 		.now_ms = 1700000000042,

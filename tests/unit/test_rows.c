@@ -91,15 +91,15 @@ static void steps(void **state)
 
 	intend(f, "a", "one", NULL);
 	expect(f, "a 7 none one/-/c -\n1 documents\n");
-	assert_int_equal(rows_done(f->db, "a", &f->e), 0);
+	assert_int_equal(rows_done(f->db, "a", NULL, &f->e), 0);
 	intend(f, "a", "two", "base");
 	expect(f, "a 7 one/-/c two/base/c -\n2 documents\n");
 	assert_int_equal(rows_undone(f->db, "a", &f->e), 0);
 	expect(f, "a 7 one/-/c none -\n1 documents\n");
 	intend(f, "a", "two", "base");
 	intend(f, "a", "three", "base"); /* a restart intends again */
-	assert_int_equal(rows_done(f->db, "a", &f->e), 0);
-	assert_int_equal(rows_done(f->db, "a", &f->e), 0); /* nothing is intended: nothing */
+	assert_int_equal(rows_done(f->db, "a", NULL, &f->e), 0);
+	assert_int_equal(rows_done(f->db, "a", NULL, &f->e), 0); /* nothing is intended: nothing */
 	assert_int_equal(rows_lease(f->db, "a", "12 34", &f->e), 0);
 	intend(f, "b", "bee", NULL);
 	expect(f, "a 7 three/base/c none 12 34\nb 7 none bee/-/c -\n2 documents\n");
