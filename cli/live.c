@@ -126,11 +126,14 @@ static void rule_words(const cJSON *rule, struct buf *b)
 	buf_adds(b, "\n");
 }
 
-/* what goes on to the next rule, and what a chain does where none of its rules did */
+/* not what goes on to the next rule, what only leads from our chains to our chains (what an object
+ * of the file made has a comment), or what a chain does where none of its rules did */
 static bool decides(const cJSON *rule)
 {
 	const char *verdict = json_str(rule, "verdict", ""), *text = json_str(rule, "rule", "");
 
+	if (!strncmp(verdict, "jump", 4) || !strncmp(verdict, "goto", 4))
+		return strstr(text, " comment ") != NULL;
 	return !strncmp(text, "policy ", 7) ? !strcmp(verdict, "drop") :
 					      strcmp(verdict, "continue") != 0;
 }

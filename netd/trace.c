@@ -37,7 +37,7 @@ struct traced {
 struct trace {
 	struct netlab *lab;
 	char id[24];
-	struct traced v[TRACE_SPACES_MAX];
+	struct traced *v; /* owns */
 	size_t n;
 	struct loop_event *timer;
 	struct trail_log log;
@@ -181,6 +181,7 @@ static void trace_free(struct trace *t)
 		traced_done(&t->v[i]);
 	loop_event_free(t->timer);
 	trail_done(&t->log);
+	free(t->v);
 	t->lab->trace = NULL;
 	free(t);
 }
@@ -290,16 +291,31 @@ static int mark_one(struct trace *t, const char *ns, const struct wanted *w, str
 	return r;
 }
 
-/* all that filter or translate; the first ones where there are very many */
+static bool is_traced(const struct item *i)
+{
+	return i->kind == ITEM_NS && spaces_is_managed(i->val);
+}
+
+/* all that filter or translate */
 static int mark_all(struct trace *t, const struct wanted *w, struct err *e)
 {
 	const struct program *p = &t->lab->actual;
-	size_t i;
+	size_t i, n = 0;
 	int r = 0;
 
+	for (i = 0; i < p->n; i++)
+		n += is_traced(&p->items[i]);
+	if (n > TRACE_SPACES_MAX)
+		return err_set(e, ERR_LIMIT, E2BIG,
+			       "lab %s has %zu namespaces that filter or translate: a trace is of "
+			       "at most %d",
+			       t->lab->name, n, TRACE_SPACES_MAX);
+	t->v = calloc(n + 1, sizeof(*t->v)); /* the loop knows them by their place */
+	if (!t->v)
+		return err_set(e, ERR_INTERNAL, ENOMEM, "out of memory");
 	job_faults_pause();
-	for (i = 0; i < p->n && r == 0 && t->n < TRACE_SPACES_MAX; i++)
-		if (p->items[i].kind == ITEM_NS && spaces_is_managed(p->items[i].val))
+	for (i = 0; i < p->n && r == 0; i++)
+		if (is_traced(&p->items[i]) && (t->n < 64 || !MUTANT("trace-many")))
 			r = mark_one(t, p->items[i].ns, w, e);
 	job_faults_resume();
 	return r;

@@ -13,7 +13,9 @@
 
 #include "netd/labs.h"
 
-#define TRACE_SPACES_MAX 64 /* namespaces of one trace */
+/* namespaces of one trace: all of a lab's that filter or translate, or the way has holes; each costs a
+ * small transaction at the beginning and at the end */
+#define TRACE_SPACES_MAX 1024
 #define TRACE_ADDRESSES_MAX 32
 #define TRACE_SECONDS_MAX 60 /* of a trace that nobody ends */
 

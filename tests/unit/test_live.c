@@ -77,7 +77,6 @@ static void test_words(void **state)
 	(void)state;
 	says(false, "measured  open in 0.5 ms; db saw 10.0.0.4\n"
 		    "router.main, in by eni-1: 10.0.0.4:1000 > 203.0.113.5:80\n"
-		    "  pre          goto from_eni\n"
 		    "  g1_in        accept  (a.json:3:7)\n"
 		    "  out by eni-2 as 10.0.0.4:1000 > 10.0.1.4:80\n"
 		    "delivered to db.1\n"
