@@ -459,7 +459,7 @@ static void combination(const struct s_vpc *v, const struct s_combination *c, bo
 	track_own(v, c, ingress, f, b);
 }
 
-static void gate(bool ingress, const struct emit *f, struct buf *b)
+static void gate(const struct s_vpc *v, bool ingress, const struct emit *f, struct buf *b)
 {
 	bool open = MUTANT("egress-gate") ? !ingress : MUTANT("ingress-gate") ? ingress : false;
 	const char *suffix = ingress ? "in" : "out";
@@ -475,6 +475,7 @@ static void gate(bool ingress, const struct emit *f, struct buf *b)
 
 	emit_chain(b, ingress ? "type filter hook forward priority 0; policy accept;" :
 				"type filter hook forward priority -20; policy accept;");
+	track_reset(v, b);
 	emit_rule(b, "%s \"eni-*\" goto groups_%s", ingress ? "oifname" : "iifname", suffix);
 	emit_chain_end(f, ingress ? "sg_ingress" : "sg_egress", b);
 	(void)fmt_print(name, sizeof(name), "sg_%s", suffix);
@@ -530,7 +531,7 @@ void compile_groups(const struct s_vpc *v, struct program *p)
 		both_sides(&v->groups[i], &f, &b);
 	for (i = 0; i < v->n_combinations; i++)
 		both_gates(v, v->combinations[i], &f, &b);
-	gate(true, &f, &b);
-	gate(false, &f, &b);
+	gate(v, true, &f, &b);
+	gate(v, false, &f, &b);
 	track_compile(v, &f);
 }

@@ -162,6 +162,7 @@ void track_own(const struct s_vpc *v, const struct s_combination *c, bool ingres
  * Only what goes to a middlebox or comes from it gets to these chains.
  */
 #define FLOW "ip saddr . ip daddr . meta l4proto . th sport . th dport"
+#define FLOW_SET "type ipv4_addr . ipv4_addr . inet_proto . inet_service . inet_service; "
 
 static void crossing_of(unsigned slot, const struct emit *f, struct buf *note, struct buf *out)
 {
@@ -170,11 +171,53 @@ static void crossing_of(unsigned slot, const struct emit *f, struct buf *note, s
 	char set[32];
 
 	(void)fmt_print(set, sizeof(set), slot ? "crossing_%u" : "crossing", slot);
-	emit_set(f, set,
-		 "type ipv4_addr . ipv4_addr . inet_proto . inet_service . inet_service; "
-		 "flags dynamic,timeout; size 65536;");
+	emit_set(f, set, FLOW_SET "flags dynamic,timeout; size 65536;");
 	emit_rule(note, "ct label %u update @%s { " FLOW " timeout 30s }", sends, set);
 	emit_rule(out, FLOW " @%s ct label set %u", set, sends);
+}
+
+static bool is_middlebox(const struct s_eni *e)
+{
+	return e->combination && e->combination->slot;
+}
+
+static bool has_middlebox(const struct s_vpc *v)
+{
+	size_t i;
+
+	for (i = 0; i < v->n_enis; i++)
+		if (is_middlebox(v->enis[i]))
+			return true;
+	return false;
+}
+
+static void middleboxes(const struct s_vpc *v, const struct emit *f)
+{
+	size_t i;
+
+	emit_set(f, "middleboxes", "type ifname;");
+	for (i = 0; i < v->n_enis; i++)
+		if (is_middlebox(v->enis[i]))
+			emit_elem(f, "middleboxes", "", "%s", v->enis[i]->router_interface);
+}
+
+/*
+ * A RST that is a flow's first answer ends it for the kernel at once, so that the
+ * same one isn't known any more when a middlebox hands it on.  What the groups let
+ * through to a middlebox is remembered for as long as that may take.
+ */
+static void reset_note(const struct s_vpc *v, struct buf *b)
+{
+	if (has_middlebox(v) && !MUTANT("middlebox-reset"))
+		emit_rule(b, "tcp flags rst oifname @middleboxes ct direction reply "
+			     "update @resets { " FLOW " timeout 2s }");
+}
+
+void track_reset(const struct s_vpc *v, struct buf *b)
+{
+	if (has_middlebox(v))
+		emit_rule(b, "tcp flags rst iifname @middleboxes " FLOW " @resets accept "
+			     "comment \"a RST that a middlebox hands on\"");
 }
 
 static void crossings(const struct s_vpc *v, const struct emit *f, struct buf *b)
@@ -182,10 +225,6 @@ static void crossings(const struct s_vpc *v, const struct emit *f, struct buf *b
 	auto_buf struct buf out = BUF_INIT;
 	size_t i;
 
-	emit_set(f, "middleboxes", "type ifname;");
-	for (i = 0; i < v->n_enis; i++)
-		if (v->enis[i]->combination && v->enis[i]->combination->slot)
-			emit_elem(f, "middleboxes", "", "%s", v->enis[i]->router_interface);
 	emit_chain(b, "");
 	emit_chain(&out, "");
 	crossing_of(0, f, b, &out);
@@ -226,6 +265,8 @@ static void behind_gate(const struct s_vpc *v, bool ingress, const struct emit *
 		  ingress ? "oifname" : "iifname", suffix);
 	if (v->igw.id && !ingress)
 		middlebox_crossing(b);
+	if (ingress)
+		reset_note(v, b);
 	emit_chain_end(f, ingress ? "sg_ingress_track" : "sg_egress_track", b);
 }
 
@@ -234,6 +275,10 @@ void track_compile(const struct s_vpc *v, const struct emit *f)
 	auto_buf struct buf b = BUF_INIT;
 	size_t i;
 
+	if (v->igw.id || has_middlebox(v))
+		middleboxes(v, f);
+	if (has_middlebox(v))
+		emit_set(f, "resets", FLOW_SET "flags dynamic,timeout; size 65536;");
 	if (v->igw.id)
 		crossings(v, f, &b);
 	behind_gate(v, true, f, &b);

@@ -38,6 +38,9 @@ void track_known(const struct s_combination *c, bool ingress, struct buf *b);
  * labels */
 void track_own(const struct s_vpc *v, const struct s_combination *c, bool ingress,
 	       const struct emit *f, struct buf *b);
+/* what a gate lets pass before it asks groups: a RST that ended its flow for the kernel on its way to a
+ * middlebox, from there; nothing in a VPC without one */
+void track_reset(const struct s_vpc *v, struct buf *b);
 /* of a VPC: the chains behind the gates, and who is always tracked */
 void track_compile(const struct s_vpc *v, const struct emit *f);
 

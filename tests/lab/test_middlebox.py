@@ -5,9 +5,12 @@ Appliances in the way: an edge table on the internet gateway (north-south), rout
     web 10.0.1.0/24: web (203.0.113.5)       app 10.0.2.0/24: app
     fw 10.0.9.0/24: box (203.0.113.9; source/dest check off, forwards)      api 198.51.100.10 on the internet
 """
+import socket
+import struct
+
 import pytest
 
-from product import having, prove_deny, without
+from product import having, in_netns, prove_deny, wait_until, without
 
 VPC = ("vpcs", "main")
 OPEN = {"protocol": "-1", "cidr_blocks": ["0.0.0.0/0"]}
@@ -177,6 +180,38 @@ def test_both_ways_by_an_appliance_between_subnets(product):
     box.close()
     checked = having(doc, True, *VPC, "instances", "box", "source_dest_check")
     prove_deny(product, doc, checked, "web", "app", "tcp/80", "ENI_SOURCE_DEST_CHECK_RESTRICTION")
+
+
+@pytest.mark.asan
+@pytest.mark.mutant("middlebox-reset")
+def test_a_refusal_comes_back_by_the_appliance(product):
+    """The kernel forgets a flow whose first answer is a RST, which then has the appliance's way before it; others end there."""
+    doc = having(lab({}), {"10.0.2.0/24": "instance:box"}, *VPC, "route_tables", "web", "routes")
+    doc = having(doc, {"10.0.1.0/24": "instance:box"}, *VPC, "route_tables", "app", "routes")
+    # neither asks for anything, so only what is remembered of the flow lets the answer pass
+    doc = having(doc, ["quiet"], *VPC, "instances", "web", "security_groups")
+    doc = having(doc, {"egress": [OPEN]}, *VPC, "security_groups", "quiet")
+    product.up(having(doc, {"ingress": [OPEN], "egress": [{"protocol": "tcp", "from_port": 80, "to_port": 99,
+                                                           "cidr_blocks": ["0.0.0.0/0"]}]},
+                      *VPC, "security_groups", "open"))
+    box = Box(product)
+    for _ in range(2):
+        assert product.probe("boxes", "web", "app", "tcp/90")["result"] == "refused"
+    web, app = (product.show("boxes", "instances/" + n)["private_ip"] for n in ("web", "app"))
+    assert box.flows() == {(web, app), (app, web)}
+    # a RST that nobody asked for
+    at_web = product.capture(product.netns("boxes", "web"))
+    before = product.dropped("boxes")
+
+    def send():
+        with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_TCP) as raw:
+            raw.sendto(struct.pack(">HHIIBBHHH", 90, 85, 1, 1, 5 << 4, 0x14, 1024, 0, 0), (web, 0))
+    in_netns(product.netns("boxes", "app"), send)
+    wait_until(lambda: product.dropped("boxes").get("SG_HAS_NO_RULES", 0) == before.get("SG_HAS_NO_RULES", 0) + 1,
+               "the RST is dropped")
+    assert box.flows() == {(app, web)} and not [p for p in at_web.packets() if not p.outgoing]
+    box.close()
+    at_web.close()
 
 
 @pytest.mark.ids("RT-11")
