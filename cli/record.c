@@ -216,6 +216,19 @@ int record_signals(struct record *s)
 	return s->interrupt && s->term ? 0 : out_no_memory(s->c);
 }
 
+/* what came before the end belongs to it */
+static int write_rest(struct record *s)
+{
+	int r;
+
+	do {
+		r = s->left ? capture_read(s->c, s->k) : 0;
+		if (!r && s->left)
+			r = write_frames(s);
+	} while (!r && s->left && capture_more(s->k));
+	return r;
+}
+
 int record_run(struct record *s, uint64_t count, double seconds)
 {
 	int r = 0;
@@ -232,20 +245,10 @@ int record_run(struct record *s, uint64_t count, double seconds)
 			return out_fail(s->c, ERR_INTERNAL, "event loop: %s", strerror(-r));
 		r = s->look && !s->over ? still_there(s) : 0;
 	}
+	/* netd is gone: what was sent before isn't */
+	if (r && !s->status)
+		(void)write_rest(s); /* one failure is told */
 	return r ? r : s->status;
-}
-
-/* what came before the end belongs to it */
-static int write_rest(struct record *s)
-{
-	int r;
-
-	do {
-		r = s->left ? capture_read(s->c, s->k) : 0;
-		if (!r && s->left)
-			r = write_frames(s);
-	} while (!r && s->left && capture_more(s->k));
-	return r;
 }
 
 int record_end(struct record *s, bool whole)

@@ -208,6 +208,32 @@ def test_a_function_that_moves_is_followed(product):
     assert status == 0 and "> 10.0.1.20:80 tcp S" in out.decode(), out
 
 
+def test_up_that_is_interrupted_or_fails_leaves_what_was_sent(product, tmp_path):
+    doc = lab()
+    doc["vpcs"]["main"]["instances"]["eager"] = {**sender("eager"), "ready": ["tcp/9"]}
+    path = str(tmp_path / "x.pcapng")
+    argv = [os.path.join(product.build, "vpclab"), "--run-dir", product.run, "up", "--capture", path]
+    with subprocess.Popen([*argv, product.file(doc)], stderr=subprocess.PIPE, text=True) as p:
+        wait_until(lambda: os.path.exists(path) and places(path, "eager") == ["eager", "right"], "its packet is in the file")
+        p.send_signal(signal.SIGINT)
+        assert p.wait(20) == 130
+    product.vpclab("down", LAB)
+    r = product.vpclab("up", "--timeout", "0.3", "--capture", path, product.file(doc))
+    assert r.rc == 5 and "waiting for" in r.err, r
+    assert places(path, "eager") == ["eager", "right"] and product.vpclab("show", LAB).rc == 3
+
+
+def test_a_capture_goes_on_without_sandboxd(fresh):
+    fresh.start()
+    fresh.up(lab())
+    k = Running(fresh, "capture", LAB, "right", "-c", "2", "tcp port 80")
+    fresh.kill("sandboxd")
+    fresh.start()
+    fresh.probe(LAB, "left", "right", "tcp/80")
+    status, _, err = k.end(None)
+    assert status == 0 and "sandboxd is gone" in err and "2 captured" in err, err
+
+
 def test_a_capture_that_cannot_be_written_changes_nothing(product, tmp_path):
     path = product.file(json.dumps(lab()))
     r = product.vpclab("up", "--capture", str(tmp_path / "no" / "x"), path)
