@@ -174,7 +174,8 @@ static void fill_count(struct program *p)
 	program_add(p, "a", ITEM_SET, "ip vpclab conns",
 		    "type ipv4_addr . inet_proto . inet_service; flags dynamic; size 1024;");
 	FILTER(p, "ct state new add @conns { ip daddr . meta l4proto . th dport "
-		  "ct count over 55000 } drop");
+		  "ct count over 55000 } drop\n"
+		  "meta mark set numgen inc mod 2 offset 65536");
 }
 
 static void fill_notes(struct program *p)
@@ -302,8 +303,9 @@ const struct doctor_check DOCTOR_NET[] = {
 	  DOCTOR_KERNEL("CONFIG_NFT_FIB_IPV4"), true, .fn = check_fib },
 	{ "nftables nat", "internet and NAT gateways translate addresses",
 	  DOCTOR_KERNEL("CONFIG_NFT_NAT"), true, .fn = check_nat },
-	{ "nftables connection limits", "a NAT gateway has 55,000 connections a destination",
-	  DOCTOR_KERNEL("CONFIG_NFT_CONNLIMIT"), true, .fn = check_count },
+	{ "nftables connection limits",
+	  "a NAT gateway has 55,000 connections a destination and address, and takes turns",
+	  DOCTOR_KERNEL("CONFIG_NFT_CONNLIMIT and CONFIG_NFT_NUMGEN"), true, .fn = check_count },
 	{ "nftables reject", "a NAT gateway resets connections that were idle too long",
 	  DOCTOR_KERNEL("CONFIG_NFT_REJECT"), true, .fn = check_reject },
 	{ "connection tracking", "connections of addresses that change hands are forgotten",

@@ -72,6 +72,18 @@ const char *explained_deciding(const cJSON *part, struct buf *b)
 	return NULL;
 }
 
+bool explained_may_see(const cJSON *part, const char *seen)
+{
+	const cJSON *alias;
+
+	if (!strcmp(json_str(part, "seen_as", ""), seen))
+		return true;
+	cJSON_ArrayForEach(alias, json_get(part, "aliases"))
+		if (cJSON_IsString(alias) && !strcmp(alias->valuestring, seen))
+			return true;
+	return false;
+}
+
 cJSON *explained_parts(const cJSON *answer)
 {
 	const cJSON *parts = json_get(answer, "parts");

@@ -17,6 +17,9 @@
 void explained_rule(const cJSON *o, struct buf *b);
 /* what lets it through or stops it, and its name: "allowed", "denied"; NULL: neither */
 const char *explained_deciding(const cJSON *part, struct buf *b);
+/* may the target see "seen"?  The model names one address, and in "aliases" others that a
+ * NAT gateway gives in turn */
+bool explained_may_see(const cJSON *part, const char *seen);
 /* the flows of an answer: its parts, or itself; an array that is the caller's */
 cJSON *explained_parts(const cJSON *answer);
 

@@ -176,13 +176,17 @@ static void print_part(const cJSON *part, bool several)
 {
 	auto_buf struct buf b = BUF_INIT, safe = BUF_INIT, rule = BUF_INIT;
 	const char *seen = json_str(part, "seen_as", NULL), *word;
-	const cJSON *hop;
+	const cJSON *hop, *alias;
 
 	if (several)
 		buf_printf(&b, "%s: ", json_str(part, "interface", "?"));
 	buf_printf(&b, "%s", json_str(part, "result", "?"));
 	if (seen)
 		buf_printf(&b, ", seen as %s", seen);
+	cJSON_ArrayForEach(alias, json_get(part, "aliases"))
+		buf_printf(&b, " or %s", alias->valuestring);
+	if (json_bool(part, "varies", false))
+		buf_adds(&b, " (with another of the NAT gateway's addresses it ends otherwise)");
 	if (json_bool(part, "assumed", false))
 		buf_adds(&b, " (its command may listen all the same)");
 	buf_printf(&b, "\npath      %s\n", json_str(part, "path", ""));

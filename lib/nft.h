@@ -17,7 +17,8 @@
  *            so must stand first in a key of several)
  *   maps:    FIELD vmap @MAP;  "meta mark & 0xffff0000 vmap @MAP"
  *   actions: accept drop return, jump C, goto C, counter, meta mark set N,
- *            meta mark set FIELD map @MAP, meta mark set mark & M | N, ct zone set N,
+ *            meta mark set FIELD map @MAP, meta mark set mark & M | N,
+ *            meta mark set numgen inc mod N offset M (in turn), ct zone set N,
  *            ct mark set N|FIELD map @MAP, ct label set N (the other bits stay),
  *            snat|dnat to A[:P[-P]] [random|fully-random|persistent],
  *            snat|dnat to FIELD map @MAP, reject with tcp reset,

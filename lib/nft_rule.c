@@ -505,12 +505,39 @@ static int load_mark_changed(struct maker *m)
 	return add_bitwise(m, mask, bits, t->size);
 }
 
-/* meta mark set N | FIELD map @MAP | mark & M "|" N */
+/* "numgen inc mod N offset M": M, M + 1, ... M + N - 1, and from the start, one a packet.
+ * -ENOENT: it is something else */
+static int load_turn(struct maker *m)
+{
+	struct nftnl_expr *x;
+	uint64_t n, offset;
+
+	if (!take(m, "numgen"))
+		return -ENOENT;
+	if (!take(m, "inc") || !take(m, "mod") || num(word(m), UINT32_MAX, &n) || !n)
+		return because(m, "not a series");
+	m->w.at++;
+	if (!take(m, "offset") || num(word(m), UINT32_MAX - n, &offset))
+		return because(m, "not a series");
+	m->w.at++;
+	x = expr(m, "numgen");
+	if (!x)
+		return -ENOMEM;
+	nftnl_expr_set_u32(x, NFTNL_EXPR_NG_DREG, NFT_REG32_00);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_NG_MODULUS, (uint32_t)n);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_NG_TYPE, NFT_NG_INCREMENTAL);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_NG_OFFSET, (uint32_t)offset);
+	return 0;
+}
+
+/* meta mark set N | FIELD map @MAP | mark & M "|" N | numgen inc mod N offset M */
 static int st_mark_set(struct maker *m)
 {
 	struct nftnl_expr *x;
 	int r = load_mark_changed(m);
 
+	if (r == -ENOENT)
+		r = load_turn(m);
 	if (r == -ENOENT)
 		r = load_value(m, nft_type_by_id(T_MARK));
 	x = r ? NULL : expr(m, "meta");

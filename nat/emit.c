@@ -98,8 +98,8 @@ void emit_eni_link(const struct s_eni *e, struct program *p)
 
 void emit_uplink(const struct s_eni *e, unsigned mtu, struct program *p)
 {
-	const char *gateway = addr_str(&e->subnet->router);
-	char key[80], limit[16] = "";
+	const char *gateway;
+	char key[80], source[32] = "", limit[16] = "";
 	size_t i;
 
 	emit_eni_link(e, p);
@@ -108,12 +108,15 @@ void emit_uplink(const struct s_eni *e, unsigned mtu, struct program *p)
 				addr_str(&e->private_ips[i]));
 		program_add(p, e->ns, ITEM_ADDR, key, "");
 	}
+	gateway = addr_str(&e->subnet->router);
 	(void)fmt_print(key, sizeof(key), "%s %s", e->device, gateway);
 	program_addf(p, e->ns, ITEM_NEIGH, key, "lladdr %s", e->router_mac);
 	if (mtu)
 		(void)fmt_print(limit, sizeof(limit), " mtu %u", mtu);
-	program_addf(p, e->ns, ITEM_ROUTE, "254 0.0.0.0/0", "via %s dev %s onlink%s", gateway,
-		     e->device, limit);
+	if (e->n_private_ips > 1)
+		(void)fmt_print(source, sizeof(source), " src %s", addr_str(&e->private_ips[0]));
+	program_addf(p, e->ns, ITEM_ROUTE, "254 0.0.0.0/0", "via %s dev %s onlink%s%s", gateway,
+		     e->device, source, limit);
 }
 
 const char *emit_drop(enum reach_drop_number n)

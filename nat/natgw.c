@@ -135,21 +135,42 @@ static void sources(const struct s_nat *n, struct buf *b)
 		b->failed = true;
 }
 
+/* what a further address is called, in names of sets and as a packet's mark: where it
+ * stands in its subnet, so that it stays when others come and go */
+static unsigned number_of(const struct s_nat *n, size_t i)
+{
+	struct addr base = prefix_first(&n->eni->subnet->def->cidr_block);
+
+	return addr_to_v4(&n->eni->private_ips[i]) - addr_to_v4(&base);
+}
+
 /*
  * The number of connections is an element's of a set that goes by the limit: what an
  * element counts with is fixed when it is made.  Not "over N ... drop": an element that
  * finds no room must not let its connection pass.
+ *
+ * Each address has sets of its own, the first one's without a number: they outlive changes
+ * of the others.
  */
-static void limit(const struct s_nat *n, const struct emit *f, struct buf *b)
+static void limit_sets(const struct s_nat *n, size_t i, const struct emit *f, char ports[60],
+		       char pings[60])
 {
 	unsigned max = n->def->max_connections_per_destination;
-	char ports[40], pings[40];
+	char number[16] = "";
 
-	(void)fmt_print(ports, sizeof(ports), "connections_%u", max);
-	(void)fmt_print(pings, sizeof(pings), "pings_%u", max);
+	if (i)
+		(void)fmt_print(number, sizeof(number), "_at_%u", number_of(n, i));
+	(void)fmt_print(ports, 60, "connections_%u%s", max, number);
+	(void)fmt_print(pings, 60, "pings_%u%s", max, number);
 	emit_set(f, ports,
 		 "type ipv4_addr . inet_proto . inet_service; flags dynamic; size 65535;");
 	emit_set(f, pings, "type ipv4_addr; flags dynamic; size 65535;");
+}
+
+static void limit_rules(const struct s_nat *n, const char *ports, const char *pings, struct buf *b)
+{
+	unsigned max = n->def->max_connections_per_destination;
+
 	if (MUTANT("nat-limit")) {
 		emit_rule(b, "accept");
 		return;
@@ -159,7 +180,58 @@ static void limit(const struct s_nat *n, const struct emit *f, struct buf *b)
 		  "ct count %u } accept",
 		  ports, max);
 	emit_rule(b, "meta l4proto icmp add @%s { ip daddr ct count %u } accept", pings, max);
-	emit_rule(b, "goto %s comment \"%s\"", emit_drop(DROP_PORT_ALLOCATION), n->o.id);
+}
+
+/* a chain that accepts what finds room at the address, which its mark tells translation,
+ * and returns else */
+static void address_chain(const struct s_nat *n, size_t i, const struct emit *f)
+{
+	auto_buf struct buf b = BUF_INIT;
+	char ports[60], pings[60], name[24];
+
+	limit_sets(n, i, f, ports, pings);
+	emit_chain(&b, "");
+	emit_rule(&b, "meta mark set 0x%x", number_of(n, i));
+	limit_rules(n, ports, pings, &b);
+	(void)fmt_print(name, sizeof(name), "at_%u", number_of(n, i));
+	emit_chain_end(f, name, &b);
+}
+
+/* marks of the turns, beyond those of addresses */
+#define TURN_BASE 0x10000
+
+/* New connections take the addresses in turn.  One whose turn finds no room is dropped, also
+ * when another address has some: the kernel counts by adding, so that a connection that went
+ * on to the next address would be in this one's list for as long as it lives, and be counted
+ * twice.  What is sent again has another turn.  What has begun has its address, and is counted
+ * there. */
+static void addresses(const struct s_nat *n, const struct emit *f, struct buf *b)
+{
+	size_t n_ips = MUTANT("nat-secondary") ? 1 : n->eni->n_private_ips, i;
+
+	if (!MUTANT("nat-begun"))
+		emit_rule(b, "ct status & 0x8 0x8 accept");
+	if (!MUTANT("nat-turns")) {
+		emit_rule(b, "meta mark set numgen inc mod %zu offset %u", n_ips, TURN_BASE);
+		for (i = 0; i < n_ips; i++)
+			emit_rule(b, "meta mark 0x%zx jump at_%u", TURN_BASE + i, number_of(n, i));
+	}
+	for (i = 0; i < n->eni->n_private_ips; i++)
+		address_chain(n, i, f);
+}
+
+static void limit(const struct s_nat *n, const struct emit *f, struct buf *b)
+{
+	char ports[60], pings[60];
+
+	if (n->eni->n_private_ips > 1) {
+		addresses(n, f, b);
+	} else {
+		limit_sets(n, 0, f, ports, pings);
+		limit_rules(n, ports, pings, b);
+	}
+	if (!MUTANT("nat-limit"))
+		emit_rule(b, "goto %s comment \"%s\"", emit_drop(DROP_PORT_ALLOCATION), n->o.id);
 }
 
 static void forward(const struct s_nat *n, const struct emit *f, struct buf *b)
@@ -181,19 +253,28 @@ static void forward(const struct s_nat *n, const struct emit *f, struct buf *b)
 	emit_chain_end(f, "transit", b);
 }
 
+static void translate_to(const struct s_nat *n, size_t i, struct buf *b)
+{
+	const char *ip = addr_str(&n->eni->private_ips[i]);
+	char mark[32] = "";
+
+	if (n->eni->n_private_ips > 1)
+		(void)fmt_print(mark, sizeof(mark), "meta mark 0x%x ", number_of(n, i));
+	emit_rule(b,
+		  "oifname \"eth0\" %smeta l4proto { tcp, udp } snat to %s%s "
+		  "comment \"%s\"",
+		  mark, ip, MUTANT("nat-ports") ? "" : ":1024-65535", n->o.id);
+	emit_rule(b, "oifname \"eth0\" %smeta l4proto icmp snat to %s comment \"%s\"", mark, ip,
+		  n->o.id);
+}
+
 static void translation(const struct s_nat *n, const struct emit *f, struct buf *b)
 {
-	const char *ip = addr_str(&n->eni->private_ips[0]);
+	size_t i;
 
 	emit_chain(b, "type nat hook postrouting priority 100; policy accept;");
-	if (!MUTANT("nat-source")) {
-		emit_rule(b,
-			  "oifname \"eth0\" meta l4proto { tcp, udp } snat to %s%s "
-			  "comment \"%s\"",
-			  ip, MUTANT("nat-ports") ? "" : ":1024-65535", n->o.id);
-		emit_rule(b, "oifname \"eth0\" meta l4proto icmp snat to %s comment \"%s\"", ip,
-			  n->o.id);
-	}
+	for (i = 0; i < n->eni->n_private_ips && !MUTANT("nat-source"); i++)
+		translate_to(n, i, b);
 	emit_chain_end(f, "post", b);
 }
 

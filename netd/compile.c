@@ -4,7 +4,6 @@
  */
 #include "netd/compile.h"
 
-#include <errno.h>
 #include <stdio.h>
 
 #include "lib/fmt.h"
@@ -12,30 +11,6 @@
 #include "nat/egress.h"
 #include "nat/emit.h"
 #include "nat/natgw.h"
-
-static int unsupported(struct err *e, const char *path, const char *what)
-{
-	int r = err_set(e, ERR_UNSUPPORTED, EOPNOTSUPP, "%s: not supported by this build", what);
-
-	err_path(e, "%s", path);
-	return r;
-}
-
-/* the second lock: nothing that isn't enforced gets past here, whatever the parser
- * lets through */
-static int check_supported(const struct lab *l, struct err *e)
-{
-	size_t i, k;
-
-	for (i = 0; i < l->n_vpcs; i++)
-		for (k = 0; k < l->vpcs[i].n_nat_gateways; k++) {
-			const struct nat_gateway *n = &l->vpcs[i].nat_gateways[k];
-
-			if (n->n_secondary_elastic_ips)
-				return unsupported(e, n->at.path, "secondary_elastic_ips");
-		}
-	return 0;
-}
 
 /* ---- nodes ---- */
 
@@ -109,10 +84,7 @@ int compile(const struct store *s, struct program *ret, struct err *e)
 {
 	struct program p;
 	size_t v, i;
-	int r = check_supported(s->lab, e);
 
-	if (r)
-		return r;
 	program_init(&p);
 	compile_internet(s, &p);
 	for (v = 0; v < s->n_vpcs; v++) {

@@ -556,6 +556,19 @@ static void show_eni(struct show *w, cJSON *map, const struct s_eni *e,
 	put_counters(w, o, e, dropped, e->router_interface);
 }
 
+/* beside the first ones, in the file's order */
+static void put_secondary(struct show *w, cJSON *o, const struct s_eni *e)
+{
+	cJSON *private = put_array(w, o, "secondary_private_ips");
+	cJSON *public = put_array(w, o, "secondary_public_ips");
+	size_t i;
+
+	for (i = 1; e && i < e->n_private_ips; i++) {
+		push_text(w, private, addr_str(&e->private_ips[i]));
+		push_text(w, public, addr_str(eni_public_ip(e, i)));
+	}
+}
+
 static void show_nat(struct show *w, cJSON *map, const struct s_nat *n)
 {
 	cJSON *o = put_common(w, map, &n->o);
@@ -568,6 +581,7 @@ static void show_nat(struct show *w, cJSON *map, const struct s_nat *n)
 	put_text(w, o, "subnet", n->def->subnet->name);
 	put_addr(w, o, "private_ip", e && e->n_private_ips ? &e->private_ips[0] : NULL);
 	put_addr(w, o, "public_ip", e ? &e->public_ip : NULL);
+	put_secondary(w, o, e);
 	put_text(w, o, "network_interface_id", e ? e->o.id : NULL);
 	put_namespace(w, o, e ? n->ns : NULL);
 	put(w, o, "metrics", metrics_json(w->l, n));

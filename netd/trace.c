@@ -228,12 +228,12 @@ static void add_translated(const struct store *st, const struct addr *a, struct 
 	size_t i;
 
 	add_address(w, a);
-	if (e && e->n_private_ips > 0)
-		add_address(w, &e->private_ips[0]);
+	if (e)
+		add_address(w, eni_private_of(e, a));
 	for (i = 0; i < st->n_vpcs; i++) {
 		e = store_eni_by_private(&st->vpcs[i], a);
 		if (e)
-			add_address(w, &e->public_ip);
+			add_address(w, eni_public_of(e, a));
 	}
 }
 

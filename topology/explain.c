@@ -12,6 +12,7 @@
 #include <strings.h>
 
 #include "lib/buf.h"
+#include "lib/mutant.h"
 #include "lib/util.h"
 #include "topology/explain_internal.h"
 
@@ -263,9 +264,10 @@ static int find_targets(const struct store *s, const struct explain_question *q,
 
 /* ---- one flow ---- */
 
-static int walk_part(const struct store *s, const struct explain_question *q,
-		     const struct asker *from, const struct addr *to, struct explain_part *part,
-		     struct err *e)
+/* "choice": which of its addresses a NAT gateway gives; "ret_n": how many there were */
+static int walk_once(const struct store *s, const struct explain_question *q,
+		     const struct asker *from, const struct addr *to, size_t choice,
+		     struct explain_part *part, size_t *ret_n, struct err *e)
 {
 	auto_free struct walk *w = calloc(1, sizeof(*w));
 
@@ -278,6 +280,8 @@ static int walk_part(const struct store *s, const struct explain_question *q,
 	w->place = PLACE_SEND;
 	w->rejected = -1;
 	w->host = from->host;
+	w->choice = choice;
+	w->n_choices = 1;
 	w->p = (struct packet){
 		/* 169.254.64.1: a sandbox's */
 		.src = from->host ? from->host->def->ip : addr_v4(0xa9fe4001),
@@ -292,7 +296,61 @@ static int walk_part(const struct store *s, const struct explain_question *q,
 	part->to = *to;
 	part->decided = part->allowed = -1;
 	walk_run(w);
+	*ret_n = w->n_choices;
 	return w->failed ? err_set(e, ERR_INTERNAL, ENOMEM, "out of memory, or of hops") : 0;
+}
+
+static void add_alias(struct explain_part *p, const struct addr *a)
+{
+	size_t i;
+
+	if (!addr_is_set(a) || addr_equal(a, &p->seen_as) || p->n_aliases == EXPLAIN_ALIASES_MAX)
+		return;
+	for (i = 0; i < p->n_aliases; i++)
+		if (addr_equal(a, &p->aliases[i]))
+			return;
+	p->aliases[p->n_aliases++] = *a;
+}
+
+/* one of two flows that differ in a NAT gateway's address is told: what doesn't work */
+static void merge(struct explain_part *p, struct explain_part *other)
+{
+	bool differs = strcmp(p->result, other->result) != 0;
+	struct explain_part was = *p;
+	size_t i;
+
+	if (!differs || strcmp(p->result, "open") != 0) {
+		add_alias(p, &other->seen_as);
+		free(other->hops);
+	} else {
+		(void)snprintf(other->interface, sizeof(other->interface), "%s", p->interface);
+		*p = *other;
+		add_alias(p, &was.seen_as);
+		for (i = 0; i < was.n_aliases; i++)
+			add_alias(p, &was.aliases[i]);
+		free(was.hops);
+	}
+	p->varies = was.varies || differs;
+}
+
+/* a walk for each address that a NAT gateway may give */
+static int walk_part(const struct store *s, const struct explain_question *q,
+		     const struct asker *from, const struct addr *to, struct explain_part *part,
+		     struct err *e)
+{
+	size_t n, i, ignored;
+	int r = walk_once(s, q, from, to, 0, part, &n, e);
+
+	for (i = 1; i < n && !r && !MUTANT("explain-aliases"); i++) {
+		struct explain_part other = { 0 };
+
+		r = walk_once(s, q, from, to, i, &other, &ignored, e);
+		if (r)
+			free(other.hops);
+		else
+			merge(part, &other);
+	}
+	return r;
 }
 
 static int add_parts(const struct store *s, const struct explain_question *q,
@@ -454,6 +512,10 @@ static void add_part(cJSON *o, const struct explain_part *p)
 	add_text(o, "result", p->result);
 	add_text(o, "address", addr_str(&p->to));
 	add_text(o, "seen_as", addr_is_set(&p->seen_as) ? addr_str(&p->seen_as) : NULL);
+	list = cJSON_AddArrayToObject(o, "aliases");
+	for (i = 0; i < p->n_aliases; i++)
+		cJSON_AddItemToArray(list, cJSON_CreateString(addr_str(&p->aliases[i])));
+	cJSON_AddBoolToObject(o, "varies", p->varies);
 	cJSON_AddBoolToObject(o, "assumed", p->assumed);
 	add_deciding(o, "decided_by", p, p->decided);
 	add_deciding(o, "allowed_by", p, p->allowed);

@@ -31,6 +31,7 @@
 #define EXPLAIN_QUESTIONS_MAX 200 /* of one request: a daemon answers them in one go */
 #define EXPLAIN_NAMESPACES_MAX 32 /* told of one walk */
 #define EXPLAIN_HOPS_MAX 400	  /* kept of one walk: a loop ends by its packet's TTL */
+#define EXPLAIN_ALIASES_MAX 7	  /* a NAT gateway's addresses but for one */
 
 struct explain_question {
 	const char *from; /* node, or FUNCTION@SUBNET */
@@ -64,10 +65,14 @@ struct explain_hop {
 
 /* one flow: from one interface to one address */
 struct explain_part {
-	char interface[200];	  /* "" where there is a single one: as probes name them */
-	const char *result;	  /* "open", "refused", "timeout", "unreachable" */
-	struct addr to;		  /* the address that was asked for */
-	struct addr seen_as;	  /* whom the target sees; unset if nothing arrives */
+	char interface[200]; /* "" where there is a single one: as probes name them */
+	const char *result;  /* "open", "refused", "timeout", "unreachable" */
+	struct addr to;	     /* the address that was asked for */
+	struct addr seen_as; /* whom the target sees; unset if nothing arrives */
+	/* whom it may see as well: a NAT gateway takes its addresses in turn (NAT-4) */
+	struct addr aliases[EXPLAIN_ALIASES_MAX];
+	size_t n_aliases;
+	bool varies;		  /* with another of its addresses, "result" is another */
 	bool assumed;		  /* the file doesn't tell whether a program listens */
 	struct explain_hop *hops; /* owns */
 	size_t n_hops;

@@ -81,6 +81,8 @@ struct walk {
 	bool refusing;			  /* the answer says no */
 	const struct s_instance *renamed; /* who put its own name into the answer; NULL: nobody */
 	ssize_t rejected; /* the hop that sent an ICMP error, which is the answer; -1 */
+	/* which of its addresses each NAT gateway gives, and how many there were to choose from */
+	size_t choice, n_choices;
 	struct memory memory[WALK_MEMORY];
 	size_t n_memory;
 	struct gate_memory gates[WALK_MEMORY];

@@ -459,7 +459,7 @@ static void at_nat(struct walk *w, const struct s_nat *n)
 {
 	const struct memory *m = walk_remembers(w, n, 0);
 	const struct where *at = &n->def->at;
-	const struct addr *own = &n->eni->private_ips[0];
+	const struct addr *own = &n->eni->private_ips[w->choice % n->eni->n_private_ips];
 
 	if (is_own_again(w, "nat_gateway", n->o.name, at))
 		return;
@@ -468,7 +468,7 @@ static void at_nat(struct walk *w, const struct s_nat *n)
 			return;
 		w->p.dst = m->src;
 		forget(w, m);
-	} else if (addr_equal(&w->p.dst, own)) {
+	} else if (eni_has(n->eni, &w->p.dst)) {
 		walk_stop(w, DROP_NO_POSSIBLE_DESTINATION, "nat_gateway", n->o.name, at,
 			  "nothing comes in unasked");
 		return;
@@ -484,6 +484,8 @@ static void at_nat(struct walk *w, const struct s_nat *n)
 		if (!forward_tells(w, n->eni, "nat_gateway", n->o.name, at))
 			return;
 		remember(w, n, 0, own);
+		if (w->n_choices < n->eni->n_private_ips)
+			w->n_choices = n->eni->n_private_ips;
 		walk_hop(w, EXPLAIN_TRANSLATE, "nat_gateway", n->o.name, at, "from %s",
 			 addr_str(own));
 		w->p.src = *own;

@@ -368,13 +368,44 @@ static void take_room(struct fill *f, const struct place *p, const struct vpc *v
 		      prefix_str(&s->cidr_block), (unsigned long long)room);
 }
 
-static void check_room(struct fill *f, const struct place *vpc, const struct vpc *v)
+/* NAT gateways come first, so that one that works isn't failed by who joins its subnet;
+ * for them it is no fault, but what AWS lets fail later */
+static void nats_room(struct fill *f, const struct place *vpc, struct vpc *v, uint64_t *used)
+{
+	struct place map = place_member(vpc, "nat_gateways");
+	size_t i = 0;
+
+	PLACE_EACH(p, &map) {
+		struct nat_gateway *g = &v->nat_gateways[i];
+		uint64_t *taken, n;
+
+		if (i++ == v->n_nat_gateways)
+			break;
+		if (!g->subnet || !addr_is_set(&g->subnet->cidr_block.addr) ||
+		    (!g->private_connectivity && !v->internet_gateway))
+			continue;
+		taken = &used[g->subnet - v->subnets];
+		n = 1 + g->n_secondary_elastic_ips;
+		if (*taken + n <= prefix_n_addrs(&g->subnet->cidr_block) - 5) {
+			*taken += n;
+			continue;
+		}
+		g->no_room = true;
+		hint(f->r, &p, "nat-without-room",
+		     "subnet %s (%s) has no %llu free addresses left: the NAT gateway will be "
+		     "failed (InsufficientFreeAddressesInSubnet)",
+		     g->subnet->name, prefix_str(&g->subnet->cidr_block), (unsigned long long)n);
+	}
+}
+
+static void check_room(struct fill *f, const struct place *vpc, struct vpc *v)
 {
 	struct place instances = place_member(vpc, "instances");
 	struct place interfaces = place_member(vpc, "network_interfaces");
 	uint64_t *used = NEW(f->r, v->n_subnets, uint64_t);
 	size_t i = 0, k = 0;
 
+	nats_room(f, vpc, v, used);
 	PLACE_EACH(p, &instances) {
 		if (i == v->n_instances)
 			break;

@@ -6,11 +6,13 @@
  */
 #include <string.h>
 
+#include "lib/mutant.h"
 #include "topology/fill.h"
 #include "topology/format.h"
 
 #define CIDRS_MAX 5	 /* of a VPC: AWS's default quota (VPC-3) */
 #define PEERINGS_MAX 125 /* active ones of a VPC, with AWS's raised quota (PCX-5) */
+#define NATS_MAX 5	 /* NAT gateways of a zone (NAT-22) */
 
 /* ---- CIDRs of a VPC ---- */
 
@@ -369,6 +371,54 @@ static void fill_vpc(struct fill *f, const struct place *p, struct vpc *v)
 	fill_flow_logs(f, p, v);
 }
 
+static const char *zone_of(const struct nat_gateway *g)
+{
+	return g->subnet && g->subnet->availability_zone ? g->subnet->availability_zone : "";
+}
+
+/* how many NAT gateways stand in the zone of "g" before it */
+static size_t zone_before(const struct fill *f, const struct nat_gateway *g)
+{
+	const char *zone = zone_of(g);
+	size_t n = 0;
+
+	for (size_t i = 0; *zone && i < f->lab->n_vpcs; i++)
+		for (size_t k = 0; k < f->lab->vpcs[i].n_nat_gateways; k++) {
+			if (&f->lab->vpcs[i].nat_gateways[k] == g)
+				return n;
+			n += strcmp(zone_of(&f->lab->vpcs[i].nat_gateways[k]), zone) == 0;
+		}
+	return n;
+}
+
+/* NAT-22: the lab is an account, and so has a zone's NAT gateways in all its VPCs.  The
+ * first one too many of a zone is told */
+static void zones_nats(struct fill *f, const struct place *vpcs)
+{
+	size_t i = 0;
+
+	if (MUTANT("nat-zone"))
+		return;
+	PLACE_EACH(vpc, vpcs) {
+		struct place map = place_member(&vpc, "nat_gateways");
+		const struct vpc *v = &f->lab->vpcs[i];
+		size_t k = 0;
+
+		if (i++ == f->lab->n_vpcs)
+			break;
+		PLACE_EACH(p, &map) {
+			if (k == v->n_nat_gateways)
+				break;
+			if (zone_before(f, &v->nat_gateways[k]) == NATS_MAX)
+				fault(f->r, FAMILY_RANGE, &p, "NatGatewayLimitExceeded",
+				      "Performing this operation would exceed the limit of %d NAT "
+				      "gateways (of zone %s)",
+				      NATS_MAX, zone_of(&v->nat_gateways[k]));
+			k++;
+		}
+	}
+}
+
 void fill_vpcs(struct fill *f, const struct place *top)
 {
 	struct place map = place_member(top, "vpcs");
@@ -377,6 +427,7 @@ void fill_vpcs(struct fill *f, const struct place *top)
 	PLACE_EACH(p, &map)
 		if (i < f->lab->n_vpcs)
 			fill_vpc(f, &p, &f->lab->vpcs[i++]);
+	zones_nats(f, &map);
 }
 
 /* ---- peerings ---- */

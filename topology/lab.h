@@ -190,6 +190,7 @@ struct nat_gateway {
 	struct addr private_ip; /* unset: automatic */
 	unsigned max_connections_per_destination;
 	double idle_timeout; /* s of AWS time, before time_scale */
+	bool no_room;	     /* its subnet hasn't addresses enough left: it will fail (NAT-18) */
 };
 
 struct tracking { /* s; 0: default */

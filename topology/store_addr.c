@@ -35,8 +35,24 @@ static const char *ip_scope(struct build *b, const struct s_eni *e)
 	return scope_of(b, what, e->subnet->o.id);
 }
 
+/* a further address of a NAT gateway, by the elastic one that it is for, so that it
+ * stays when others come and go */
+static const char *nat_owner(struct build *b, const struct s_nat *n, size_t i)
+{
+	const struct elastic *all = n->def->secondary_elastic_ips;
+	size_t k, automatic = 1;
+
+	if (!all[i - 1].automatic)
+		return pool_printf(b->pool, "%s/%s", n->eni->o.id, addr_str(&all[i - 1].addr));
+	for (k = 0; k + 1 < i; k++)
+		automatic += all[k].automatic;
+	return pool_printf(b->pool, "%s/auto-%zu", n->eni->o.id, automatic);
+}
+
 static const char *ip_owner(struct build *b, const struct s_eni *e, size_t i)
 {
+	if (i && e->type == ENI_NAT_GATEWAY)
+		return nat_owner(b, (const void *)e->owner, i);
 	return i ? pool_printf(b->pool, "%s/%zu", e->o.id, i) : e->o.id;
 }
 
@@ -87,14 +103,14 @@ static int take_fixed(struct build *b, struct s_eni *e)
 	return 0;
 }
 
-static int keep_automatic(struct build *b, struct s_eni *e)
+static int keep_one(struct build *b, struct s_eni *e, size_t i)
 {
 	struct addr base = prefix_first(&e->subnet->def->cidr_block), a;
-	const char *scope = ip_scope(b, e), *owner = ip_owner(b, e, 0);
+	const char *scope = ip_scope(b, e), *owner = ip_owner(b, e, i);
 	uint32_t at = 0;
 	int r;
 
-	if (addr_is_set(&e->private_ips[0]))
+	if (addr_is_set(&e->private_ips[i]))
 		return 0;
 	r = alloc_keep(b->s->alloc, build_old_alloc(b), scope, owner);
 	if (!r)
@@ -106,17 +122,27 @@ static int keep_automatic(struct build *b, struct s_eni *e)
 	return ip_in_use(b, ip_holder(b, scope, at), e, &a);
 }
 
-static int give_automatic(struct build *b, struct s_eni *e)
+static int keep_automatic(struct build *b, struct s_eni *e)
+{
+	size_t i;
+	int r = 0;
+
+	for (i = 0; i < e->n_private_ips && !r; i++)
+		r = keep_one(b, e, i);
+	return r;
+}
+
+static int give_one(struct build *b, struct s_eni *e, size_t i)
 {
 	const struct prefix *p = &e->subnet->def->cidr_block;
 	struct addr base = prefix_first(p);
 	uint32_t at;
 	int r;
 
-	if (addr_is_set(&e->private_ips[0]))
+	if (addr_is_set(&e->private_ips[i]))
 		return 0;
 	/* VPC-9: base..base+3 and the last are nobody's */
-	r = alloc_lowest(b->s->alloc, ip_scope(b, e), ip_owner(b, e, 0),
+	r = alloc_lowest(b->s->alloc, ip_scope(b, e), ip_owner(b, e, i),
 			 MUTANT("five-reserved") ? 3 : 4, (uint32_t)prefix_n_addrs(p) - 2, &at);
 	if (r == -ENOSPC) {
 		return build_fail_at(b, e->o.path, ERR_NO_ADDRESS, ENOSPC,
@@ -124,8 +150,18 @@ static int give_automatic(struct build *b, struct s_eni *e)
 	}
 	if (r)
 		return build_no_memory(b);
-	e->private_ips[0] = addr_v4(addr_to_v4(&base) + at);
+	e->private_ips[i] = addr_v4(addr_to_v4(&base) + at);
 	return 0;
+}
+
+static int give_automatic(struct build *b, struct s_eni *e)
+{
+	size_t i;
+	int r = 0;
+
+	for (i = 0; i < e->n_private_ips && !r; i++)
+		r = give_one(b, e, i);
+	return r;
 }
 
 typedef int (*eni_fn)(struct build *b, struct s_eni *e);
@@ -202,15 +238,16 @@ static void wish_of_instance(struct build *b, const struct s_instance *in, struc
 	w->owner = x->set ? pool_printf(b->pool, "%s/elastic", in->o.id) : launch_owner(b, in);
 }
 
-static void wish_of_nat(struct build *b, const struct s_nat *n, struct elastic_wish *w)
+static void wish_of_nat(struct build *b, const struct s_nat *n, size_t i, struct elastic_wish *w)
 {
-	const struct elastic *x = &n->def->elastic_ip;
+	const struct elastic *x = i ? &n->def->secondary_elastic_ips[i - 1] : &n->def->elastic_ip;
 
 	w->elastic = true;
 	w->wanted = !n->def->private_connectivity;
 	w->fixed = x->set && !x->automatic;
 	w->addr = x->addr;
-	w->owner = pool_printf(b->pool, "%s/elastic", n->o.id);
+	w->owner = i ? pool_printf(b->pool, "%s/elastic", nat_owner(b, n, i)) :
+		       pool_printf(b->pool, "%s/elastic", n->o.id);
 }
 
 /* by the address that it is for, so that it stays when others come and go */
@@ -240,8 +277,8 @@ static struct elastic_wish elastic_of(struct build *b, const struct s_eni *e, si
 		wish_of_interface(b, e, i, &w);
 	else if (!i && e->type == ENI_INTERFACE)
 		wish_of_instance(b, (const void *)e->owner, &w);
-	else if (!i && e->type == ENI_NAT_GATEWAY)
-		wish_of_nat(b, (const void *)e->owner, &w);
+	else if (e->type == ENI_NAT_GATEWAY)
+		wish_of_nat(b, (const void *)e->owner, i, &w);
 	return w;
 }
 

@@ -477,9 +477,15 @@ static void make_table(struct build *b, struct s_vpc *v, size_t i)
 static void fail_nat(struct build *b, struct s_nat *n)
 {
 	n->o.state = "failed";
-	n->o.failure_code = "Gateway.NotAttached";
-	n->o.failure_message =
-		pool_printf(b->pool, "Network %s has no Internet gateway attached", n->vpc->o.id);
+	if (n->def->no_room) {
+		n->o.failure_code = "InsufficientFreeAddressesInSubnet";
+		n->o.failure_message =
+			"Subnet has insufficient free addresses to create this NAT gateway";
+	} else {
+		n->o.failure_code = "Gateway.NotAttached";
+		n->o.failure_message = pool_printf(
+			b->pool, "Network %s has no Internet gateway attached", n->vpc->o.id);
+	}
 	build_warn(b, &n->o);
 }
 
@@ -490,8 +496,9 @@ static void make_nat(struct build *b, struct s_vpc *v, size_t i)
 	const struct s_vpc *old_v = old_vpc(b, v);
 	const struct nat_gateway *old_def = old_v ? vpc_nat_gateway(old_v->def, def->name) : NULL;
 	const struct s_nat *old = old_def ? store_nat_of(old_v, old_def) : NULL;
-	bool works = def->private_connectivity || v->def->internet_gateway ||
-		     MUTANT("nat-without-gateway");
+	bool works = (def->private_connectivity || v->def->internet_gateway ||
+		      MUTANT("nat-without-gateway")) &&
+		     (!def->no_room || MUTANT("nat-without-room"));
 	struct change c = { 0 };
 
 	n->def = def;
@@ -503,7 +510,9 @@ static void make_nat(struct build *b, struct s_vpc *v, size_t i)
 		compare_nat(old->def, def, &c);
 		build_note_parent(&c, &sn->o, &store_subnet_of(b->old, old->def->subnet)->o);
 		if (works != (old->eni != NULL))
-			change_note(c.fixed, sizeof(c.fixed), "internet_gateway");
+			change_note(c.fixed, sizeof(c.fixed),
+				    old->def->no_room != def->no_room ? "room in subnet" :
+									"internet_gateway");
 	}
 	build_object_make(b, &n->o, n->o.name, old ? &old->o : NULL, &c);
 	n->ns = pool_printf(b->pool, "nat.%s.%s", v->def->name, def->name);

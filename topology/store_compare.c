@@ -283,12 +283,27 @@ void compare_acl(const struct network_acl *a, const struct network_acl *b, struc
 	free_(ret, !same_acl_entries(a->egress, a->n_egress, b->egress, b->n_egress), "egress");
 }
 
+static bool same_elastic_list(const struct elastic *a, size_t n_a, const struct elastic *b,
+			      size_t n_b)
+{
+	size_t i;
+
+	for (i = 0; i < n_a && i < n_b; i++)
+		if (!same_elastic(&a[i], &b[i]))
+			return false;
+	return n_a == n_b;
+}
+
 void compare_nat(const struct nat_gateway *a, const struct nat_gateway *b, struct change *ret)
 {
 	fixed(ret, !same_name(a->subnet->name, b->subnet->name), "subnet");
 	fixed(ret, a->private_connectivity != b->private_connectivity, "connectivity_type");
 	fixed(ret, !same_elastic(&a->elastic_ip, &b->elastic_ip), "elastic_ip");
 	fixed(ret, !addr_equal(&a->private_ip, &b->private_ip), "private_ip");
+	free_(ret,
+	      !same_elastic_list(a->secondary_elastic_ips, a->n_secondary_elastic_ips,
+				 b->secondary_elastic_ips, b->n_secondary_elastic_ips),
+	      "secondary_elastic_ips");
 	free_(ret, a->max_connections_per_destination != b->max_connections_per_destination,
 	      "max_connections_per_destination");
 	free_(ret, a->idle_timeout != b->idle_timeout, "idle_timeout");

@@ -311,6 +311,21 @@ static int make_own_eni(struct build *b, struct s_vpc *v, struct s_eni *e)
 	return r ? r : eni_combination(b, e);
 }
 
+/* a private address for each elastic one (NAT-4); the file may choose the first */
+static int nat_addresses(struct build *b, struct s_eni *e, const struct nat_gateway *def)
+{
+	e->n_private_ips = 1 + def->n_secondary_elastic_ips;
+	e->private_ips = pool_alloc(b->pool, e->n_private_ips * sizeof(*e->private_ips));
+	if (!e->private_ips)
+		return build_no_memory(b);
+	e->private_ips[0] = def->private_ip;
+	if (e->n_private_ips == 1)
+		return 0;
+	e->secondary_publics =
+		pool_alloc(b->pool, e->n_private_ips * sizeof(*e->secondary_publics));
+	return e->secondary_publics ? 0 : build_no_memory(b);
+}
+
 static int make_nat_eni(struct build *b, struct s_nat *n)
 {
 	struct s_eni *e;
@@ -326,7 +341,7 @@ static int make_nat_eni(struct build *b, struct s_nat *n)
 	e->ns = n->ns;
 	e->source_dest_check = false;
 	e->description = pool_printf(b->pool, "Interface for NAT Gateway %s", n->o.id);
-	return eni_addresses(b, e, &n->def->private_ip, 1);
+	return nat_addresses(b, e, n->def);
 }
 
 /* NAT gateways, instances and interfaces of a VPC in the order in which the file names

@@ -90,8 +90,6 @@ static const struct {
 	bool (*when)(const cJSON *item);
 	const char *what;
 } table[] = {
-	{ "vpcs/*/nat_gateways/*/secondary_elastic_ips/*", NULL, "secondary_elastic_ips" },
-
 	{ "functions/*/runtime", other_runtime,
 	  "a runtime other than exec, provided*, nodejs*, python*, java* and ruby*" },
 };

@@ -184,6 +184,7 @@ static const char *const forms[] = {
 	"ether saddr . iifname != @link_macs drop",
 	"meta mark set 0xfffe0000",
 	"meta mark set mark & 0xffff00ff | 0xfe00",
+	"meta mark set numgen inc mod 3 offset 65536",
 	"iifname \"eni-*\" goto g1",
 	"iifname igw accept",
 	"oifname != \"eni-*\" drop",

@@ -56,10 +56,12 @@ def same(cell, says, got):
     The result; whom the target saw, where it serves and so can tell; what dropped it.  Of the last the packets know less:
     the notes of drops hold no ports of ICMP, and of an ICMP error on its way back not whose it was.
     """
+    if says.get("varies"):
+        return True  # a NAT gateway takes its addresses in turn: which one it was, nobody knows before
     if says["result"] != got["result"]:
         return False
     if got["result"] == "open":
-        return not got["seen_as"] or says["seen_as"] == got["seen_as"]
+        return not got["seen_as"] or got["seen_as"] in [says["seen_as"], *says["aliases"]]
     if got["result"] != "timeout" or cell["port"] == "icmp":
         return True
     model, packet = says["decided_by"], got["dropped"]

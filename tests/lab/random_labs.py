@@ -145,6 +145,8 @@ def vpc(r, n, net, igw):
         if r.random() < 0.25:
             node["private_ips"] = [address(o, node, 50 + i), address(o, node, 70 + i)]
         o["instances"]["i%d-%d" % (n, i)] = node
+    for s in subnets.values():
+        s["availability_zone"] = "us-east-1" + "abcd"[n - 1]  # five NAT gateways of a lab are all that a zone takes
     interfaces(r, o, n, igw)
     attached = {e.get("attach_to") for e in o["network_interfaces"].values()}
     appliances = ["instance:" + i for i in o["instances"] if i not in attached]

@@ -61,6 +61,7 @@ static void test_goldens(void **state)
 	check_golden("topology/examples/overlapping.json", "overlapping");
 	check_golden("tests/golden/gateways.json", "gateways");
 	check_golden("tests/golden/edge.json", "edge");
+	check_golden("tests/golden/nat-addresses.json", "nat-addresses");
 	check_golden("tests/golden/interfaces.json", "interfaces");
 	check_golden("tests/golden/smallest.json", "smallest");
 	check_golden("tests/golden/acls.json", "acls");
@@ -250,25 +251,6 @@ static void test_flow_log_edit(void **state)
 	assert_null(strstr(steps, "flow_accept"));
 }
 
-static void test_second_lock(void **state)
-{
-	struct lab *l = lab_of("{\"version\":1,\"lab\":\"t\",\"vpcs\":{\"v\":"
-			       "{\"cidr_block\":\"10.0.0.0/16\",\"internet_gateway\":true,"
-			       "\"subnets\":{\"s\":{\"cidr_block\":\"10.0.1.0/24\"}},"
-			       "\"nat_gateways\":{\"n\":{\"subnet\":\"s\"}}}}}");
-	struct store *s;
-	struct program p;
-	struct err e = { 0 };
-
-	(void)state;
-	assert_int_equal(store_commit(NULL, l, SEED, NULL, &s, NULL, &e), 0);
-	l->vpcs[0].nat_gateways[0].n_secondary_elastic_ips = 1;
-	assert_int_equal(compile(s, &p, &e), -EOPNOTSUPP);
-	assert_int_equal(e.code, ERR_UNSUPPORTED);
-	assert_string_equal(e.path, "vpcs.v.nat_gateways.n");
-	store_free(s);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -279,7 +261,6 @@ int main(void)
 		cmocka_unit_test(test_list_edit),
 		cmocka_unit_test(test_no_edit),
 		cmocka_unit_test(test_flow_log_edit),
-		cmocka_unit_test(test_second_lock),
 	};
 
 	return cmocka_run_group_tests_name("compile", tests, NULL, NULL);

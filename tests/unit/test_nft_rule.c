@@ -81,6 +81,9 @@ static void test_bytecode(void **state)
 		 "[ meta load mark => reg 8 ]\n"
 		 "[ bitwise reg 8 = ( reg 8 & 0xffff00ff ) ^ 0x0000fe00 ]\n"
 		 "[ meta set mark with reg 8 ]\n");
+	explains("ip vpc", "meta mark set numgen inc mod 3 offset 65536",
+		 "[ numgen reg 8 = inc mod 3 offset 65536 ]\n"
+		 "[ meta set mark with reg 8 ]\n");
 	explains("ip vpc", "ip saddr . meta l4proto . th dport @sg accept",
 		 "[ payload load 4b @ network header + 12 => reg 8 ]\n"
 		 "[ meta load l4proto => reg 9 ]\n"
@@ -194,6 +197,9 @@ static void test_refused(void **state)
 		{ "ip vpc", "iifname vmap @eni_mark", "verdicts" },
 		{ "ip vpc", "meta mark set ip saddr map @eip", "type of data" },
 		{ "ip vpc", "meta mark set mark & 0xff | x", "not a mark" },
+		{ "ip vpc", "meta mark set numgen inc mod 0 offset 1", "not a series" },
+		{ "ip vpc", "meta mark set numgen random mod 2 offset 1", "not a series" },
+		{ "ip vpc", "meta mark set numgen inc mod 2", "not a series" },
 		{ "ip vpc", "add @plain { ip saddr }", "dynamic" },
 		{ "ip vpc", "update @drops { 0x3 . iifname counter", "counter" },
 		{ "ip vpc", "update @drops { 0x3 . iifname colour }", "colour" },
