@@ -21,12 +21,20 @@ int down_lab(struct cli *c, const char *lab)
 		.path = path,
 		.wait_ms = API_WAIT_MS,
 	};
+	auto_json cJSON *answer = NULL;
 	char what[200];
+	double n;
+	int r;
 
 	if (!path)
 		return out_no_memory(c);
 	(void)snprintf(what, sizeof(what), "down %s", out_safe(lab));
-	return api_json(c, what, &q, NULL);
+	r = api_json(c, what, &q, &answer);
+	n = r ? 0 : json_num(answer, "events_dropped", 0);
+	if (n > 0)
+		out_warn(c, "%s: %.0f accepted event%s dropped", out_safe(lab), n,
+			 n > 1 ? "s are" : " is");
+	return r;
 }
 
 /* every lab is tried; the first failure decides the status */

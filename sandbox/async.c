@@ -42,7 +42,7 @@ struct event {
 	struct slab *slab;
 	char *function; /* owns */
 	int64_t id, accepted_ms, due_ms;
-	unsigned attempts, waits;
+	unsigned attempts, waits, hops;
 	bool waiting; /* due, but enough of its function run */
 	bool running, gone;
 	unsigned writes; /* that name it */
@@ -219,6 +219,7 @@ static struct event_row row_of(const struct event *v)
 		.accepted_ms = v->accepted_ms,
 		.due_ms = v->due_ms,
 		.attempts = v->attempts,
+		.hops = v->hops,
 	};
 }
 
@@ -415,6 +416,14 @@ static int bear(struct write *w, struct slab *l, const struct destination *to,
 
 	if (!to->kind)
 		return 0;
+	/* functions that are each other's destination end, as AWS ends them */
+	if (to->kind == DESTINATION_FUNCTION && w->event->hops >= LIMIT_EVENT_HOPS &&
+	    !MUTANT("async-hops")) {
+		log_warn("lab=%s function=%s event=%s isn't sent on to %s: it comes from %d others",
+			 l->name, w->event->function, w->event->request, to->name,
+			 LIMIT_EVENT_HOPS);
+		return 0;
+	}
 	async_letter(&attributes, rec);
 	if (letter)
 		async_put_json(&text, rec->payload, rec->size);
@@ -426,6 +435,8 @@ static int bear(struct write *w, struct slab *l, const struct destination *to,
 		b->delivery = delivery_new(l, w->event->function, to);
 	if (!b->event && !b->delivery)
 		return -ENOMEM;
+	if (b->event)
+		b->event->hops = w->event->hops + 1;
 	w->n_born++;
 	switch (to->kind) {
 	case DESTINATION_SQS:
@@ -727,7 +738,8 @@ static void delivery_over(struct delivery *d)
 		delivery_schedule(d, LATER_MS); /* once more, rather than never */
 }
 
-/* one that can't be brought is given up when the event itself would be too old */
+/* a queue or topic that can't be reached is given up when the event itself would be too old; a
+ * file never: its disk is the host's, and what was accepted mustn't get lost on it */
 static void delivery_failed(struct delivery *d, const char *why)
 {
 	const struct func *f = versions_find_whole(d->slab, d->function);
@@ -737,7 +749,8 @@ static void delivery_failed(struct delivery *d, const char *why)
 	d->tries++;
 	log_warn("lab=%s function=%s delivery to %s failed: %s", d->slab->name, d->function,
 		 d->target, why);
-	if (d->slab->lab && (double)(wall_ms() - d->begun_ms) * d->slab->lab->time_scale > age_ms) {
+	if ((d->kind != DESTINATION_FILE || MUTANT("async-file-age")) && d->slab->lab &&
+	    (double)(wall_ms() - d->begun_ms) * d->slab->lab->time_scale > age_ms) {
 		log_err("lab=%s function=%s delivery to %s is given up", d->slab->name, d->function,
 			d->target);
 		delivery_over(d);
@@ -852,18 +865,20 @@ void async_accept(struct func *f, const char *qualifier, struct http_req *r)
 	write_add(a, first);
 }
 
-void async_end_lab(struct slab *l)
+size_t async_end_lab(struct slab *l)
 {
 	struct async_queue *a = async_of(l);
 	struct event *v, *next;
 	struct delivery *d, *after;
+	size_t n = 0;
 
 	if (!a)
-		return;
+		return 0;
 	for (v = TAILQ_FIRST(&a->events); v; v = next) {
 		next = TAILQ_NEXT(v, link);
 		if (v->slab != l)
 			continue;
+		n++;
 		event_unlink(a, v);
 		event_release(v);
 	}
@@ -871,9 +886,11 @@ void async_end_lab(struct slab *l)
 		after = TAILQ_NEXT(d, link);
 		if (d->slab != l)
 			continue;
+		n++;
 		delivery_unlink(a, d);
 		delivery_release(d);
 	}
+	return n;
 }
 
 size_t async_count(const struct func *f)
@@ -909,6 +926,7 @@ static int take_event(const struct event_row *row, void *arg)
 	v->accepted_ms = row->accepted_ms;
 	v->due_ms = row->due_ms;
 	v->attempts = row->attempts;
+	v->hops = row->hops;
 	event_schedule(v);
 	return 0;
 }

@@ -21,8 +21,9 @@ void async_close(struct sandboxd *sd);
 /* "qualifier": "", or what runs it, looked up when it does.
  * Answers "r" with 202 once the event is on disk, or 4xx or 5xx */
 void async_accept(struct func *f, const char *qualifier, struct http_req *r);
-/* the lab goes, and what waits with it (the rows go with the lab's) */
-void async_end_lab(struct slab *l);
+/* the lab goes, and what waits with it (the rows go with the lab's): how many events and
+ * deliveries */
+size_t async_end_lab(struct slab *l);
 /* events of "f" that wait or run, and deliveries of its */
 size_t async_count(const struct func *f);
 

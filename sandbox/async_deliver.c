@@ -13,6 +13,7 @@
 
 #include "lib/addr.h"
 #include "lib/http.h"
+#include "lib/mutant.h"
 #include "lib/sigv4.h"
 #include "lib/util.h"
 #include "sandbox/listen.h"
@@ -54,6 +55,8 @@ static int append(int fd, const void *line, size_t size)
 	end = whole_lines(fd, st.st_size);
 	if (end < 0)
 		return -EIO;
+	if (MUTANT("async-torn"))
+		end = st.st_size;
 	if (end != st.st_size && ftruncate(fd, end) < 0)
 		return -errno;
 	if (lseek(fd, end, SEEK_SET) < 0)

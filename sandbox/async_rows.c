@@ -9,9 +9,9 @@ int async_rows_add(struct db *d, const struct event_row *v, const void *payload,
 {
 	return db_run(d, e,
 		      "insert into events (id, lab, function, request, accepted, due, attempts,"
-		      " payload) values (?, ?, ?, ?, ?, ?, ?, ?)",
-		      "isssiiib", v->id, v->lab, v->function, v->request, v->accepted_ms, v->due_ms,
-		      (int64_t)v->attempts, payload, size);
+		      " hops, payload) values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		      "isssiiiib", v->id, v->lab, v->function, v->request, v->accepted_ms,
+		      v->due_ms, (int64_t)v->attempts, (int64_t)v->hops, payload, size);
 }
 
 int async_rows_again(struct db *d, const struct event_row *v, struct err *e)
@@ -107,6 +107,7 @@ static int on_event(const struct db_row *r, void *arg)
 		.accepted_ms = db_col_int(r, 4),
 		.due_ms = db_col_int(r, 5),
 		.attempts = (unsigned)db_col_int(r, 6),
+		.hops = (unsigned)db_col_int(r, 7),
 	};
 
 	return each->event(&v, each->arg);
@@ -133,8 +134,8 @@ int async_rows_each(struct db *d, int (*event)(const struct event_row *v, void *
 {
 	struct each each = { event, delivery, arg };
 	int r = db_each(d, e, on_event, &each,
-			"select id, lab, function, request, accepted, due, attempts from events"
-			" order by id",
+			"select id, lab, function, request, accepted, due, attempts, hops"
+			" from events order by id",
 			"");
 
 	return r ? r :

@@ -19,6 +19,7 @@ struct event_row {
 	const char *lab, *function, *request; /* of the invocation: its id */
 	int64_t accepted_ms, due_ms;
 	unsigned attempts;
+	unsigned hops; /* events that it came from, one by the other */
 };
 
 struct delivery_row {

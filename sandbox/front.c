@@ -62,6 +62,7 @@ struct change {
 	struct lease *lease; /* the lab's, once it is in force; owns; NULL: none asked for */
 	bool expired;	     /* CHANGE_DELETE because the lab's lease was over */
 	bool fresh;	     /* only where there is no lab of the name (If-None-Match: *) */
+	size_t n_events;     /* accepted ones that were dropped with it */
 	char *if_match;	     /* the document it is meant to change (front_etag()); owns */
 };
 
@@ -837,6 +838,7 @@ static void on_ended(void *arg)
 		o = cJSON_CreateObject();
 		cJSON_AddStringToObject(o, "lab", l->name);
 		cJSON_AddBoolToObject(o, "deleted", true);
+		cJSON_AddNumberToObject(o, "events_dropped", (double)c->n_events);
 		http_reply_json(c->req, 200, o);
 		c->req = NULL;
 	}
@@ -876,7 +878,7 @@ static void delete_start(struct change *c)
 		exec_end_lab(l);
 		prober_end_lab(l);
 		held_end_lab(l);
-		async_end_lab(l);
+		c->n_events = async_end_lab(l) * !MUTANT("async-dropped");
 		endpoint_close(l);
 		functions_remove(l);
 		instances_prune(l, NULL);

@@ -22,6 +22,7 @@
 #define LIMIT_PROGRAM_LOG (64 * 1024 * 1024) /* a node's log, then it starts anew */
 #define LIMIT_EVENT 1048576		     /* bytes of an asynchronous event (INV-4) */
 #define LIMIT_EVENTS 100000		     /* that wait or run, of an instance */
+#define LIMIT_EVENT_HOPS 16		     /* from destination to destination */
 #define LIMIT_ASYNC 100			     /* events of one function that run at a time */
 #define LIMIT_PROVISIONED_INIT_MS 130000     /* of what is kept ready (EX-1) */
 #define LIMIT_VERSIONS 200		     /* published ones of a lab */

@@ -44,6 +44,7 @@ static const char *const migrations[] = {
 	" version integer not null, document integer not null, code text not null,"
 	" digest text not null, published integer not null,"
 	" primary key (lab, function, version))",
+	"alter table events add column hops integer not null default 0",
 };
 
 int rows_open(const char *dir, struct db **ret, struct err *e)

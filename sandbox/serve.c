@@ -191,6 +191,7 @@ static void get_status(const struct sandboxd *sd, struct http_req *r)
 		{ "versions", LIMIT_VERSIONS },
 		{ "invocations", LIMIT_INVOCATIONS },
 		{ "request_bytes", LIMIT_REQUEST },
+		{ "event_hops", LIMIT_EVENT_HOPS },
 		{ "response_bytes", LIMIT_RESPONSE },
 		{ "stream_bytes", LIMIT_STREAM },
 		{ "function_log_bytes", LIMIT_LOG_FILE },

@@ -337,7 +337,32 @@ static void check_url(struct fill *f, const struct place *p, const struct destin
 	      d->kind == DESTINATION_SQS ? "ACCOUNT/QUEUE" : "arn:aws:sns:REGION:ACCOUNT:TOPIC");
 }
 
-static void destination(struct fill *f, const struct place *p, struct destination *ret)
+/* who has a role may send only what it allows; a file is ours, and nobody's permission */
+static void destination_role(struct fill *f, const struct place *p, const struct role *role,
+			     const struct destination *d)
+{
+	static const struct {
+		const char *action, *call;
+	} needs[] = {
+		[DESTINATION_NONE] = { NULL, NULL },
+		[DESTINATION_FUNCTION] = { "lambda:InvokeFunction", "InvokeFunction on Lambda" },
+		[DESTINATION_FILE] = { NULL, NULL },
+		[DESTINATION_SQS] = { "sqs:SendMessage", "SendMessage on SQS" },
+		[DESTINATION_SNS] = { "sns:Publish", "Publish on SNS" },
+	};
+	const char *action = needs[d->kind].action;
+
+	if (!role || !action || fill_role_allows(role, action) ||
+	    MUTANT("validate-destination-role"))
+		return;
+	fault(f->r, FAMILY_ROLE, p, "InvalidParameterValueException",
+	      "The provided execution role does not have permissions to call %s "
+	      "(roles.%s; the action is %s)",
+	      needs[d->kind].call, role->name, action);
+}
+
+static void destination(struct fill *f, const struct place *p, const struct role *role,
+			struct destination *ret)
 {
 	static const struct {
 		const char *prefix;
@@ -377,6 +402,7 @@ static void destination(struct fill *f, const struct place *p, struct destinatio
 		check_url(f, p, ret);
 		break;
 	}
+	destination_role(f, p, role, ret);
 }
 
 static void fill_async(struct fill *f, const struct place *p, struct function *fn)
@@ -392,9 +418,9 @@ static void fill_async(struct fill *f, const struct place *p, struct function *f
 	fn->async.maximum_event_age =
 		given ? (unsigned)read_num(&async, "maximum_event_age_in_seconds") : ASYNC_AGE_S;
 	fn->async.duplicate_rate = given ? read_num(&async, "duplicate_rate") : 0;
-	destination(f, &success, &fn->async.on_success);
-	destination(f, &failure, &fn->async.on_failure);
-	destination(f, &dead, &fn->dead_letter);
+	destination(f, &success, fn->role, &fn->async.on_success);
+	destination(f, &failure, fn->role, &fn->async.on_failure);
+	destination(f, &dead, fn->role, &fn->dead_letter);
 }
 
 static void fill_concurrency(struct fill *f, const struct place *p, struct function *fn)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * fill_role - execution roles: which actions they allow (LN-33..35), as far as
- * making network interfaces is concerned.
+ * making network interfaces and sending events on is concerned.
  */
 #include <fnmatch.h>
 #include <string.h>
@@ -9,8 +9,8 @@
 
 #include "topology/fill.h"
 
-/* AWS's managed policies that a function's role is likely to have, with the EC2
- * actions each of them allows */
+/* AWS's managed policies that a function's role is likely to have, with those of
+ * their actions that a lab asks for */
 static const struct {
 	const char *name;
 	const char *actions[8];
@@ -34,9 +34,9 @@ static const struct {
 	{ "AWSLambdaDynamoDBExecutionRole", { NULL } },
 	{ "AWSLambdaInvocation-DynamoDB", { NULL } },
 	{ "AWSLambdaKinesisExecutionRole", { NULL } },
-	{ "AWSLambdaRole", { NULL } },
+	{ "AWSLambdaRole", { "lambda:InvokeFunction" } },
 	{ "AWSLambdaSQSQueueExecutionRole", { NULL } },
-	{ "AWSLambda_FullAccess", { NULL } },
+	{ "AWSLambda_FullAccess", { "lambda:*" } },
 	{ "AWSLambda_ReadOnlyAccess", { NULL } },
 	{ "AWSXRayDaemonWriteAccess", { NULL } },
 	{ "AmazonDynamoDBFullAccess", { NULL } },
@@ -44,8 +44,8 @@ static const struct {
 	{ "AmazonRDSFullAccess", { NULL } },
 	{ "AmazonS3FullAccess", { NULL } },
 	{ "AmazonS3ReadOnlyAccess", { NULL } },
-	{ "AmazonSNSFullAccess", { NULL } },
-	{ "AmazonSQSFullAccess", { NULL } },
+	{ "AmazonSNSFullAccess", { "sns:*" } },
+	{ "AmazonSQSFullAccess", { "sqs:*" } },
 	{ "AmazonSSMReadOnlyAccess", { NULL } },
 	{ "CloudWatchLambdaInsightsExecutionRolePolicy", { NULL } },
 	{ "SecretsManagerReadWrite", { NULL } },

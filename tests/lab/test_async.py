@@ -4,6 +4,7 @@ import collections
 import http.server
 import json
 import os
+import subprocess
 import threading
 import urllib.parse
 
@@ -109,6 +110,7 @@ def test_a_throttled_event_waits_for_its_turn(product):
 
 
 @pytest.mark.ids("AS-4", "AS-8")
+@pytest.mark.mutant("async-old-code")
 def test_to_another_function_and_by_todays_code(product):
     doc = {"first": {**OK, "async": {"on_success": "function:second"}},
            "second": {**OK, "async": {"on_success": "file:second"}},
@@ -141,6 +143,7 @@ def test_twice_on_purpose(product):
 
 
 @pytest.mark.ids("INV-4", "INV-2")
+@pytest.mark.mutant("async-limit")
 def test_limits_and_the_command(product):
     up(product, {"f": {**OK, "async": {"on_success": "file:big"}}})
     most = b'"' + b"x" * (1048576 - 2) + b'"'
@@ -253,3 +256,66 @@ def test_events_survive_a_restart(product):
     drained(product, "f")
     record, = lines(product, "survivors")
     assert record["requestContext"]["requestId"] == rid and record["requestContext"]["approximateInvokeCount"] == 3
+
+
+@pytest.mark.mutant("async-hops")
+def test_a_circle_ends(product):
+    """Functions that are each other's destination: no more than 16 events come from one."""
+    up(product, {f: {"runtime": "exec", "command": ["true"], "async": {"on_success": "function:" + g}}
+                 for f, g in (("ping", "pong"), ("pong", "ping"))})
+    send(product, "ping", {})
+
+    def runs():
+        return sum(product.vpclab("logs", "async", f).out.count("START RequestId") for f in ("ping", "pong"))
+    wait_until(lambda: runs() >= 17, "it went round", 30)
+    for _ in range(2):  # an event is in neither queue while it is looked at
+        drained(product, "ping", "pong")
+    assert runs() == 17
+
+
+@pytest.mark.mutant("async-file-age")
+def test_a_full_disk_loses_nothing(product):
+    """There is no room where the lab's files are, for longer than an event may grow old: its line comes when there is."""
+    folder = os.path.join(product.run, "state", "labs", "async")
+    os.makedirs(folder, exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder], check=True)
+    try:
+        up(product, {"f": {**OK, "async": {"maximum_event_age_in_seconds": 60, "on_success": "file:full"}}})
+        with open(os.path.join(folder, "junk"), "wb", 0) as f:
+            with pytest.raises(OSError):
+                while True:
+                    f.write(b"x" * 4096)
+        send(product, "f", "y" * 5000)
+        wait_until(lambda: failures(product) >= 2, "it was tried twice")
+        os.unlink(os.path.join(folder, "junk"))
+        drained(product, "f")
+        assert [r["requestPayload"] for r in lines(product, "full")] == ["y" * 5000]
+    finally:
+        subprocess.run(["umount", "-l", folder], check=True)
+
+
+def failures(product):
+    with open(os.path.join(product.run, "sandboxd.log"), errors="replace") as f:
+        return f.read().count("delivery to full failed: No space left on device")
+
+
+@pytest.mark.mutant("async-torn")
+def test_a_torn_line(product):
+    """What a kill or a loss of power left of a line is cut off before the next one."""
+    up(product, {"f": {**OK, "async": {"on_success": "file:torn"}}})
+    send(product, "f", 1)
+    drained(product, "f")
+    with open(os.path.join(product.run, "state", "labs", "async", "torn"), "a") as f:
+        f.write('{"version":"1.0","times')
+    send(product, "f", 2)
+    drained(product, "f")
+    assert [r["requestPayload"] for r in lines(product, "torn")] == [1, 2]
+
+
+@pytest.mark.mutant("async-dropped")
+def test_down_says_what_it_drops(product):
+    product.up({"version": 1, "lab": "async", "functions": {"f": BAD}})
+    rid = send(product, "f", {})
+    wait_until(lambda: "END RequestId: " + rid in product.vpclab("logs", "async", "f").out, "the first attempt")
+    down = product.vpclab("down", "async", check=0)
+    assert "1 accepted event is dropped" in down.err, down

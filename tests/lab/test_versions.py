@@ -37,7 +37,8 @@ def code(tmp_path):
 
     def function(text="one", **more):
         environment = {"TEXT": text, **more.pop("environment", {})}
-        return {"runtime": "python3.11", "handler": "show.handler", "code": str(tmp_path), "environment": environment, **more}
+        return {"runtime": "python3.11", "handler": "show.handler", "code": str(tmp_path), "environment": environment,
+                "memory_size": 1769, "timeout": 30, **more}
     return function
 
 
@@ -187,7 +188,7 @@ def test_a_version_has_the_functions_network_or_none(product, code):
 @pytest.mark.mutant("provisioned", "provisioned-init", "live-alias")
 def test_no_init_in_the_report_of_what_is_kept_ready(product, code):
     """A function with an init of 400 ms shows it in its first report, and one that is kept ready in none."""
-    slow = {"environment": {"INIT": "0.4"}, "memory_size": 1769}
+    slow = {"environment": {"INIT": "0.4"}}
     product.up(lab({"cold": code(**slow), "ready": code("r", provisioned_concurrent_executions=2, **slow)}))
     assert product.show(LAB, "functions/ready")["versions"]["1"]["provisioned_concurrency"] == \
         {"requested": 2, "ready": 2, "status": "READY"}
