@@ -43,6 +43,16 @@ static void send_all(struct sandboxd *sd)
 		log_warn("events are lost: out of memory");
 }
 
+/* NULL: what is gone, or has none */
+static const char *id_of(const struct slab *l, const char *kind, const char *name)
+{
+	const cJSON *o = !strcmp(kind, "function") ?
+				 json_get(json_get(l->show, "functions"), name) :
+				 slab_node(l, name);
+
+	return json_str(o, "id", NULL);
+}
+
 void notice(struct slab *l, const char *event, const char *kind, const char *name,
 	    const char *detail)
 {
@@ -63,6 +73,8 @@ void notice(struct slab *l, const char *event, const char *kind, const char *nam
 	cJSON_AddStringToObject(o, "event", event);
 	cJSON_AddStringToObject(o, "kind", kind);
 	cJSON_AddStringToObject(o, "name", name);
+	if (id_of(l, kind, name))
+		cJSON_AddStringToObject(o, "id", id_of(l, kind, name));
 	if (detail)
 		cJSON_AddStringToObject(o, "detail", detail);
 	cJSON_AddItemToArray(sd->notices, o);
@@ -71,9 +83,7 @@ void notice(struct slab *l, const char *event, const char *kind, const char *nam
 
 void notice_node(struct slab *l, const char *event, const char *node, const char *detail)
 {
-	const cJSON *hosts = json_get(json_get(l->show, "internet"), "hosts");
-
-	notice(l, event, json_get(hosts, node) ? "host" : "instance", node, detail);
+	notice(l, event, json_str(slab_node(l, node), "kind", "instance"), node, detail);
 }
 
 void notice_changes(struct slab *l, const cJSON *changes, int first)

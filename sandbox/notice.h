@@ -11,7 +11,8 @@
 
 /*
  * notice() - says it as soon as netd listens; nobody waits for it.  "kind" and "name" as in the list
- * of changes of a document, "detail" NULL: none.  Strings are copied.
+ * of changes of a document, "detail" NULL: none; the id
+ * is the object's of netd's "show", if it has one.  Strings are copied.
  */
 void notice(struct slab *l, const char *event, const char *kind, const char *name,
 	    const char *detail);

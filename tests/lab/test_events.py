@@ -59,7 +59,10 @@ def seen(product, after):
 @pytest.mark.mutant("notices")
 def test_both_daemons_tell_what_changes(product):
     product.up(LAB)
-    assert {("created", "lab", "events"), ("created", "instance", "x"), ("created", "function", "f")} <= seen(product, 0)
+    wait_until(lambda: {("created", "lab", "events"), ("created", "instance", "x"), ("created", "function", "f")} <=
+               seen(product, 0), "the lab's objects are told of")
+    made = [e for e in ask(product, 0, "events")[1] if e["kind"] == "function"]
+    assert made[-1]["id"] == product.show("events", "functions/f")["id"]
     after = last(product)
     change = {"functions": {"f": {"environment": {"AB": "1"}}},
               "vpcs": {"main": {"instances": {"x": {"command": ["/bin/sleep", "2000"]}}}}}
