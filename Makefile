@@ -240,6 +240,8 @@ install: all
 		>$(DESTDIR)$(UNITS)/vpclab-$$u.service || exit 1; done
 	install -m 644 topology/schema.json $(DESTDIR)$(SHARE)/vpclab
 	install -m 644 topology/examples/*.json $(DESTDIR)$(SHARE)/vpclab/examples
+	cd topology/examples && find shop -type f -not -path '*/node_modules/*' \
+		-exec install -D -m 644 {} $(abspath $(DESTDIR)$(SHARE))/vpclab/examples/{} \;
 	install -m 644 $(PYTHON_CLIENT) $(DESTDIR)$(SHARE)/vpclab/python
 uninstall:
 	rm -rf $(addprefix $(DESTDIR),$(LIBDIR) $(SHARE)/vpclab)

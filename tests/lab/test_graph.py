@@ -25,7 +25,7 @@ def test_a_picture_names_what_is_there_and_where_routes_lead(product):
 
 
 def test_every_example_is_read_by_graphviz(product):
-    for name in sorted(os.listdir(EXAMPLES)):
+    for name in sorted(n for n in os.listdir(EXAMPLES) if n.endswith(".json")):
         dot = product.vpclab("graph", "--format", "dot", os.path.join(EXAMPLES, name), check=0).out
         p = subprocess.run(["dot", "-Tplain"], input=dot, capture_output=True, text=True)
         assert p.returncode == 0 and not p.stderr, name + p.stderr
