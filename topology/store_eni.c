@@ -340,7 +340,8 @@ static int make_nat_eni(struct build *b, struct s_nat *n)
 	e->owner = &n->o;
 	e->ns = n->ns;
 	e->source_dest_check = false;
-	e->description = pool_printf(b->pool, "Interface for NAT Gateway %s", n->o.id);
+	if (!MUTANT("nat-interface"))
+		e->description = pool_printf(b->pool, "Interface for NAT Gateway %s", n->o.id);
 	return nat_addresses(b, e, n->def);
 }
 

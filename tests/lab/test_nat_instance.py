@@ -5,11 +5,13 @@ A NAT instance: an ordinary instance that masquerades; and what becomes of conne
     public 10.0.1.0/24: box (elastic 203.0.113.20), NAT gateway (203.0.113.10)      private 10.0.2.0/24: app
     api 198.51.100.10 on the internet
 """
+import json
+import os
 import socket
 
 import pytest
 
-from product import having, in_netns, prove_deny
+from product import Unix, having, in_netns, prove_deny
 
 VPC = ("vpcs", "main")
 BOX = (*VPC, "instances", "box")
@@ -119,8 +121,18 @@ def test_an_elastic_address_that_goes_ends_connections(product):
     assert product.probe("box", "app", "api", "tcp/443")["seen_as"] == "203.0.113.11"
 
 
+def events(product):
+    """{(event, kind, name, id)} of the lab."""
+    c = Unix(os.path.join(product.run, "netd.sock"))
+    c.request("GET", "/v1/events?after=0&wait=0&lab=box")
+    lines = c.getresponse().read().splitlines()
+    c.close()
+    return {(e["event"], e["kind"], e["name"], e["id"]) for e in map(json.loads, lines)}
+
+
 @pytest.mark.ids("NAT-19", "NAT-17", "NAT-20")
 @pytest.mark.mutant("blackhole")
+@pytest.mark.mutant("nat-interface")
 def test_a_gateway_that_goes(product):
     """Its interface tells whose it is and goes with it; routes stay and lead nowhere; its address may be another's."""
     doc = having(lab(), {"0.0.0.0/0": "nat_gateway:nat"}, *VPC, "route_tables", "private", "routes")
@@ -130,6 +142,8 @@ def test_a_gateway_that_goes(product):
     assert nat["state"] == "available" and nat["failure_code"] is None
     assert (eni["interface_type"], eni["description"]) == ("nat_gateway", "Interface for NAT Gateway " + nat["id"])
     assert eni["security_groups"] == [] and not eni["source_dest_check"]
+    assert product.probe("box", "app", "api", "tcp/443")["seen_as"] == "203.0.113.10"
+    assert ("created", "nat_gateway", "main/nat", nat["id"]) in events(product)
     gone = having(having(doc, {}, *VPC, "nat_gateways"), {"0.0.0.0/0": "blackhole"}, *VPC, "route_tables", "private",
                   "routes")
     product.up(having(gone, "203.0.113.10", *BOX, "elastic_ip"))
@@ -137,6 +151,9 @@ def test_a_gateway_that_goes(product):
     assert (got["result"], got["dropped"]["code"]) == ("timeout", "BAD_STATE_ROUTE")
     assert product.probe("box", "box", "api", "tcp/443")["seen_as"] == "203.0.113.10"
     assert "main/" + eni["id"] not in product.show("box", "network_interfaces")
+    # pending and deleting are over with the change; what is deleted is told, and listed no more
+    assert ("deleted", "nat_gateway", "main/nat", nat["id"]) in events(product)
+    assert product.show("box", "nat_gateways") == {}
 
 
 @pytest.mark.ids("NAT-17", "NAT-18")

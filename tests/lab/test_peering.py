@@ -130,7 +130,7 @@ def test_not_transitive(product):
     assert product.probe("peers", "a1", "c1", "tcp/80")["seen_as"] == "10.1.1.10"
 
 
-@pytest.mark.ids("PCX-4")
+@pytest.mark.ids("PCX-4", "NAT-13")
 @pytest.mark.mutant("peering-blocks")
 @pytest.mark.parametrize("way", ["internet_gateway", "nat_gateway:nat", "instance:b2"])
 def test_no_use_of_the_peers_ways_out(product, way):
