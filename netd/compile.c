@@ -109,11 +109,25 @@ int compile_place(const struct s_egress *g, const struct s_place *pl, struct pro
 	return seal(&p, ret, e);
 }
 
-int compile_group(const struct s_group *g, struct program *ret, struct err *e)
+int compile_edit(const struct store *s, const struct edit *x, struct program *ret, struct err *e)
 {
+	const struct s_vpc *v = store_vpc_of(s, edit_vpc(x));
+	const void *def = edit_object(x);
 	struct program p;
 
 	program_init(&p);
-	compile_group_items(g, &p);
+	switch (edit_kind(x)) {
+	case EDIT_GROUP:
+		compile_group_items(store_group_of(s, def), &p);
+		break;
+	case EDIT_ACL:
+		compile_acl_items(store_acl_of(v, def), &p);
+		break;
+	case EDIT_TABLE:
+		compile_table_items(store_table_of(v, def), &p);
+		break;
+	case EDIT_N_KINDS:
+		break;
+	}
 	return seal(&p, ret, e);
 }

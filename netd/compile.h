@@ -15,6 +15,7 @@
 #include "lib/err.h"
 #include "lib/program.h"
 #include "nat/emit.h"
+#include "topology/edit.h"
 #include "topology/store.h"
 
 /*
@@ -34,11 +35,12 @@ int compile_place(const struct s_egress *g, const struct s_place *pl, struct pro
 		  struct err *e);
 
 /*
- * compile_group() - only the items that a group's rules decide: its chains and
- * sets, and the chains of the combinations that it is in.  A part of compile()'s,
- * so that editing rules needn't compile a lab.
+ * compile_edit() - only the items that the value of an edit decides, as it is in the
+ * lab now: a group's chains and sets, and the chains of the combinations that it is in;
+ * the two chains of a list; a table's routes, and what the VPC's tables say of lost
+ * packets.  A part of compile()'s, so that an edit needn't compile a lab.
  */
-int compile_group(const struct s_group *g, struct program *ret, struct err *e);
+int compile_edit(const struct store *s, const struct edit *x, struct program *ret, struct err *e);
 
 /* parts, for compile.c and tests */
 void compile_router(const struct s_vpc *v, struct program *p);
@@ -60,6 +62,8 @@ void compile_flows(const struct store *s, const struct s_vpc *v, struct program 
 void compile_drop_chains(const struct s_vpc *v, const struct emit *f,
 			 const enum reach_drop_number *numbers, size_t n);
 void compile_acls(const struct s_vpc *v, struct program *p);
+void compile_acl_items(const struct s_acl *a, struct program *p);
+void compile_table_items(const struct s_table *t, struct program *p);
 /* compile_peering.c: of one router */
 void compile_peerings(const struct s_vpc *v, struct program *p);
 bool compile_has_peering(const struct s_vpc *v); /* an active one */

@@ -133,6 +133,15 @@ static void gate(const char *way, enum reach_drop_number drop, const struct emit
 	emit_chain_end(f, name, b);
 }
 
+void compile_acl_items(const struct s_acl *a, struct program *p)
+{
+	struct emit f = { p, a->vpc->ns, "ip vpc" };
+	auto_buf struct buf b = BUF_INIT;
+
+	list(a, true, &f, &b);
+	list(a, false, &f, &b);
+}
+
 void compile_acls(const struct s_vpc *v, struct program *p)
 {
 	static const enum reach_drop_number drops[] = { DROP_ACL_EGRESS, DROP_ACL_INGRESS };
@@ -142,10 +151,8 @@ void compile_acls(const struct s_vpc *v, struct program *p)
 	size_t i;
 
 	compile_drop_chains(v, &f, drops, sizeof(drops) / sizeof(drops[0]));
-	for (i = 0; i < v->n_acls; i++) {
-		list(&v->acls[i], true, &f, &b);
-		list(&v->acls[i], false, &f, &b);
-	}
+	for (i = 0; i < v->n_acls; i++)
+		compile_acl_items(&v->acls[i], p);
 	for (i = 0; i < v->n_subnets; i++)
 		borders(&v->subnets[i], &f, &b);
 	for (i = 0; i < v->n_enis; i++) {

@@ -269,6 +269,15 @@ static void no_route(const struct s_vpc *v, const struct emit *f, struct buf *b)
 	emit_chain_end(f, "no_route", b);
 }
 
+void compile_table_items(const struct s_table *t, struct program *p)
+{
+	struct emit f = { p, t->vpc->ns, "ip vpc" };
+	auto_buf struct buf b = BUF_INIT;
+
+	table_items(t->vpc, t, p);
+	no_route(t->vpc, &f, &b);
+}
+
 static void forward(const struct s_vpc *v, const struct emit *f, struct buf *b)
 {
 	emit_chain(b, "type filter hook forward priority -30; policy drop;");

@@ -360,18 +360,18 @@ static int put_intend(struct put *p, struct err *e)
 	return r;
 }
 
-/* what the group of the edit is compiled to, before and after it */
+/* what the object of the edit is compiled to, before and after it */
 static int want_edit(struct put *p, struct err *e)
 {
-	const struct s_group *g = store_group_of(p->job.lab->store, edit_group(p->edit));
+	const struct store *s = p->job.lab->store;
 	struct program old = { 0 }, new = { 0 };
 	int r = job_want_begin(&p->job, e);
 
 	if (r == 0)
-		r = compile_group(g, &old, e);
+		r = compile_edit(s, p->edit, &old, e);
 	if (r == 0) {
 		edit_swap(p->edit);
-		r = compile_group(g, &new, e);
+		r = compile_edit(s, p->edit, &new, e);
 	}
 	if (r == 0 && program_replace(&p->job.want, &old, &new) < 0)
 		r = err_set(e, ERR_INTERNAL, ENOMEM, "out of memory");
@@ -380,7 +380,7 @@ static int want_edit(struct put *p, struct err *e)
 	return r;
 }
 
-/* a document with other rules of one group: 1, as put_begin(); 0: it's more than that */
+/* a document that is an edit: 1, as put_begin(); 0: it's more than that */
 static int put_begin_edit(struct put *p, struct err *e)
 {
 	struct netlab *l = p->job.lab;

@@ -87,9 +87,14 @@ bool fill_role_allows(const struct role *role, const char *action);
 void fill_peerings(struct fill *f, const struct place *top);
 void fill_vpcs(struct fill *f, const struct place *top);
 void fill_route_tables(struct fill *f, const struct place *vpc, struct vpc *v);
+/* one, that the file names; "t" has name and place */
+void fill_route_table(struct fill *f, const struct place *p, const struct vpc *v,
+		      struct route_table *t);
 void fill_security_groups(struct fill *f, const struct place *vpc, struct vpc *v);
 /* one, that the file names; "g" has name, place and VPC */
 void fill_security_group(struct fill *f, const struct place *p, struct security_group *g);
+/* the entries of one, that the file names */
+void fill_network_acl(struct fill *f, const struct place *p, struct network_acl *a);
 void fill_network_acls(struct fill *f, const struct place *vpc, struct vpc *v);
 void fill_instances(struct fill *f, const struct place *vpc, struct vpc *v);
 void fill_network_interfaces(struct fill *f, const struct place *vpc, struct vpc *v);

@@ -365,7 +365,8 @@ void fill_security_groups(struct fill *f, const struct place *vpc, struct vpc *v
 	}
 	PLACE_EACH(p, &map)
 		if (i < v->n_security_groups && !v->security_groups[i].implicit) {
-			(void)json_doc_span(&f->lab->doc, p.item, &v->security_groups[i].span);
+			(void)json_doc_span(&f->lab->doc, p.item,
+					    &v->security_groups[i].value.span);
 			fill_security_group(f, &p, &v->security_groups[i++]);
 		}
 	if (i < v->n_security_groups && v->security_groups[i].implicit) {
@@ -459,6 +460,12 @@ static void entry_for_all(struct fill *f, const struct network_acl *a, struct ac
 	*ret_n = 1;
 }
 
+void fill_network_acl(struct fill *f, const struct place *p, struct network_acl *a)
+{
+	fill_entries(f, p, "ingress", &a->ingress, &a->n_ingress);
+	fill_entries(f, p, "egress", &a->egress, &a->n_egress);
+}
+
 void fill_network_acls(struct fill *f, const struct place *vpc, struct vpc *v)
 {
 	struct place map = place_member(vpc, "network_acls");
@@ -473,8 +480,8 @@ void fill_network_acls(struct fill *f, const struct place *vpc, struct vpc *v)
 
 		if (i == v->n_network_acls || a->implicit)
 			break;
-		fill_entries(f, &p, "ingress", &a->ingress, &a->n_ingress);
-		fill_entries(f, &p, "egress", &a->egress, &a->n_egress);
+		(void)json_doc_span(&f->lab->doc, p.item, &a->value.span);
+		fill_network_acl(f, &p, a);
 		i++;
 	}
 	for (; i < v->n_network_acls; i++) {

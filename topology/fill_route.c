@@ -269,12 +269,14 @@ static void route_duplicates(struct fill *f, const struct route_table *t)
 				 prefix_str(&sorted[i]->destination), sorted[i - 1]->at.path);
 }
 
-static void fill_route_table(struct fill *f, const struct place *p, const struct vpc *v,
-			     struct route_table *t)
+void fill_route_table(struct fill *f, const struct place *p, const struct vpc *v,
+		      struct route_table *t)
 {
 	struct place map = place_member(p, "routes");
 	size_t n = place_n_children(&map);
 
+	t->routes = NULL;
+	t->n_routes = 0;
 	if (!cJSON_IsObject(map.item))
 		return;
 	if (n > ROUTES_MAX)
@@ -292,6 +294,8 @@ void fill_route_tables(struct fill *f, const struct place *vpc, struct vpc *v)
 	size_t i = 0, n = fill_names(f, v)->route_tables.n;
 
 	PLACE_EACH(p, &map)
-		if (i < n)
+		if (i < n) {
+			(void)json_doc_span(&f->lab->doc, p.item, &v->route_tables[i].value.span);
 			fill_route_table(f, &p, v, &v->route_tables[i++]);
+		}
 }

@@ -197,9 +197,7 @@ struct lab *lab_free(struct lab *lab)
 {
 	if (!lab)
 		return NULL;
-	for (size_t i = 0; i < lab->n_vpcs; i++)
-		for (size_t k = 0; k < lab->vpcs[i].n_security_groups; k++)
-			edit_text_free(lab->vpcs[i].security_groups[k].own);
+	edit_texts_free(lab);
 	for (size_t i = 0; i < lab->n_patched; i++)
 		(void)lab_free(lab->patched[i]);
 	cJSON_Delete(lab->bare);

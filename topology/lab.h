@@ -6,7 +6,7 @@
  * All memory of a lab is one arena: pointers in it borrow from the lab and are
  * valid until lab_free().  Arrays keep the file's order.  References are
  * resolved pointers.  Every object that a person wrote has "pos" and "path".
- * A lab doesn't change but for the rules of its groups (edit.h); what stands
+ * A lab doesn't change but for what is edited in place (edit.h); what stands
  * behind an edited group keeps the "pos" it had before.
  */
 #ifndef LAB_H
@@ -111,11 +111,18 @@ struct route {
 	const struct network_interface *network_interface;
 };
 
+/* the value of an object that can be read by itself (edit.h) */
+struct value_text {
+	struct json_span span; /* in the document; empty: the file doesn't name the object */
+	struct edit_text *own; /* what it lives in since an edit; NULL: the lab's arena */
+};
+
 struct route_table {
 	const char *name; /* "" for the implicit main one */
 	struct where at;
 	struct route *routes; /* without the implicit local ones */
 	size_t n_routes;
+	struct value_text value;
 };
 
 struct sg_rule {
@@ -138,9 +145,8 @@ struct security_group {
 	const char *description;
 	struct sg_rule *ingress, *egress;
 	size_t n_ingress, n_egress;
-	bool implicit;	       /* "default" that the file doesn't name */
-	struct json_span span; /* of its value in the document */
-	struct edit_text *own; /* what its rules live in since an edit; NULL: the lab's arena */
+	bool implicit; /* "default" that the file doesn't name */
+	struct value_text value;
 };
 
 struct acl_entry {
@@ -158,6 +164,7 @@ struct network_acl {
 	struct acl_entry *ingress, *egress; /* sorted by rule_number */
 	size_t n_ingress, n_egress;
 	bool implicit;
+	struct value_text value;
 };
 
 struct subnet {

@@ -206,6 +206,11 @@ struct s_group *store_group_of(const struct store *s, const struct security_grou
 	return &store_vpc_of(s, def->vpc)->groups[def - def->vpc->security_groups];
 }
 
+struct s_acl *store_acl_of(const struct s_vpc *v, const struct network_acl *def)
+{
+	return &v->acls[def - v->def->network_acls];
+}
+
 struct s_instance *store_instance_of(const struct store *s, const struct instance *def)
 {
 	return &store_vpc_of(s, def->vpc)->instances[def - def->vpc->instances];

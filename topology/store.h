@@ -4,10 +4,10 @@
  * service makes for them (network interfaces, egress namespaces, places), with
  * the ids and numbers that they keep for life.  Pure: no kernel, no clock.
  *
- * A store never changes once it is made, but for places and for the rules of its
- * lab's groups (edit.h): a new document makes a new store beside the old one, which
- * stays valid for undoing.  Both hold their own lab.  What must survive a restart is
- * text (store_save); a store is built again from the document and that text.
+ * A store never changes once it is made, but for places and for what is edited in its
+ * lab (edit.h): a new document makes a new store beside the old one, which stays valid
+ * for undoing.  Both hold their own lab.  What must survive a restart is text
+ * (store_save); a store is built again from the document and that text.
  *
  * Everything in a store is in arrays, in the file's order, and lives in the
  * store's arena.  compile (netd/) and netd's "show" read the structs directly.
@@ -427,6 +427,7 @@ struct s_vpc *store_vpc(const struct store *s, const char *name);
 struct s_vpc *store_vpc_of(const struct store *s, const struct vpc *def);
 struct s_subnet *store_subnet_of(const struct store *s, const struct subnet *def);
 struct s_table *store_table_of(const struct s_vpc *v, const struct route_table *def);
+struct s_acl *store_acl_of(const struct s_vpc *v, const struct network_acl *def);
 struct s_group *store_group_of(const struct store *s, const struct security_group *def);
 struct s_instance *store_instance_of(const struct store *s, const struct instance *def);
 struct s_nat *store_nat_of(const struct s_vpc *v, const struct nat_gateway *def);

@@ -853,15 +853,33 @@ int store_build(const struct store *old, const struct saved *saved, const struct
 
 int store_edit_ops(const struct store *s, const struct edit *x, struct ops *ret, struct err *e)
 {
-	const struct s_group *g = store_group_of(s, edit_group(x));
+	const void *was = edit_other(x), *is = edit_object(x);
+	const struct s_vpc *v = store_vpc_of(s, edit_vpc(x));
+	const struct object *o = NULL;
 	struct build b = { .ops = ret };
 	struct change c = { 0 };
 
 	*ret = (struct ops){ .arena = pool_new() };
 	if (!ret->arena)
 		return err_set(e, ERR_INTERNAL, ENOMEM, "out of memory");
-	compare_group(edit_other(x), edit_group(x), &c);
-	op_changed(&b, &g->o, &c);
+	switch (edit_kind(x)) {
+	case EDIT_GROUP:
+		compare_group(was, is, &c);
+		o = &store_group_of(s, is)->o;
+		break;
+	case EDIT_ACL:
+		compare_acl(was, is, &c);
+		o = &store_acl_of(v, is)->o;
+		break;
+	case EDIT_TABLE:
+		compare_table(was, is, &c);
+		o = &store_table_of(v, is)->o;
+		break;
+	case EDIT_N_KINDS:
+		break;
+	}
+	if (o)
+		op_changed(&b, o, &c);
 	if (!b.failed && !pool_error(ret->arena))
 		return 0;
 	ops_done(ret);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_edit - a document that changes one group's rules leads to the same lab,
+ * test_edit - a document that changes one group's rules, one list's entries or one
+ * table's routes leads to the same lab,
  * operations and program whether it is read alone or whole; and whatever changes
  * more, or is at fault, is left to the whole reading.
  */
@@ -25,18 +26,60 @@ static int read_edit(struct store *s, const char *old, const char *new, struct e
 
 /* ---- the same as the whole ---- */
 
-/* places count from the group's: what stands behind an edit keeps those it had */
-static void assert_same_rules(const struct where *g, const struct sg_rule *a, size_t n_a,
-			      const struct where *twin, const struct sg_rule *b, size_t n_b)
-{
-	assert_int_equal(n_a, n_b);
-	for (size_t i = 0; i < n_a; i++) {
-		bool one_line = a[i].at.pos.line == g->pos.line;
+struct parts {
+	const char *at; /* of a group, list or table, and of its n parts, "size" apart */
+	const struct where *object;
+	size_t n, size;
+};
 
-		assert_string_equal(a[i].at.path, b[i].at.path);
-		assert_int_equal(a[i].at.pos.line - g->pos.line, b[i].at.pos.line - twin->pos.line);
-		assert_int_equal(a[i].at.pos.column - (one_line ? g->pos.column : 0),
-				 b[i].at.pos.column - (one_line ? twin->pos.column : 0));
+/* places count from the object's: what stands behind an edit keeps those it had */
+static void assert_same_places(struct parts a, struct parts b)
+{
+	assert_int_equal(a.n, b.n);
+	for (size_t i = 0; i < a.n; i++) {
+		const struct where *x = (const void *)(a.at + i * a.size);
+		const struct where *y = (const void *)(b.at + i * b.size);
+		bool one_line = x->pos.line == a.object->pos.line;
+
+		assert_string_equal(x->path, y->path);
+		assert_int_equal(x->pos.line - a.object->pos.line,
+				 y->pos.line - b.object->pos.line);
+		assert_int_equal(x->pos.column - (one_line ? a.object->pos.column : 0),
+				 y->pos.column - (one_line ? b.object->pos.column : 0));
+	}
+}
+
+#define PARTS(o, v)                                                                          \
+	(struct parts)                                                                       \
+	{                                                                                    \
+		(const char *)(o)->v + ((o)->n_##v ? offsetof(__typeof__(*(o)->v), at) : 0), \
+			&(o)->at, (o)->n_##v, sizeof(*(o)->v)                                \
+	}
+
+static void assert_same_object(const struct edit *x, const struct store *whole)
+{
+	const struct vpc *v = edit_vpc(x), *twin = lab_vpc(whole->lab, v->name);
+	const struct security_group *g = edit_object(x), *g2;
+	const struct network_acl *a = edit_object(x), *a2;
+	const struct route_table *t = edit_object(x), *t2;
+
+	switch (edit_kind(x)) {
+	case EDIT_GROUP:
+		g2 = &twin->security_groups[g - v->security_groups];
+		assert_same_places(PARTS(g, ingress), PARTS(g2, ingress));
+		assert_same_places(PARTS(g, egress), PARTS(g2, egress));
+		break;
+	case EDIT_ACL:
+		a2 = &twin->network_acls[a - v->network_acls];
+		assert_same_places(PARTS(a, ingress), PARTS(a2, ingress));
+		assert_same_places(PARTS(a, egress), PARTS(a2, egress));
+		break;
+	case EDIT_TABLE:
+		t2 = &twin->route_tables[t - v->route_tables];
+		assert_same_places(PARTS(t, routes), PARTS(t2, routes));
+		break;
+	case EDIT_N_KINDS:
+		break;
 	}
 }
 
@@ -76,28 +119,23 @@ static void assert_same_program(const struct store *s, const struct store *whole
 /* swaps the edit in, holding it against the whole reading of "new" */
 static void check_edit(struct store *s, const char *old, const char *new, struct edit *x)
 {
-	const struct s_group *g = store_group_of(s, edit_group(x));
+	const char *ns = store_vpc_of(s, edit_vpc(x))->ns;
 	struct store *before = store_of(NULL, old, NULL), *whole;
 	struct program part = program_of(s), was, is;
-	const struct security_group *twin;
 	struct ops by_edit, by_whole;
 	struct err e = { 0 };
 	char hash[33];
 
-	program_nft_hash(&part, g->vpc->ns, hash); /* known from here on, and carried on */
+	program_nft_hash(&part, ns, hash); /* known from here on, and carried on */
 	whole = store_of(before, new, &by_whole);
-	assert_int_equal(compile_group(g, &was, &e), 0);
+	assert_int_equal(compile_edit(s, x, &was, &e), 0);
 	edit_swap(x);
-	assert_int_equal(compile_group(g, &is, &e), 0);
+	assert_int_equal(compile_edit(s, x, &is, &e), 0);
 	assert_int_equal(program_replace(&part, &was, &is), 0);
-	assert_same_program(s, whole, &part, g->vpc->ns);
+	assert_same_program(s, whole, &part, ns);
 	assert_int_equal(store_edit_ops(s, x, &by_edit, &e), 0);
 	assert_same_ops(&by_edit, &by_whole);
-	twin = vpc_security_group(lab_vpc(whole->lab, g->vpc->def->name), g->def->name);
-	assert_same_rules(&g->def->at, g->def->ingress, g->def->n_ingress, &twin->at, twin->ingress,
-			  twin->n_ingress);
-	assert_same_rules(&g->def->at, g->def->egress, g->def->n_egress, &twin->at, twin->egress,
-			  twin->n_egress);
+	assert_same_object(x, whole);
 	ops_done(&by_edit);
 	ops_done(&by_whole);
 	program_done(&was);
@@ -127,19 +165,138 @@ static char *random_value(struct random *r, unsigned n_groups)
 	return s;
 }
 
-/* the number of edits that were kept */
-static unsigned many_edits(uint64_t seed)
+static void random_entries(struct buf *b, struct random *r, const char *name)
+{
+	static const char *const what[] = {
+		"\"protocol\":\"-1\"",
+		"\"protocol\":\"tcp\",\"from_port\":80,\"to_port\":90",
+		"\"protocol\":\"udp\",\"from_port\":53",
+		"\"protocol\":\"icmp\",\"icmp_type\":8",
+	};
+	unsigned n = rnd(r, 4);
+
+	buf_printf(b, "\"%s\":[", name);
+	for (unsigned i = 0; i < n; i++)
+		buf_printf(b,
+			   "{\"rule_number\":%u,\"rule_action\":\"%s\",%s,"
+			   "\"cidr_block\":\"10.%u.0.0/16\"},\n",
+			   i * 10 + rnd(r, 12), rnd(r, 2) ? "allow" : "deny",
+			   what[rnd(r, ARRAY_SIZE(what))], rnd(r, 3));
+	buf_printf(b,
+		   "{\"rule_number\":%u,\"rule_action\":\"allow\",\"protocol\":\"-1\","
+		   "\"cidr_block\":\"0.0.0.0/0\"}]",
+		   100 + rnd(r, 2));
+}
+
+static void random_list(struct buf *b, struct random *r)
+{
+	buf_adds(b, rnd(r, 2) ? "{" : "{\n\t");
+	random_entries(b, r, "ingress");
+	buf_adds(b, rnd(r, 6) ? ",\n" : ",\"tag\":1,");
+	random_entries(b, r, "egress");
+	buf_adds(b, "}");
+}
+
+static void random_routes(struct buf *b, struct random *r, const struct vpc *v)
+{
+	const char *in = v->n_instances ? v->instances[rnd(r, (unsigned)v->n_instances)].name : "";
+	const char *nat = v->n_nat_gateways ? "nat_gateway:n" : "blackhole";
+	unsigned n = rnd(r, 4);
+
+	buf_adds(b, rnd(r, 2) ? "{\"routes\":{" : "{\n  \"routes\":\n{");
+	for (unsigned i = 0; i < n; i++) {
+		buf_printf(b, "\"192.168.%u.0/2%u\":\"", i, 4 + rnd(r, 3));
+		switch (rnd(r, v->n_instances ? 4 : 3)) {
+		case 0:
+			buf_adds(b, v->internet_gateway ? "internet_gateway" : "blackhole");
+			break;
+		case 1:
+			buf_adds(b, nat);
+			break;
+		case 2:
+			buf_adds(b, "blackhole");
+			break;
+		default:
+			buf_printf(b, "instance:%s", in);
+			break;
+		}
+		buf_adds(b, "\",");
+	}
+	buf_printf(b, "\"0.0.0.0/0\":\"%s\"}}",
+		   v->internet_gateway && rnd(r, 2) ? "internet_gateway" : nat);
+}
+
+/* what an edit of the kind may make of one of the VPC's; "ret": where that stands */
+static char *random_edit(struct random *r, const struct vpc *v, enum edit_kind kind,
+			 struct json_span *ret)
+{
+	struct buf b = BUF_INIT;
+	unsigned n = (unsigned)v->n_security_groups - 1; /* the last is implicit */
+	char *s;
+
+	switch (kind) {
+	case EDIT_GROUP:
+		*ret = v->security_groups[rnd(r, n)].value.span;
+		return random_value(r, n);
+	case EDIT_ACL:
+		*ret = v->network_acls[rnd(r, 2)].value.span;
+		random_list(&b, r);
+		break;
+	case EDIT_TABLE:
+	case EDIT_N_KINDS:
+		*ret = v->route_tables[rnd(r, 2)].value.span;
+		random_routes(&b, r, v);
+		break;
+	}
+	s = buf_steal(&b);
+	assert_non_null(s);
+	return s;
+}
+
+/* a random lab with lists of its own */
+static char *random_lab_with_lists(struct random *r, uint64_t seed)
+{
+	static const char before[] = ",\"route_tables\":{";
+	auto_free char *lab = random_lab(seed);
+	struct buf b = BUF_INIT;
+	const char *at = lab, *next;
+	char *s;
+
+	for (; (next = strstr(at, before)); at = next + strlen(before)) {
+		buf_printf(&b, "%.*s,\"network_acls\":{\"a\":", (int)(next - at), at);
+		random_list(&b, r);
+		buf_adds(&b, ",\"default\":");
+		random_list(&b, r);
+		buf_printf(&b, "}%s", before);
+	}
+	buf_adds(&b, at);
+	s = buf_steal(&b);
+	assert_non_null(s);
+	return s;
+}
+
+/* counts the edits of each kind that were kept */
+static void many_edits(uint64_t seed, unsigned kept[EDIT_N_KINDS])
 {
 	struct random r = { seed * 0x9e3779b97f4a7c15u + 7 };
-	char *text = random_lab(seed);
-	struct store *s = store_of(NULL, text, NULL);
-	unsigned kept = 0;
+	char *text = random_lab_with_lists(&r, seed);
+	struct issues found;
+	struct lab *valid = lab_parse(text, strlen(text), "", NULL, &found);
+	struct store *s;
 
+	issues_done(&found);
+	if (!valid) { /* an entry's member that isn't one */
+		free(text);
+		return;
+	}
+	lab_free(valid);
+	s = store_of(NULL, text, NULL);
 	for (unsigned round = 0; round < 12; round++) {
 		const struct vpc *v = &s->lab->vpcs[rnd(&r, (unsigned)s->lab->n_vpcs)];
-		unsigned n = (unsigned)v->n_security_groups - 1; /* the last is implicit */
-		auto_free char *value = random_value(&r, n);
-		char *next = spliced(text, v->security_groups[rnd(&r, n)].span, value);
+		enum edit_kind kind = (enum edit_kind)rnd(&r, EDIT_N_KINDS);
+		struct json_span span;
+		auto_free char *value = random_edit(&r, v, kind, &span);
+		char *next = spliced(text, span, value);
 		struct issues issues;
 		struct lab *whole = lab_parse(next, strlen(next), "", NULL, &issues);
 		struct edit *x = NULL;
@@ -157,7 +314,7 @@ static unsigned many_edits(uint64_t seed)
 			edit_keep(x);
 			free(text);
 			text = steal_ptr(&next);
-			kept++;
+			kept[kind]++;
 		} else {
 			x = edit_free(x);
 		}
@@ -165,17 +322,18 @@ static unsigned many_edits(uint64_t seed)
 	}
 	store_free(s);
 	free(text);
-	return kept;
 }
 
 static void test_as_the_whole(void **state)
 {
-	unsigned kept = 0;
+	unsigned kept[EDIT_N_KINDS] = { 0 };
 
 	(void)state;
-	for (uint64_t seed = 1; seed < 60; seed++)
-		kept += many_edits(seed);
-	assert_true(kept > 100);
+	for (uint64_t seed = 1; seed < 150; seed++)
+		many_edits(seed, kept);
+	for (size_t i = 0; i < EDIT_N_KINDS; i++)
+		if (kept[i] < 50)
+			fail_msg("only %u edits of kind %zu were kept", kept[i], i);
 }
 
 /* ---- more than rules ---- */
@@ -245,6 +403,22 @@ static void test_which_are_edits(void **state)
 	}
 }
 
+/* what a gateway's own table says is in more than the table */
+static void test_a_table_of_the_edge_is_read_whole(void **state)
+{
+#define EDGE(to)                                                                            \
+	"{\"lab\":\"t\",\"vpcs\":{\"v\":{\"cidr_block\":\"10.0.0.0/16\","                   \
+	"\"internet_gateway\":{\"route_table\":\"e\"},\"route_tables\":{\"e\":{\"routes\":" \
+	"{\"10.0.0.0/16\":\"" to "\"}}}}}}"
+	struct store *s = store_of(NULL, EDGE("local"), NULL);
+	struct edit *x = NULL;
+
+	(void)state;
+	assert_int_equal(read_edit(s, EDGE("local"), EDGE("blackhole"), &x), -ENOENT);
+	store_free(s);
+#undef EDGE
+}
+
 /* their patches stand on the rules */
 static void test_a_lab_with_scenarios_is_read_whole(void **state)
 {
@@ -265,6 +439,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_as_the_whole),
 		cmocka_unit_test(test_which_are_edits),
+		cmocka_unit_test(test_a_table_of_the_edge_is_read_whole),
 		cmocka_unit_test(test_a_lab_with_scenarios_is_read_whole),
 	};
 
