@@ -106,16 +106,22 @@ static void print_text(const struct cli *c, const char *node, const char *s, siz
 	}
 }
 
-static int print_now(struct cli *c, const char *lab, const char *node)
+/* "stream": of a function, "": their names; NULL: all that there is */
+static int print_now(struct cli *c, const char *lab, const char *node, const char *stream)
 {
 	auto_free char *escaped = node ? api_escape(node) : NULL;
+	auto_free char *which = stream ? api_escape(stream) : NULL;
 	auto_free char *path = api_lab_path(lab, "/logs"), *whole = NULL;
 	struct httpc_answer a = { 0 };
 	struct api_request q = { .to = DAEMON_SANDBOXD, .method = "GET", .wait_ms = API_WAIT_MS };
 	int r;
 
-	if (!path || (node && !escaped) ||
-	    asprintf(&whole, "%s%s%s", path, node ? "?node=" : "", node ? escaped : "") < 0) {
+	if (!path || (node && !escaped) || (stream && !which) ||
+	    asprintf(&whole, "%s%s%s%s%s", path, node ? "?node=" : "", node ? escaped : "",
+		     !stream ? "" :
+		     *stream ? "&stream=" :
+			       "&streams=1",
+		     stream ? which : "") < 0) {
 		whole = NULL;
 		return out_no_memory(c);
 	}
@@ -307,13 +313,19 @@ static int logs(struct cli *c, const struct args *a)
 {
 	const char *node = a->n_words > 1 ? a->words[1] : NULL;
 
+	const char *stream = args_has(a, "streams") ? "" : args_get(a, "stream");
+
+	if (stream && (!node || args_has(a, "follow")))
+		return out_fail_usage(c, "logs: streams are a function's, and not followed");
 	if (args_has(a, "follow"))
 		return follow(c, a->words[0], node);
-	return print_now(c, a->words[0], node);
+	return print_now(c, a->words[0], node, stream);
 }
 
 static const struct arg_opt OPTS[] = {
 	{ "follow", 'f', NULL, "go on with what comes, until the lab goes" },
+	{ "stream", 0, "S", "what one environment of a function wrote" },
+	{ "streams", 0, NULL, "the names of a function's streams" },
 	{ 0 },
 };
 

@@ -90,7 +90,7 @@ static void tail_add(struct env *v, const char *s, size_t size)
 static void log_text(struct env *v, const char *s, size_t size)
 {
 	tail_add(v, s, size);
-	logs_append(sd_of(v), v->func->slab->name, v->func->name, s, size);
+	logs_append(sd_of(v), v->func->slab->name, v->func->name, v->stream, &v->logged, s, size);
 }
 
 static void log_line(struct env *v, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -930,7 +930,7 @@ static void add_plan(struct buf *b, const struct env *v)
 						  "provided",
 		 NULL);
 	view_function(b, v->func, sd_of(v)->uid_base + v->uid_idx);
-	functions_environment(b, v->func, v->name, v->provisioned);
+	functions_environment(b, v->func, v->stream, v->provisioned);
 	for (i = 0; v->exec && i < s->command.n; i++)
 		plan_add(b, "arg", s->command.v[i], NULL);
 }
@@ -1127,6 +1127,7 @@ static struct env *env_new(struct func *f, struct err *e)
 	memcpy(v->code, f->code, sizeof(v->code));
 	v->started = mono_now();
 	sandboxd_random_id(v->name);
+	log_stream_name(f->version, v->name, v->stream);
 	v->uid_idx = uid_take(sd);
 	sd->n_envs++;
 	LIST_INSERT_HEAD(&f->envs, v, link);

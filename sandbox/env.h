@@ -18,6 +18,7 @@
 
 #include "lib/buf.h"
 #include "sandbox/limits.h"
+#include "sandbox/log_streams.h"
 #include "lib/util.h"
 #include "sandbox/sandboxd.h"
 #include "sandbox/wire.h"
@@ -75,11 +76,13 @@ struct env {
 	bool stale;	  /* made for what the function was before */
 	bool provisioned; /* kept ready (versions.h) */
 	bool is_idle;
-	bool frozen, exec; /* exec: a process an invocation */
-	char name[33];	   /* of its cgroup, and token of its place */
-	char *attachment;  /* owns; NULL: none yet */
-	char *subnet;	   /* owns; NULL: default mode */
-	char code[65];	   /* digest of the package that it sees */
+	bool frozen, exec;	      /* exec: a process an invocation */
+	char name[33];		      /* of its cgroup, and token of its place */
+	char stream[LOG_STREAM_SIZE]; /* of its log */
+	struct log_place logged;
+	char *attachment; /* owns; NULL: none yet */
+	char *subnet;	  /* owns; NULL: default mode */
+	char code[65];	  /* digest of the package that it sees */
 	unsigned uid_idx;
 	unsigned timeout_s, memory_mb; /* as the function was when it was made */
 	pid_t pid;

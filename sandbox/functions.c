@@ -377,17 +377,14 @@ void functions_arn(const struct func *f, const char *qualifier, char ret[FUNCTIO
 		       f->lab->region, ACCOUNT, f->name, *qualifier ? ":" : "", qualifier);
 }
 
-void functions_environment(struct buf *b, const struct func *f, const char *token, bool provisioned)
+void functions_environment(struct buf *b, const struct func *f, const char *stream,
+			   bool provisioned)
 {
 	const struct function *s = f->spec;
 	const struct lab *lab = f->lab;
-	char day[16] = "", secret[SIGV4_SECRET_SIZE];
-	time_t now = time(NULL);
-	struct tm tm;
+	char secret[SIGV4_SECRET_SIZE];
 	size_t i;
 
-	if (gmtime_r(&now, &tm))
-		(void)strftime(day, sizeof(day), "%Y/%m/%d", &tm);
 	/* the sandbox's own loopback: its network has no part in it (LN-15) */
 	plan_add(b, "env",
 		 MUTANT("runtime-api-way") ? "AWS_LAMBDA_RUNTIME_API=169.254.169.253:9001" :
@@ -412,7 +409,7 @@ void functions_environment(struct buf *b, const struct func *f, const char *toke
 	plan_addf(b, "env", "AWS_LAMBDA_FUNCTION_NAME=%s", s->name);
 	plan_addf(b, "env", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=%u", s->memory_size);
 	plan_addf(b, "env", "AWS_LAMBDA_LOG_GROUP_NAME=/aws/lambda/%s", s->name);
-	plan_addf(b, "env", "AWS_LAMBDA_LOG_STREAM_NAME=%s/[%s]%s", day, f->version, token);
+	plan_addf(b, "env", "AWS_LAMBDA_LOG_STREAM_NAME=%s", stream);
 	/* clients of AWS refuse to work without; the key names the lab */
 	listen_secret(f->slab, secret);
 	plan_addf(b, "env", "AWS_ACCESS_KEY_ID=%s", f->slab->name);

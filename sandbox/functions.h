@@ -34,7 +34,7 @@ void functions_release(struct slab *l);
 /* an environment was freed: a function that is gone is, too, with its last one */
 void functions_env_gone(struct func *f);
 /* EX-12, and the function's own variables */
-void functions_environment(struct buf *b, const struct func *f, const char *token,
+void functions_environment(struct buf *b, const struct func *f, const char *stream,
 			   bool provisioned);
 /* of all that makes new environments needed; 0 or -ENOMEM */
 int functions_digest(const struct slab *l, const struct function *s, const char *code,

@@ -55,27 +55,29 @@ static void turn_over(const char *path)
 		old = NULL;
 		return;
 	}
-	(void)rename(path, old); /* else it grows on, and is tried again */
+	if (rename(path, old) == 0) /* else it grows on, and is tried again */
+		log_streams_move(path, old);
 }
 
-void logs_append(const struct sandboxd *sd, const char *lab, const char *name, const char *data,
-		 size_t size)
+void logs_append(const struct sandboxd *sd, const char *lab, const char *name, const char *stream,
+		 struct log_place *at, const char *data, size_t size)
 {
 	auto_close int fd = logs_open(sd, lab, name);
+	auto_free char *path = logs_path(sd, lab, name);
 	struct stat st;
 
-	if (fd < 0 || !size)
+	if (fd < 0 || !size || !path || fstat(fd, &st) < 0)
 		return;
-	if (fstat(fd, &st) == 0 && st.st_size + (off_t)size > LIMIT_LOG_FILE) {
-		auto_free char *path = logs_path(sd, lab, name);
-
-		if (path)
-			turn_over(path);
+	if (st.st_size + (off_t)size > LIMIT_LOG_FILE) {
+		turn_over(path);
 		close(fd);
 		fd = logs_open(sd, lab, name);
-		if (fd < 0)
+		if (fd < 0 || fstat(fd, &st) < 0)
 			return;
 	}
+	if (at->ino != st.st_ino || at->end != st.st_size)
+		log_streams_mark(path, st.st_size, stream);
+	*at = (struct log_place){ st.st_ino, st.st_size + (off_t)size };
 	(void)write_all(fd, data, size); /* said in the header */
 }
 
@@ -122,10 +124,14 @@ void logs_remove(const struct sandboxd *sd, const char *lab, const char *name)
 
 	if (path && asprintf(&old, "%s.1", path) < 0)
 		old = NULL;
-	if (path)
+	if (path) {
 		(void)unlink(path); /* there may be none */
-	if (old)
+		log_streams_remove(path);
+	}
+	if (old) {
 		(void)unlink(old);
+		log_streams_remove(old);
+	}
 }
 
 /* the end of a file, from the start of a line */
@@ -192,4 +198,14 @@ int logs_read(const struct slab *l, const char *node, struct buf *b)
 	for (i = 0; i < lab->n_functions && !r; i++)
 		r = add_log(l, lab->functions[i].name, true, b);
 	return r;
+}
+
+int logs_read_streams(const struct slab *l, const char *function, const char *stream, struct buf *b)
+{
+	auto_free char *path = logs_path(l->sd, l->name, function);
+
+	if (!path)
+		return -ENOMEM;
+	return stream ? log_streams_read(path, stream, LIMIT_LOG_ANSWER, b) :
+			log_streams_list(path, b);
 }

@@ -231,7 +231,7 @@ static void get_status(const struct sandboxd *sd, struct http_req *r)
 static void get_logs(struct sandboxd *sd, struct http_req *r, const char *lab)
 {
 	struct slab *l = slab_find(sd, lab);
-	const char *node = http_query(r, "node");
+	const char *node = http_query(r, "node"), *stream = http_query(r, "stream");
 	auto_buf struct buf b = BUF_INIT;
 	int rc;
 
@@ -243,7 +243,19 @@ static void get_logs(struct sandboxd *sd, struct http_req *r, const char *lab)
 		fail(r, ERR_NO_NODE, "lab %s has no node %s", lab, node);
 		return;
 	}
-	rc = logs_read(l, node, &b);
+	if (stream || http_query(r, "streams")) {
+		if (!node || !lab_function(l->lab, node)) {
+			fail(r, ERR_INVALID_PARAMETER, "streams are a function's");
+			return;
+		}
+		rc = logs_read_streams(l, node, stream, &b);
+		if (rc == -ENOENT) {
+			fail(r, ERR_NO_NODE, "function %s has no stream %s", node, stream);
+			return;
+		}
+	} else {
+		rc = logs_read(l, node, &b);
+	}
 	if (rc < 0)
 		fail(r, ERR_STATE, "logs: %s", strerror(-rc));
 	else

@@ -259,3 +259,24 @@ def test_what_is_kept_ready_is_not_idle_for_too_long(product, code):
     product.up(lab({"cold": code(), "ready": code("r")}, time_scale=300))
     wait_until(lambda: product.show(LAB, "functions/ready")["versions"]["1"]["environments"] == 0, "it is gone")
     assert invoke(product, "ready")[1] == "$LATEST"
+
+
+# ---- streams of the log
+
+@pytest.mark.asan
+@pytest.mark.ids("LOG-1", kind="state")
+@pytest.mark.mutant("log-streams")
+def test_a_stream_is_an_environments(product, code):
+    """Each has its own lines, whole, whatever others write between; the log has all of them."""
+    product.up(lab({"f": code(publish=True)}))
+    for qualifier in ("1", "$LATEST", "1", "$LATEST"):
+        invoke(product, "f", qualifier)
+    names = product.vpclab("logs", LAB, "f", "--streams", check=0).out.splitlines()
+    assert len(names) == 2 and invoke(product, "f", "1")[0]["stream"] == names[0] and "/[$LATEST]" in names[1]
+    whole = product.vpclab("logs", LAB, "f", check=0).out
+    one, other = (product.vpclab("logs", LAB, "f", "--stream", name, check=0).out for name in names)
+    assert tuple(s.count("START RequestId") for s in (one, other)) == (3, 2) and len(one) + len(other) == len(whole)
+    assert set(re.findall(r"Version: (\S+)", one)) == {"1", "python3.11"}
+    assert product.vpclab("logs", LAB, "f", "--stream", names[1].split("]")[1], check=0).out == other
+    assert product.vpclab("logs", LAB, "f", "--stream", "nope").rc == 3
+    assert product.vpclab("logs", LAB, "--streams").rc == 2
