@@ -294,7 +294,7 @@ static void many_edits(uint64_t seed, unsigned kept[EDIT_N_KINDS])
 	for (unsigned round = 0; round < 12; round++) {
 		const struct vpc *v = &s->lab->vpcs[rnd(&r, (unsigned)s->lab->n_vpcs)];
 		enum edit_kind kind = (enum edit_kind)rnd(&r, EDIT_N_KINDS);
-		struct json_span span;
+		struct json_span span = { 0 };
 		auto_free char *value = random_edit(&r, v, kind, &span);
 		char *next = spliced(text, span, value);
 		struct issues issues;
