@@ -114,9 +114,12 @@ cJSON *configuration_of(const struct func *f, const char *qualifier)
 	text(o, "FunctionName", s->name);
 	functions_arn(f, qualifier, arn);
 	text(o, "FunctionArn", arn);
-	text(o, "Runtime", s->runtime);
+	/* an image says itself what it runs */
+	if (!s->image[0])
+		text(o, "Runtime", s->runtime);
 	textf(o, "Role", "arn:aws:iam::" ACCOUNT ":role/%s", s->role ? s->role->name : "lambda");
-	text(o, "Handler", s->handler);
+	if (!s->image[0])
+		text(o, "Handler", s->handler);
 	text(o, "Description", "");
 	cJSON_AddNumberToObject(o, "Timeout", s->timeout);
 	cJSON_AddNumberToObject(o, "MemorySize", s->memory_size);
@@ -126,7 +129,7 @@ cJSON *configuration_of(const struct func *f, const char *qualifier)
 	if (s->vpc)
 		cJSON_AddItemToObject(o, "VpcConfig", vpc_config(f));
 	environment(s, o);
-	text(o, "PackageType", "Zip");
+	text(o, "PackageType", MUTANT("package-type") || !s->image[0] ? "Zip" : "Image");
 	cJSON_AddNumberToObject(cJSON_AddObjectToObject(o, "EphemeralStorage"), "Size",
 				s->ephemeral_storage);
 	states_configuration(f, o);

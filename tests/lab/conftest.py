@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Fixtures of the lab tests: real daemons, real packets, each test file in a run directory of its own."""
 import os
+import signal
 
 import pytest
 
@@ -11,6 +12,8 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "asan: part of the third that also runs under sanitizers")
     config.addinivalue_line("markers", "ids(*ids): the statements of AWS's behaviour that a test shows")
     config.addinivalue_line("markers", "mutant(*names): the mutants that this test is meant to catch")
+    # whoever runs us in the background ignores it, and so would all that we start
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if os.geteuid() != 0:
         pytest.exit("lab tests need root", 2)
 

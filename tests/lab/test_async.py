@@ -203,6 +203,7 @@ class Endpoint:
 
 
 @pytest.mark.ids("AS-4", "AS-6")
+@pytest.mark.mutant("async-dead-letter")
 def test_queues_and_topics_of_the_labs_internet(product):
     queue, topic = "http://queues.example.com:9324/123456789012/q", "arn:aws:sns:us-east-1:123456789012:t"
     up(product, {

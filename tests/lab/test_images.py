@@ -10,7 +10,7 @@ import tarfile
 
 import pytest
 
-from product import wait_until
+from product import Unix, wait_until
 
 LAB = "images"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -130,7 +130,7 @@ def invoke(product, name, payload="1"):
 
 
 @pytest.mark.ids("PKG-2")
-@pytest.mark.mutant("image-config")
+@pytest.mark.mutant("image-config", "package-type")
 def test_an_image_with_a_runtime(product, program):
     """Entry point, command, folder and variables are the image's, or the function's own; a folder or an archive of it."""
     image = Image(product, "one")
@@ -144,6 +144,11 @@ def test_an_image_with_a_runtime(product, program):
     assert json.loads(invoke(product, "plain")) == ["/app", "word", "/deep", "yes"]
     assert json.loads(invoke(product, "packed")) == ["/app", "word", "/deep", "yes"]
     assert json.loads(invoke(product, "own")) == ["/app", "other", "/tmp", "no"]
+    c = Unix(product.run + "/sandboxd.sock")
+    c.request("GET", "/2015-03-31/functions/plain/configuration", headers={"X-Vpclab-Lab": LAB})
+    told = json.loads(c.getresponse().read())
+    c.close()
+    assert told["PackageType"] == "Image" and "Runtime" not in told and "Handler" not in told
     state = os.path.join(product.run, "state", "code")
     product.vpclab("down", LAB, check=0)
     wait_until(lambda: not os.path.exists(state) or not os.listdir(state), "what was unpacked is gone")
@@ -188,4 +193,8 @@ def test_no_path_of_a_layer_leaves_it(product, files):
     image = Image(product, "four")
     image.write([layer(**files)], {"Cmd": ["/app"]})
     assert "functions.f.image" in up(product, check=2, f={"runtime": "provided", "image": "four"}).err
-    assert not os.path.exists("/tmp/vpclab-out")
+    try:
+        assert not os.path.exists("/tmp/vpclab-out")
+    finally:
+        if os.path.exists("/tmp/vpclab-out"):
+            os.unlink("/tmp/vpclab-out")
