@@ -192,9 +192,8 @@ def test_a_blob_that_is_not_what_it_says(product, program):
 def test_no_path_of_a_layer_leaves_it(product, files):
     image = Image(product, "four")
     image.write([layer(**files)], {"Cmd": ["/app"]})
+    out = "/tmp/vpclab-out"
+    if os.path.exists(out):     # a mutant's
+        os.unlink(out)
     assert "functions.f.image" in up(product, check=2, f={"runtime": "provided", "image": "four"}).err
-    try:
-        assert not os.path.exists("/tmp/vpclab-out")
-    finally:
-        if os.path.exists("/tmp/vpclab-out"):
-            os.unlink("/tmp/vpclab-out")
+    assert not os.path.exists(out)
