@@ -116,21 +116,23 @@ def test_each_address_has_its_own_connections(product):
 @pytest.mark.mutant("nat-secondary")
 @pytest.mark.mutant("nat-begun")
 def test_datagrams_of_one_flow_stay(product):
-    """All of a flow's packets have the address of the first, also those before the first answer, and count once."""
+    """All of a flow's packets have the address of the first, also where no answer comes, and count once."""
     product.up(lab(SECOND, max_connections_per_destination=1))
     at = product.capture(product.netns("many", "api"))
 
+    silent = in_netns(product.netns("many", "api"), lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+    silent.bind((API, 5353))
+    silent.settimeout(5)
+
     def send():
         for _ in range(2):
-            s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-            s.settimeout(5)
-            for n in range(5):
-                s.sendto(b"%d" % n, (API, 53))
-            for _ in range(5):
-                s.recv(100)
-            s.close()
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+                for n in range(5):
+                    s.sendto(b"%d" % n, (API, 5353))
     in_netns(product.netns("many", "app"), send)
-    flows = collections.Counter((p.src, p.sport) for p in at.packets() if p.dport == 53)
+    flows = collections.Counter(silent.recvfrom(100)[1] for _ in range(10))
+    silent.close()
+    assert sum(p.dport == 5353 and not p.outgoing for p in at.packets()) == 10
     at.close()
     assert sorted((src, n) for (src, _), n in flows.items()) == [(FIRST, 5), (SECOND, 5)]
     assert gateway(product)["metrics"]["ErrorPortAllocation"] == 0
