@@ -34,6 +34,7 @@
 #include "sandbox/view.h"
 
 #define END_RETRY_MS 20
+#define PLACE_MS 120000 /* an answer of netd's: a thousand at once wait for one another */
 #define ERROR_TYPE_SIZE 200
 /* bytes that a group's peak has grown by: what it maps is looked at again */
 #define MEMORY_STEP (1 << 20)
@@ -848,7 +849,7 @@ static void detach(struct env *v)
 		path = NULL;
 		return;
 	}
-	(void)httpc_start(sd->httpc, sd->netd, "DELETE", path, NULL, NULL, 0, 10000, on_detached,
+	(void)httpc_start(sd->httpc, sd->netd, "DELETE", path, NULL, NULL, 0, PLACE_MS, on_detached,
 			  NULL); /* as above */
 }
 
@@ -1084,7 +1085,7 @@ static int ask_place(struct env *v, struct err *e)
 	buf_printf(&b, ",\"token\":\"%s\"}", v->name);
 	if (b.failed)
 		return err_set(e, ERR_INTERNAL, ENOMEM, "out of memory");
-	r = httpc_start(sd->httpc, sd->netd, "POST", path, NULL, b.s, b.len, 10000, on_place, v);
+	r = httpc_start(sd->httpc, sd->netd, "POST", path, NULL, b.s, b.len, PLACE_MS, on_place, v);
 	return r < 0 ? err_set(e, ERR_UNAVAILABLE, -r, "netd: %s", strerror(-r)) : 0;
 }
 

@@ -6,7 +6,6 @@
  * usage: bench_invoke SOCKET LAB FUNCTION CALLERS SECONDS
  * prints "p50 microseconds, answers a second"; status 1 if any answer isn't a 200
  */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>

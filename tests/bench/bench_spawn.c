@@ -6,7 +6,6 @@
  *
  * usage: bench_spawn ROUNDS PROGRAM [ARGUMENT...]; a line of microseconds a round
  */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sched.h>
