@@ -108,37 +108,13 @@ static int add_function(cJSON *list, const cJSON *f)
 	return r;
 }
 
-static int add_gateway(cJSON *list, const cJSON *show, const char *name)
-{
-	size_t len = strcspn(name, "/");
-	const cJSON *vpc;
-
-	cJSON_ArrayForEach(vpc, json_get(show, "vpcs"))
-		if (name[len] && strlen(vpc->string) == len && !strncmp(vpc->string, name, len))
-			return add_path(list,
-					json_get(json_get(vpc, "nat_gateways"), name + len + 1));
-	return -ENOENT;
-}
-
 int capture_names(const cJSON *show, const char *node, cJSON *list)
 {
-	const cJSON *internet = json_get(show, "internet"), *vpc, *o;
+	const cJSON *o = show_network(show, node), *f = json_get(json_get(show, "functions"), node);
 
-	if (!strcmp(node, "internet"))
-		return add_path(list, internet);
-	if (!strncmp(node, "router:", 7))
-		return add_path(list, json_get(json_get(show, "vpcs"), node + 7));
-	if (!strncmp(node, "nat_gateway:", 12))
-		return add_gateway(list, show, node + 12);
-	cJSON_ArrayForEach(vpc, json_get(show, "vpcs")) {
-		o = json_get(json_get(vpc, "instances"), node);
-		if (o)
-			return add_path(list, o);
-	}
-	o = json_get(json_get(show, "functions"), node);
-	if (o)
-		return add_function(list, o);
-	return add_path(list, json_get(json_get(internet, "hosts"), node));
+	if (!o)
+		o = show_node(show, node);
+	return !o && f ? add_function(list, f) : add_path(list, o);
 }
 
 void capture_all_names(const cJSON *show, cJSON *list)

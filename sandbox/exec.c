@@ -555,24 +555,6 @@ static int ask_place(struct door *d, const char *node, struct err *e)
 	return 0;
 }
 
-/* router:V, nat_gateway:V/N, internet: netd's object; NULL: another kind of name */
-static const cJSON *network_object(const struct slab *l, const char *node)
-{
-	const cJSON *vpcs = json_get(l->show, "vpcs");
-	auto_free char *vpc = NULL;
-	const char *slash;
-
-	if (!strcmp(node, "internet"))
-		return json_get(l->show, "internet");
-	if (!strncmp(node, "router:", 7))
-		return json_get(vpcs, node + 7);
-	slash = strchr(node, '/');
-	if (strncmp(node, "nat_gateway:", 12) != 0 || !slash)
-		return NULL;
-	vpc = strndup(node + 12, (size_t)(slash - node - 12));
-	return vpc ? json_get(json_get(json_get(vpcs, vpc), "nat_gateways"), slash + 1) : NULL;
-}
-
 static int exec_start(struct door *d, struct err *e)
 {
 	const char *lab = json_str(d->request, "lab", ""), *node = json_str(d->request, "node", "");
@@ -595,7 +577,7 @@ static int exec_start(struct door *d, struct err *e)
 	/* a node of that name comes first */
 	o = slab_node(l, node);
 	if (!o && !func_find(l, node)) {
-		o = network_object(l, node);
+		o = show_network(l->show, node);
 		d->host_view = o != NULL;
 	}
 	if (o) {
@@ -682,9 +664,8 @@ static int follow(struct door *d, const cJSON *q, struct err *e)
 	if (!json_bool(q, "all", false) && !cJSON_IsArray(nodes))
 		return err_set(e, ERR_INVALID_PARAMETER, EINVAL,
 			       "namespaces, nodes or all: one of them");
-	if (!nodes)
-		return follow_new(d->sd, json_str(q, "lab", ""), NULL, on_follow, d, &d->follow, e);
-	if (!slab_find(d->sd, json_str(q, "lab", "")))
+	/* all of a lab may be asked for before it is there */
+	if (nodes && !slab_find(d->sd, json_str(q, "lab", "")))
 		return err_set(e, ERR_NO_LAB, ENOENT, "there is no lab %s", json_str(q, "lab", ""));
 	return follow_new(d->sd, json_str(q, "lab", ""), nodes, on_follow, d, &d->follow, e);
 }

@@ -33,16 +33,38 @@ struct func *func_find(const struct slab *l, const char *name)
 	return NULL;
 }
 
-const cJSON *slab_node(const struct slab *l, const char *name)
+const cJSON *show_node(const cJSON *show, const char *name)
 {
 	const cJSON *vpc, *o;
 
-	cJSON_ArrayForEach(vpc, json_get(l->show, "vpcs")) {
+	cJSON_ArrayForEach(vpc, json_get(show, "vpcs")) {
 		o = json_get(json_get(vpc, "instances"), name);
 		if (o)
 			return o;
 	}
-	return json_get(json_get(json_get(l->show, "internet"), "hosts"), name);
+	return json_get(json_get(json_get(show, "internet"), "hosts"), name);
+}
+
+const cJSON *show_network(const cJSON *show, const char *name)
+{
+	const cJSON *vpcs = json_get(show, "vpcs");
+	auto_free char *vpc = NULL;
+	const char *slash;
+
+	if (!strcmp(name, "internet"))
+		return json_get(show, "internet");
+	if (!strncmp(name, "router:", 7))
+		return json_get(vpcs, name + 7);
+	slash = strchr(name, '/');
+	if (strncmp(name, "nat_gateway:", 12) != 0 || !slash)
+		return NULL;
+	vpc = strndup(name + 12, (size_t)(slash - name - 12));
+	return vpc ? json_get(json_get(json_get(vpcs, vpc), "nat_gateways"), slash + 1) : NULL;
+}
+
+const cJSON *slab_node(const struct slab *l, const char *name)
+{
+	return show_node(l->show, name);
 }
 
 int sandboxd_open_ns(const struct sandboxd *sd, const char *path)

@@ -69,12 +69,13 @@ struct func {
 	const struct function *spec; /* borrows from it */
 	enum func_phase phase;
 	struct func_failure failed, update_failed;
-	cJSON *places;		      /* netd's, of what is in force: its ways; owns; NULL */
-	char *name;		      /* owns */
-	char version[12];	      /* "$LATEST", or of a published one the number (versions.h) */
-	unsigned number;	      /* of a published one; 0: $LATEST */
-	struct version_doc *doc;      /* of a published one: what it was published from */
-	size_t provisioned;	      /* environments that are to be ready */
+	cJSON *places;		 /* netd's, of what is in force: its ways; owns; NULL */
+	char *name;		 /* owns */
+	char version[12];	 /* "$LATEST", or of a published one the number (versions.h) */
+	struct func *latest;	 /* $LATEST, also of itself; NULL: it or the function is gone */
+	unsigned number;	 /* of a published one; 0: $LATEST */
+	struct version_doc *doc; /* of a published one: what it was published from */
+	size_t provisioned;	 /* environments that are to be ready */
 	char provisioned_failed[300]; /* why they can't be; "" */
 	char digest[65];	      /* of all that makes new environments needed */
 	char code[65];		      /* digest of its package; "": no code */
@@ -151,8 +152,12 @@ struct sandboxd {
 struct slab *slab_find(const struct sandboxd *sd, const char *name); /* NULL: none */
 /* $LATEST of a function; NULL: none */
 struct func *func_find(const struct slab *l, const char *name);
-/* netd's object of a node in the cached show: an instance or an internet host;
+/* netd's object of a node in its show of a lab: an instance or an internet host;
  * NULL: there is none */
+const cJSON *show_node(const cJSON *show, const char *name);
+/* of router:V, nat_gateway:V/N, internet; NULL: none, or another kind of name */
+const cJSON *show_network(const cJSON *show, const char *name);
+/* show_node() in the cached one */
 const cJSON *slab_node(const struct slab *l, const char *name);
 /* opens a namespace by the path that netd tells, whichever netd runs now;
  * fd or -errno */
