@@ -135,8 +135,8 @@ static void sources(const struct s_nat *n, struct buf *b)
 		b->failed = true;
 }
 
-/* what a further address is called, in names of sets and as a packet's mark: where it
- * stands in its subnet, so that it stays when others come and go */
+/* what a further address is called in names of sets: where it stands in its subnet, so that
+ * it stays when others come and go */
 static unsigned number_of(const struct s_nat *n, size_t i)
 {
 	struct addr base = prefix_first(&n->eni->subnet->def->cidr_block);
@@ -182,8 +182,7 @@ static void limit_rules(const struct s_nat *n, const char *ports, const char *pi
 	emit_rule(b, "meta l4proto icmp add @%s { ip daddr ct count %u } accept", pings, max);
 }
 
-/* a chain that accepts what finds room at the address, which its mark tells translation,
- * and returns else */
+/* a chain that accepts what finds room at the address, and returns else */
 static void address_chain(const struct s_nat *n, size_t i, const struct emit *f)
 {
 	auto_buf struct buf b = BUF_INIT;
@@ -191,13 +190,12 @@ static void address_chain(const struct s_nat *n, size_t i, const struct emit *f)
 
 	limit_sets(n, i, f, ports, pings);
 	emit_chain(&b, "");
-	emit_rule(&b, "meta mark set 0x%x", number_of(n, i));
 	limit_rules(n, ports, pings, &b);
 	(void)fmt_print(name, sizeof(name), "at_%u", number_of(n, i));
 	emit_chain_end(f, name, &b);
 }
 
-/* marks of the turns, beyond those of addresses */
+/* marks: whose turn it was, for translation to know */
 #define TURN_BASE 0x10000
 
 /* New connections take the addresses in turn.  One whose turn finds no room is dropped, also
@@ -259,7 +257,7 @@ static void translate_to(const struct s_nat *n, size_t i, struct buf *b)
 	char mark[32] = "";
 
 	if (n->eni->n_private_ips > 1)
-		(void)fmt_print(mark, sizeof(mark), "meta mark 0x%x ", number_of(n, i));
+		(void)fmt_print(mark, sizeof(mark), "meta mark 0x%zx ", TURN_BASE + i);
 	emit_rule(b,
 		  "oifname \"eth0\" %smeta l4proto { tcp, udp } snat to %s%s "
 		  "comment \"%s\"",
