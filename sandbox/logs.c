@@ -47,11 +47,11 @@ int logs_open(const struct sandboxd *sd, const char *lab, const char *name)
 	return fd < 0 ? -errno : fd;
 }
 
-static void turn_over(const char *path)
+static void turn_over(const struct sandboxd *sd, const char *lab, const char *name)
 {
-	auto_free char *old = NULL;
+	auto_free char *path = logs_path(sd, lab, name), *old = NULL;
 
-	if (asprintf(&old, "%s.1", path) < 0) {
+	if (!path || asprintf(&old, "%s.1", path) < 0) {
 		old = NULL;
 		return;
 	}
@@ -63,20 +63,23 @@ void logs_append(const struct sandboxd *sd, const char *lab, const char *name, c
 		 struct log_place *at, const char *data, size_t size)
 {
 	auto_close int fd = logs_open(sd, lab, name);
-	auto_free char *path = logs_path(sd, lab, name);
 	struct stat st;
 
-	if (fd < 0 || !size || !path || fstat(fd, &st) < 0)
+	if (fd < 0 || !size || fstat(fd, &st) < 0)
 		return;
 	if (st.st_size + (off_t)size > LIMIT_LOG_FILE) {
-		turn_over(path);
+		turn_over(sd, lab, name);
 		close(fd);
 		fd = logs_open(sd, lab, name);
 		if (fd < 0 || fstat(fd, &st) < 0)
 			return;
 	}
-	if (at->ino != st.st_ino || at->end != st.st_size)
-		log_streams_mark(path, st.st_size, stream);
+	if (at->ino != st.st_ino || at->end != st.st_size) {
+		auto_free char *path = logs_path(sd, lab, name);
+
+		if (path)
+			log_streams_mark(path, st.st_size, stream);
+	}
 	*at = (struct log_place){ st.st_ino, st.st_size + (off_t)size };
 	(void)write_all(fd, data, size); /* said in the header */
 }
