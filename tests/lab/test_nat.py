@@ -52,11 +52,11 @@ def metrics(product):
     return gateway(product)["metrics"]
 
 
-def inside(product, node, fn):
-    return in_netns(product.netns("nat", node), fn)
+def inside(product, node, fn, lab="nat"):
+    return in_netns(product.netns(lab, node), fn)
 
 
-def connect(product, node="app", to=(API, 443), timeout=2.0, source=None):
+def connect(product, node="app", to=(API, 443), timeout=2.0, source=None, lab="nat"):
     """A connection through the gateway, or None in silence."""
     def make():
         s = socket.socket()
@@ -69,7 +69,7 @@ def connect(product, node="app", to=(API, 443), timeout=2.0, source=None):
             s.close()
             return None
         return s
-    return inside(product, node, make)
+    return inside(product, node, make, lab)
 
 
 def talk(s, text=b"hello\n"):

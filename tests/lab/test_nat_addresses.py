@@ -10,11 +10,12 @@ import socket
 
 import pytest
 
+import test_nat
 from product import having, in_netns, wait_until
+from test_nat import API, WEB, talk
 
 VPC = ("vpcs", "main")
 NAT = (*VPC, "nat_gateways", "nat")
-API, WEB = "198.51.100.10", "198.51.100.20"
 FIRST, SECOND, THIRD = "203.0.113.10", "203.0.113.11", "203.0.113.12"
 
 
@@ -38,16 +39,7 @@ def lab(*more, **nat):
 
 def connect(product, to=(API, 443), timeout=1.0):
     """A connection through the gateway, and an echo; None in silence."""
-    def make():
-        s = socket.socket()
-        s.settimeout(timeout)
-        try:
-            s.connect(to)
-        except socket.timeout:
-            s.close()
-            return None
-        return s
-    s = in_netns(product.netns("many", "app"), make)
+    s = test_nat.connect(product, to=to, timeout=timeout, lab="many")
     if s:
         talk(s)
     return s
@@ -58,15 +50,6 @@ def turns(product, n):
     tries = [connect(product, timeout=0.2) for _ in range(n)]
     assert sum(s is not None for s in tries) == 1
     return next(s for s in tries if s)
-
-
-def talk(s):
-    s.sendall(b"hello\n")
-    got = b""
-    while b"hello\n" not in got:
-        more = s.recv(4096)
-        assert more, "closed after %r" % got
-        got += more
 
 
 def seen(product, capture):
