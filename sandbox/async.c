@@ -514,8 +514,7 @@ static void conclude(struct event *v, const struct func *f, enum async_outcome o
 {
 	const struct slab *l = v->slab;
 	/* what it says of events is the function's own, whatever version runs them */
-	const struct func *latest = func_find(v->slab, f->name);
-	const struct function *s = latest ? latest->spec : f->spec;
+	const struct function *s = f->latest->spec;
 	const struct async_limits limits = { s->async.maximum_retry_attempts,
 					     s->async.maximum_event_age, l->lab->time_scale };
 	struct async_event event;

@@ -34,6 +34,7 @@
 #include "sandbox/view.h"
 
 #define END_RETRY_MS 20
+#define UNREADY "the init phase didn't come to its end"
 #define PLACE_MS 120000 /* an answer of netd's: a thousand at once wait for one another */
 #define ERROR_TYPE_SIZE 200
 /* bytes that a group's peak has grown by: what it maps is looked at again */
@@ -348,6 +349,17 @@ static void begin_invocation(struct env *v)
 	log_line(v, "START RequestId: %s Version: %s\n", v->inv->id, v->func->version);
 }
 
+/* the init phase of what is kept ready failed, and nobody waits for it to be tried again;
+ * false: it is another case */
+static bool end_unready(struct env *v, const char *why)
+{
+	if (!v->provisioned || !v->cold || v->inv)
+		return false;
+	versions_init_failed(v->func, why);
+	env_end(v);
+	return true;
+}
+
 /* EX-1: what nobody waits for has longer */
 static int64_t init_limit_ms(const struct env *v)
 {
@@ -367,11 +379,8 @@ static void on_init_timeout(void *arg)
 	log_line(v, "INIT_REPORT Init Duration: %" PRId64 ".00 ms\tPhase: init\tStatus: timeout\n",
 		 init_limit_ms(v));
 	v->init_ms = -1;
-	if (v->provisioned && v->cold) {
-		env_end(v);
-		return;
-	}
-	reset(v, "timeout");
+	if (!end_unready(v, UNREADY))
+		reset(v, "timeout");
 }
 
 /* ---- the end of its time ---- */
@@ -615,11 +624,8 @@ static int on_init_error(struct env *v, const struct wire_msg *m)
 	r.error = type;
 	r.body = m->field[1].data;
 	r.size = m->field[1].size;
-	if (v->provisioned && v->cold && !v->inv) {
-		versions_init_failed(v->func, type);
-		env_end(v);
+	if (end_unready(v, type))
 		return 0;
-	}
 	/* the first time it is tried again, within the invocation (EX-1) */
 	if (v->inv && (!v->cold || MUTANT("init-again")))
 		finish(v, &r);
@@ -662,11 +668,8 @@ static int on_exit_(struct env *v, const struct wire_msg *m)
 		return -EBADMSG;
 	if (v->state == ENV_LEAVING)
 		return 0;
-	if (v->provisioned && v->cold && !v->inv) {
-		versions_init_failed(v->func, "Runtime.ExitError");
-		env_end(v);
+	if (end_unready(v, "Runtime.ExitError"))
 		return 0;
-	}
 	if (!end_init(v))
 		return 0;
 	if (first) {
@@ -904,7 +907,7 @@ void env_end(struct env *v)
 	room_busy(v);
 	if (v->provisioned && v->cold && !v->stale && !v->func->gone &&
 	    !*v->func->provisioned_failed)
-		versions_init_failed(v->func, "the init phase didn't come to its end");
+		versions_init_failed(v->func, UNREADY);
 	v->timer = loop_event_free(v->timer);
 	v->freeze = loop_event_free(v->freeze);
 	if (v->inv)
@@ -1211,6 +1214,11 @@ int env_invoke(struct func *f, struct invocation *i, struct err *e)
 	return 0;
 }
 
+static bool stays(const struct env *v)
+{
+	return v->state != ENV_ENDING && v->state != ENV_LEAVING && !v->stale;
+}
+
 int env_provision(struct func *f, struct err *e)
 {
 	struct env *v = env_new(f, e);
@@ -1228,8 +1236,7 @@ void env_unprovision(struct func *f)
 	struct env *v, *found = NULL;
 
 	LIST_FOREACH(v, &f->envs, link)
-		if (v->provisioned && !v->stale && v->state != ENV_LEAVING &&
-		    v->state != ENV_ENDING && (!found || v->state == ENV_IDLE))
+		if (v->provisioned && stays(v) && (!found || v->state == ENV_IDLE))
 			found = v;
 	if (!found)
 		return;
@@ -1244,8 +1251,17 @@ size_t env_provisioned(const struct func *f)
 	size_t n = 0;
 
 	LIST_FOREACH(v, &f->envs, link)
-		n += v->provisioned && !v->stale && v->state != ENV_LEAVING &&
-		     v->state != ENV_ENDING;
+		n += v->provisioned && stays(v);
+	return n;
+}
+
+size_t env_ready(const struct func *f)
+{
+	const struct env *v;
+	size_t n = 0;
+
+	LIST_FOREACH(v, &f->envs, link)
+		n += v->provisioned && !v->cold && stays(v);
 	return n;
 }
 
@@ -1287,7 +1303,7 @@ size_t env_count(const struct func *f)
 	size_t n = 0;
 
 	LIST_FOREACH(v, &f->envs, link)
-		n += v->state != ENV_ENDING && v->state != ENV_LEAVING && !v->stale;
+		n += stays(v);
 	return n;
 }
 

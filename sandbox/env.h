@@ -127,6 +127,8 @@ int env_provision(struct func *f, struct err *e);
 /* one of those is as others from now on; what isn't used goes */
 void env_unprovision(struct func *f);
 size_t env_provisioned(const struct func *f);
+/* of those, whose init phase is over */
+size_t env_ready(const struct func *f);
 size_t env_count(const struct func *f);
 /* ends an environment; an invocation of its fails */
 void env_end(struct env *v);

@@ -123,7 +123,7 @@ static void tell(cJSON *changes, const char *action, const char *name)
 	functions_tell(changes, action, "function", name);
 }
 
-static struct func *func_new(struct slab *l, const char *name)
+struct func *functions_new(struct slab *l, const char *name)
 {
 	struct func *f = calloc(1, sizeof(*f));
 
@@ -137,22 +137,38 @@ static struct func *func_new(struct slab *l, const char *name)
 	f->slab = l;
 	(void)snprintf(f->version, sizeof(f->version), "$LATEST");
 	LIST_INIT(&f->envs);
-	LIST_INSERT_HEAD(&l->funcs, f, link);
 	return f;
 }
 
-static void func_free(struct func *f)
+void functions_free(struct func *f)
 {
-	LIST_REMOVE(f, link);
 	cJSON_Delete(f->places);
 	version_doc_put(f->doc);
 	free(f->name);
 	free(f);
 }
 
+static struct func *func_new(struct slab *l, const char *name)
+{
+	struct func *f = functions_new(l, name);
+
+	if (f) {
+		f->latest = f;
+		LIST_INSERT_HEAD(&l->funcs, f, link);
+	}
+	return f;
+}
+
+static void func_free(struct func *f)
+{
+	LIST_REMOVE(f, link);
+	functions_free(f);
+}
+
 static void func_go(struct func *f, bool now)
 {
 	f->gone = true;
+	f->latest = NULL;
 	f->spec = NULL;
 	f->provisioned = 0;
 	env_drop_all(f, now);

@@ -9,6 +9,10 @@
 #include "lib/buf.h"
 #include "sandbox/sandboxd.h"
 
+/* one that no list has yet; NULL: out of memory */
+struct func *functions_new(struct slab *l, const char *name);
+/* of such a one */
+void functions_free(struct func *f);
 /* before anything is changed: the code of every function of "lab" is copied;
  * "ret" (array of n_functions digests, "" without code; owns) */
 int functions_prepare(const struct sandboxd *sd, const struct lab *lab, const char *base,

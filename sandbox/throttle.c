@@ -4,8 +4,6 @@
  */
 #include "sandbox/throttle.h"
 
-#include <string.h>
-
 #include "lib/mutant.h"
 #include "sandbox/sandboxd.h"
 
@@ -27,14 +25,6 @@ bool bucket_take(struct bucket *b, double most, double ms, int64_t now_ms)
 	return true;
 }
 
-/* $LATEST stands for all versions, which share what is the function's */
-static struct func *latest(struct func *f)
-{
-	struct func *g = f->number ? func_find(f->slab, f->name) : f;
-
-	return g ? g : f;
-}
-
 static bool is_reserved(const struct func *f)
 {
 	return f->spec->reserved_concurrent_executions >= 0;
@@ -46,6 +36,7 @@ static long spilled(const struct func *f)
 	return f->n_running > f->provisioned ? (long)(f->n_running - f->provisioned) : 0;
 }
 
+/* of $LATEST and all versions, which share what is the function's */
 static long spilled_of_all(const struct func *of, long *ret_provisioned)
 {
 	const struct func *g;
@@ -53,7 +44,7 @@ static long spilled_of_all(const struct func *of, long *ret_provisioned)
 
 	*ret_provisioned = 0;
 	LIST_FOREACH(g, &of->slab->funcs, link)
-		if (!strcmp(g->name, of->name)) {
+		if (g->latest == of) {
 			running += spilled(g);
 			*ret_provisioned += (long)g->provisioned;
 		}
@@ -72,9 +63,7 @@ static long unreserved(const struct slab *l, long *ret_running)
 		if (lab->functions[i].reserved_concurrent_executions > 0)
 			most -= lab->functions[i].reserved_concurrent_executions;
 	LIST_FOREACH(g, &l->funcs, link) {
-		const struct func *whole = g->number ? func_find(l, g->name) : g;
-
-		if (whole && whole->spec && is_reserved(whole))
+		if (g->latest && is_reserved(g->latest))
 			continue;
 		running += spilled(g);
 		most -= (long)g->provisioned;
@@ -85,7 +74,7 @@ static long unreserved(const struct slab *l, long *ret_running)
 
 const char *throttle_request(struct func *f, int64_t now_ms)
 {
-	struct func *whole = latest(f);
+	struct func *whole = f->latest;
 	long ready, running = spilled_of_all(whole, &ready);
 	long most = whole->spec->reserved_concurrent_executions - ready;
 
@@ -104,5 +93,5 @@ const char *throttle_request(struct func *f, int64_t now_ms)
 
 bool throttle_environment(struct func *f, int64_t now_ms)
 {
-	return bucket_take(&latest(f)->ramp, THROTTLE_RAMP, THROTTLE_RAMP_MS, now_ms);
+	return bucket_take(&f->latest->ramp, THROTTLE_RAMP, THROTTLE_RAMP_MS, now_ms);
 }

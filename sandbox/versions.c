@@ -79,7 +79,7 @@ struct func *versions_find(const struct slab *l, const char *name, const char *q
 			   const char **ret_qualifier)
 {
 	struct func *f = func_find(l, name);
-	const char *version = qualifier;
+	const char *version;
 	char number[12];
 
 	if (f && f->spec && !*qualifier && f->spec->provisioned_concurrent_executions &&
@@ -87,7 +87,9 @@ struct func *versions_find(const struct slab *l, const char *name, const char *q
 		qualifier = LIVE_ALIAS;
 	if (ret_qualifier)
 		*ret_qualifier = qualifier;
-	if (!f || !f->spec || !*qualifier || !strcmp(qualifier, "$LATEST"))
+	/* while it is pending it answers for its versions, which aren't settled yet */
+	if (!f || !f->spec || !*qualifier || !strcmp(qualifier, "$LATEST") ||
+	    f->phase == FUNC_PENDING)
 		return f;
 	if (strspn(qualifier, "0123456789") != strlen(qualifier)) {
 		version = alias_version(f, qualifier, number);
@@ -122,19 +124,22 @@ void version_doc_put(struct version_doc *d)
 	free(d);
 }
 
-/* takes no reference of its own: the versions made from it do; NULL: can't be read */
+/* with one reference, the caller's; NULL: can't be read */
 static struct version_doc *doc_new(const char *lab, const char *text, size_t size)
 {
 	struct version_doc *d = calloc(1, sizeof(*d));
 	struct issues issues = { 0 };
 
-	if (d)
-		d->lab = lab_parse(text, size, "-", lab, &issues);
+	if (!d)
+		return NULL;
+	d->refs = 1;
+	d->lab = lab_parse(text, size, "-", lab, &issues);
 	issues_done(&issues);
-	if (d && d->lab)
-		return d;
-	free(d);
-	return NULL;
+	if (!d->lab) {
+		version_doc_put(d);
+		return NULL;
+	}
+	return d;
 }
 
 static struct func *version_new(struct slab *l, struct version_doc *d, const char *name,
@@ -142,15 +147,10 @@ static struct func *version_new(struct slab *l, struct version_doc *d, const cha
 				int64_t published_ms)
 {
 	const struct function *s = lab_function(d->lab, name);
-	struct func *f = s ? calloc(1, sizeof(*f)) : NULL;
+	struct func *f = s ? functions_new(l, name) : NULL;
 
-	if (f)
-		f->name = strdup(name);
-	if (!f || !f->name) {
-		free(f);
+	if (!f)
 		return NULL;
-	}
-	f->slab = l;
 	f->lab = d->lab;
 	f->spec = s;
 	f->doc = d;
@@ -160,15 +160,7 @@ static struct func *version_new(struct slab *l, struct version_doc *d, const cha
 	(void)snprintf(f->code, sizeof(f->code), "%s", code);
 	(void)snprintf(f->digest, sizeof(f->digest), "%s", digest);
 	f->modified_ms = published_ms;
-	LIST_INIT(&f->envs);
 	return f;
-}
-
-static void unlinked_free(struct func *f)
-{
-	version_doc_put(f->doc);
-	free(f->name);
-	free(f);
 }
 
 struct publication *publication_free(struct publication *p)
@@ -176,7 +168,7 @@ struct publication *publication_free(struct publication *p)
 	size_t i;
 
 	for (i = 0; p && i < p->n; i++)
-		unlinked_free(p->v[i]);
+		functions_free(p->v[i]);
 	if (p) {
 		free(p->v);
 		free(p->gone);
@@ -204,12 +196,14 @@ static int add_new(struct publication *p, const struct lab *lab, char (*codes)[6
 	char hex[65];
 	unsigned number;
 	size_t i;
+	int r = 0;
 
-	for (i = 0; i < lab->n_functions; i++) {
+	for (i = 0; i < lab->n_functions && !r; i++) {
 		const struct function *s = &lab->functions[i];
 
-		if (functions_digest(p->slab, s, codes[i], hex) < 0)
-			goto no_memory;
+		r = functions_digest(p->slab, s, codes[i], hex);
+		if (r)
+			break;
 		number = versions_next(p->slab, s, hex);
 		if (!number)
 			continue;
@@ -217,17 +211,13 @@ static int add_new(struct publication *p, const struct lab *lab, char (*codes)[6
 			d = doc_new(p->slab->name, document, size);
 		p->v[p->n] =
 			d ? version_new(p->slab, d, s->name, number, codes[i], hex, now) : NULL;
-		if (!p->v[p->n])
-			goto no_memory;
-		p->n++;
+		if (p->v[p->n])
+			p->n++;
+		else
+			r = -ENOMEM;
 	}
-	return 0;
-no_memory:
-	if (d && !d->refs) {
-		lab_free(d->lab);
-		free(d);
-	}
-	return err_set(e, ERR_INTERNAL, ENOMEM, "out of memory");
+	version_doc_put(d);
+	return r ? err_set(e, ERR_INTERNAL, ENOMEM, "out of memory") : 0;
 }
 
 /* is the version there, or does "p" publish it? */
@@ -350,7 +340,7 @@ void versions_link(struct publication *p, cJSON *changes)
 struct restoring {
 	struct slab *slab;
 	int64_t row;
-	struct version_doc *doc; /* of "row"; borrows from its versions */
+	struct version_doc *doc; /* of "row"; a reference; NULL: can't be read, or none yet */
 };
 
 static int restore_one(const struct rows_version *v, int64_t row, const char *text, size_t size,
@@ -359,8 +349,10 @@ static int restore_one(const struct rows_version *v, int64_t row, const char *te
 	struct restoring *r = arg;
 	struct func *f = NULL;
 
-	if (!r->doc || r->row != row)
+	if (!r->doc || r->row != row) {
+		version_doc_put(r->doc);
 		r->doc = doc_new(r->slab->name, text, size);
+	}
 	r->row = row;
 	if (r->doc)
 		f = version_new(r->slab, r->doc, v->function, v->number, v->code, v->digest,
@@ -371,21 +363,19 @@ static int restore_one(const struct rows_version *v, int64_t row, const char *te
 	}
 	log_err("lab=%s function=%s version %u can't be read any more", r->slab->name, v->function,
 		v->number);
-	if (r->doc && !r->doc->refs) {
-		lab_free(r->doc->lab);
-		free(r->doc);
-	}
-	r->doc = NULL;
 	return 0;
 }
 
 int versions_restore(struct slab *l, struct err *e)
 {
 	struct restoring r = { .slab = l };
+	int er;
 
 	if (MUTANT("versions-restore"))
 		return 0;
-	return rows_versions_each(l->sd->db, l->name, restore_one, &r, e);
+	er = rows_versions_each(l->sd->db, l->name, restore_one, &r, e);
+	version_doc_put(r.doc);
+	return er;
 }
 
 /* ---- the network ---- */
@@ -421,22 +411,6 @@ static void settle_network(struct func *f, const struct func *latest)
 
 /* ---- what is kept ready ---- */
 
-static bool is_ready(const struct env *v)
-{
-	return v->provisioned && !v->cold && !v->stale && v->state != ENV_LEAVING &&
-	       v->state != ENV_ENDING;
-}
-
-static size_t count_ready(const struct func *f)
-{
-	const struct env *v;
-	size_t n = 0;
-
-	LIST_FOREACH(v, &f->envs, link)
-		n += is_ready(v);
-	return n;
-}
-
 /* begins those that are missing, and lets go of those that are too many */
 static void top_up(struct func *f)
 {
@@ -458,11 +432,12 @@ bool versions_settle(struct slab *l)
 	bool waiting = false;
 
 	LIST_FOREACH(f, &l->funcs, link) {
-		const struct func *latest = f->number && !f->gone ? func_find(l, f->name) : NULL;
+		struct func *latest = f->number && !f->gone ? func_find(l, f->name) : NULL;
 		const struct func *live = NULL;
 
 		if (!latest || !latest->spec)
 			continue;
+		f->latest = latest;
 		settle_network(f, latest);
 		if (latest->spec->provisioned_concurrent_executions && !*f->failed.code)
 			live = versions_find(l, f->name, LIVE_ALIAS, NULL);
@@ -471,7 +446,7 @@ bool versions_settle(struct slab *l)
 					 0;
 		*f->provisioned_failed = '\0';
 		top_up(f);
-		waiting |= count_ready(f) < f->provisioned;
+		waiting |= env_ready(f) < f->provisioned;
 	}
 	return waiting;
 }
@@ -481,7 +456,7 @@ bool versions_are_ready(const struct slab *l)
 	const struct func *f;
 
 	LIST_FOREACH(f, &l->funcs, link)
-		if (!f->gone && count_ready(f) < f->provisioned && !*f->provisioned_failed)
+		if (!f->gone && env_ready(f) < f->provisioned && !*f->provisioned_failed)
 			return false;
 	return true;
 }
@@ -525,9 +500,9 @@ void versions_warn(const struct slab *l, cJSON *warnings)
 
 static const char *provisioned_status(const struct func *f)
 {
-	return *f->provisioned_failed	       ? "FAILED" :
-	       count_ready(f) < f->provisioned ? "IN_PROGRESS" :
-						 "READY";
+	return *f->provisioned_failed	     ? "FAILED" :
+	       env_ready(f) < f->provisioned ? "IN_PROGRESS" :
+					       "READY";
 }
 
 static cJSON *provisioned_of(const struct func *f)
@@ -535,7 +510,7 @@ static cJSON *provisioned_of(const struct func *f)
 	cJSON *o = cJSON_CreateObject();
 
 	cJSON_AddNumberToObject(o, "requested", (double)f->provisioned);
-	cJSON_AddNumberToObject(o, "ready", (double)count_ready(f));
+	cJSON_AddNumberToObject(o, "ready", (double)env_ready(f));
 	cJSON_AddStringToObject(o, "status", provisioned_status(f));
 	return o;
 }
@@ -619,7 +594,7 @@ cJSON *versions_aliases(const struct func *f)
 
 cJSON *versions_provisioned(const struct func *f)
 {
-	double ready = (double)count_ready(f);
+	double ready = (double)env_ready(f);
 	cJSON *o;
 
 	if (!f->provisioned)
