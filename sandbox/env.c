@@ -666,7 +666,8 @@ static int on_exit_(struct env *v, const struct wire_msg *m)
 
 	if (wire_number(m, 0, &status) < 0)
 		return -EBADMSG;
-	if (v->state == ENV_LEAVING)
+	/* of what is being reset: the invocation that waits for that isn't its */
+	if (v->state == ENV_LEAVING || v->state == ENV_RESETTING)
 		return 0;
 	if (end_unready(v, "Runtime.ExitError"))
 		return 0;
@@ -701,8 +702,6 @@ static int on_exit_(struct env *v, const struct wire_msg *m)
 			     WEXITSTATUS((int)status));
 	else if (v->inv)
 		finish_error(v, "Runtime.ExitError", "Runtime exited without providing a reason");
-	if (v->state == ENV_RESETTING)
-		return 0;
 	if (wait) {
 		reset(v, "failure");
 		return 0;

@@ -290,3 +290,30 @@ def test_code_from_a_zip(product, lab):
 def test_code_that_is_not_there(product, lab):
     r = product.vpclab("up", product.file(having(having(lab, "none", "lab"), "nowhere", "functions", "py", "code")))
     assert r.rc == 2 and "nowhere" in r.err, r
+
+
+REFUSES = """#!/bin/bash
+exec 3<>/dev/tcp/127.0.0.1/9001
+body='{"errorType":"Mine.Own","errorMessage":"not today"}'
+printf 'POST /2018-06-01/runtime/init/error HTTP/1.1\\r\\nHost: x\\r\\nLambda-Runtime-Function-Error-Type: Mine.Own\\r\\n' >&3
+printf 'Content-Type: application/json\\r\\nContent-Length: %d\\r\\n\\r\\n%s' ${#body} "$body" >&3
+read -r line <&3
+exit 1
+"""
+
+
+@pytest.mark.ids("EX-1", "RAPI-1")
+@pytest.mark.mutant("init-again")
+def test_a_runtime_that_says_why_and_goes_at_once(product, tmp_path):
+    """Its error is the function's, not its end, which comes while it is being reset: of forty about two were told so."""
+    (tmp_path / "bootstrap").write_text(REFUSES)
+    (tmp_path / "bootstrap").chmod(0o755)
+    names = ["f%d" % i for i in range(20)]
+    product.up({"version": 1, "lab": "invoke", "functions": {
+        name: {"runtime": "provided", "code": str(tmp_path), "memory_size": 1769} for name in names}})
+    for name in names * 2:
+        status, headers, body = call(product, name, b"{}")
+        assert json.loads(body) == {"errorType": "Mine.Own", "errorMessage": "not today"}
+    log = product.vpclab("logs", "invoke", "f0").out
+    assert log.count("Phase: init\tStatus: error\tError Type: Mine.Own") == 1
+    assert log.count("Phase: invoke\tStatus: error\tError Type: Mine.Own") == 2
